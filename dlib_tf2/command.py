@@ -1,0 +1,109 @@
+"""What every command shares: flags, quiet start-up, one line for each mistake, and the exit codes of errors.py."""
+
+import contextlib
+import errno
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
+
+from absl import flags
+
+from dlib_tf2.errors import EXIT_DONE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER, DlibError
+
+
+def define_gin_flags() -> None:
+    """Defines --gin_config, --gin_bindings and --dry_run, which mean the same in every command."""
+    flags.DEFINE_multi_string("gin_config", [], "gin file, a path or a name under gin_configs; repeatable, later ones win")
+    flags.DEFINE_multi_string("gin_bindings", [], 'gin text that wins over the files, such as "STEPS = 1000"; repeatable')
+    flags.DEFINE_boolean("dry_run", False, "print the resolved configuration and stop")
+
+
+def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
+    """Parses the flags, calls `main` and exits; whatever goes wrong becomes one line on stderr and an exit code.
+
+    Args:
+        main: the command, called without arguments; it reads its flags from absl.
+        required: names of flags that must be given a value.
+    """
+    sys.exit(_run(main, required))
+
+
+def _run(main: Callable[[], None], required: Sequence[str]) -> int:
+    name = os.path.basename(sys.argv[0])
+    if {"--help", "-h", "--helpfull", "-help"} & set(sys.argv[1:]):
+        print(_help_text(name))
+        return EXIT_DONE
+    try:
+        rest = flags.FLAGS(sys.argv)[1:]
+    except flags.Error as error:
+        return _say(name, f"{' '.join(str(error).split())}; see {name} --help", EXIT_USER)
+    if rest:
+        return _say(name, f"unexpected argument {rest[0]!r}: every option is --flag=value; see {name} --help", EXIT_USER)
+    missing = [f"--{flag}" for flag in required if not flags.FLAGS[flag].value]
+    if missing:
+        return _say(name, f"missing required flag {', '.join(missing)}; see {name} --help", EXIT_USER)
+    try:
+        main()
+    except DlibError as error:
+        return _say(name, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say(name, "interrupted; run the same command again to resume", EXIT_INTERRUPTED)
+    except MemoryError as error:
+        return _say(name, f"out of memory ({error}); use smaller batches", EXIT_FAILURE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM):
+            raise
+        return _say(name, f"{error.strerror}: {error.filename or 'the output folder'}; free space or choose another folder", EXIT_FAILURE)
+    except RuntimeError as error:
+        # gin raises this one when a configurable is called, long after parsing.
+        if not str(error).startswith("Required bindings for"):
+            raise
+        return _say(name, f"gin: {str(error).splitlines()[0]}; add them with --gin_bindings", EXIT_USER)
+    return EXIT_DONE
+
+
+def _help_text(name: str) -> str:
+    main = sys.modules["__main__"]
+    lines = [(main.__doc__ or "").strip(), "", f"Flags of {name}:"]
+    for module in (sys.argv[0], __name__):
+        for flag in sorted(flags.FLAGS.get_flags_for_module(module), key=lambda flag: flag.name):
+            default = "" if flag.default in (None, [], False, "") else f" (default: {flag.default_as_str})"
+            lines.append(f"  --{'[no]' if flag.boolean else ''}{flag.name}: {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def _say(name: str, message: str, code: int) -> int:
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def hold_stderr() -> Iterator[None]:
+    """Holds back what libraries print on file descriptor 2 (TensorFlow's start-up lines); shows it if the block fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and lists its devices without the half-dozen lines of noise that it prints at start."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with hold_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()

@@ -1,0 +1,24 @@
+"""The errors that end a command with one clear line, and the exit codes they end it with.
+
+0 done, already done, or help; 1 failure; 2 the user's mistake; 75 interrupted, run the same command again to resume.
+"""
+
+EXIT_DONE, EXIT_FAILURE, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 75
+
+
+class DlibError(Exception):
+    """A failure whose message is one line that names the remedy; commands print it without a traceback."""
+
+    exit_code = EXIT_FAILURE
+
+
+class UserError(DlibError):
+    """What the user asked for cannot be done as asked (flag, name, file, folder, shape)."""
+
+    exit_code = EXIT_USER
+
+
+class Interrupted(DlibError):
+    """The work was stopped from outside and saved; the same command resumes it."""
+
+    exit_code = EXIT_INTERRUPTED

@@ -1,0 +1,148 @@
+"""One step's folder: `config.gin` (operative, parses again) and `results.json` (typed, with its whole provenance).
+
+    {"step": "train", "format": 1, "values": {...}, "config": {"train.batch_size": 64, ...}, "labels": {"dataset": ...},
+     "versions": {...}, "device": "cpu", "host": ..., "started": ..., "finished": ..., "seconds": ..., "folder": ...,
+     "made_from": <the record of the step before, or null>}
+"""
+
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlib_tf2 import gin_utils
+from dlib_tf2.errors import DlibError
+from dlib_tf2.files import atomic_write
+
+FORMAT = 1
+_PACKAGES = ("dlib_tf2", "tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "gin-config")
+
+
+def write_step(
+    folder: str | os.PathLike,
+    step: str,
+    values: Mapping[str, Any],
+    *,
+    started: float,
+    previous: Mapping[str, Any] | None = None,
+    labels: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    config_text: str | None = None,
+) -> dict[str, Any]:
+    """Writes `config.gin`, then `results.json`, whose presence says that the step is complete.
+
+    Args:
+        folder: the step's folder.
+        step: "train", "postprocess" or "evaluate".
+        values: what the step measured: numbers, strings, lists and dicts of them; NaN is kept.
+        started: time.time() at the start of the step.
+        previous: the record of the step whose folder this one was made from; it is kept whole.
+        labels: what later steps look up by name: dataset, method, hyperparameters, metric, ...
+        device: what the step ran on.
+        config_text: gin text to keep; the operative configuration by default.
+
+    Returns:
+        The record that was written.
+    """
+    folder = pathlib.Path(folder)
+    text = gin_utils.operative_text() if config_text is None else config_text
+    finished = datetime.datetime.now(datetime.UTC)
+    record = {
+        "step": step,
+        "format": FORMAT,
+        "values": _plain(values),
+        "config": gin_utils.typed_bindings(text),
+        "labels": _plain(labels or {}),
+        "versions": package_versions(),
+        "device": device,
+        "host": platform.node(),
+        "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": round(finished.timestamp() - started, 3),
+        "folder": str(folder.resolve()),
+        "made_from": _plain(previous) if previous is not None else None,
+    }
+    with atomic_write(folder / "config.gin", "w") as file:
+        file.write(text)
+    write_json(folder / "results.json", record)
+    return record
+
+
+def read_step(folder: str | os.PathLike) -> dict[str, Any]:
+    """Reads the record of a finished step.
+
+    Raises:
+        DlibError: the folder has no readable `results.json`.
+    """
+    path = pathlib.Path(folder) / "results.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DlibError(f"{folder} holds no results.json: the step that writes it has not finished") from error
+    except (OSError, ValueError) as error:
+        raise DlibError(f"{path} is damaged ({error}); delete it and run the step again") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT or not isinstance(record.get("values"), dict):
+        raise DlibError(f"{path} is not a results file of this version; run the step again")
+    return record
+
+
+def is_complete(folder: str | os.PathLike) -> bool:
+    """Whether a step has finished in `folder`; a damaged record counts as not finished."""
+    try:
+        read_step(folder)
+    except DlibError:
+        return False
+    return True
+
+
+def history(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The record and those it was made from, newest first."""
+    current: Mapping[str, Any] | None = record
+    while current is not None:
+        yield current
+        current = current.get("made_from")
+
+
+def label(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """The newest value of a label along the history of a record, e.g. label(record, "dataset")."""
+    return next((step["labels"][name] for step in history(record) if name in step["labels"]), default)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes JSON atomically; NaN and infinities stay as Python's json writes and reads them."""
+    with atomic_write(path, "w") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what a result depends on; a package that is not installed is left out."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def format_table(rows: Mapping[str, float]) -> str:
+    """A small aligned table of names and numbers for the terminal."""
+    width = max(map(len, rows), default=0)
+    return "\n".join(f"  {name:<{width}}  {value:.4f}" if math.isfinite(value) else f"  {name:<{width}}  {value}" for name, value in rows.items())
+
+
+def _plain(value: Any) -> Any:
+    """JSON types: numpy numbers and arrays become Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
