@@ -1,0 +1,1 @@
+"""TFDS builders, each in a folder of its own."""

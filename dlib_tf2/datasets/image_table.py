@@ -1,0 +1,214 @@
+"""The image table: one memory-mapped uint8 file per dataset, rows in grid order, shared by every process that opens it."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.progress import Progress
+from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.files import atomic_write, sync_folder
+
+# (uint8 images [n, h, w, c], grid indices [n]), in any order, each grid point exactly once over the whole iteration.
+Rows = Iterable[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TableInfo:
+    """What a table holds; saved beside it as table.json, and what an opened table must match.
+
+    Attributes:
+        space: the full grid, hidden factors included; row i of the table is grid point i.
+        visible: the names of the factors that are scored.
+        shape: height, width, channels of an image.
+        scale: the value that means white (1 for binary images, 255 otherwise).
+        source: where the images come from, such as "rendered_sprites/small/1.0.0".
+    """
+
+    space: FactorSpace
+    visible: tuple[str, ...]
+    shape: tuple[int, int, int]
+    scale: int
+    source: str
+
+    @property
+    def table_shape(self) -> tuple[int, ...]:
+        """The shape of the whole table, [grid points, h, w, c]."""
+        return (self.space.size, *self.shape)
+
+    def to_json(self) -> dict:
+        """The content of table.json."""
+        return {
+            "names": list(self.space.names),
+            "sizes": list(self.space.sizes),
+            "visible": list(self.visible),
+            "scale": self.scale,
+            "shape": list(self.shape),
+            "source": self.source,
+        }
+
+
+def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
+    """Where the table of `source` (name/config/version) lives."""
+    return data_dir / "dlib_tables" / source
+
+
+def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows], extra_bytes: int = 0) -> np.ndarray:
+    """Opens the table in `folder`; builds it first where it is missing, truncated or another dataset's.
+
+    Processes that ask at the same time build it once: the others wait for the first and then open its table.
+
+    Args:
+        folder: where images.npy and table.json live.
+        info: what the table must hold.
+        rows: called only when the table is to be built; may download and prepare what it reads.
+        extra_bytes: disk space that `rows` needs under the same folder beside the table, about.
+
+    Returns:
+        uint8 [grid points, h, w, c], read-only, backed by the page cache.
+
+    Raises:
+        DlibError: the rows do not cover the grid exactly once, or the disk is full; an unfinished table is removed.
+        UserError: the folder cannot be read or written.
+    """
+    if _fault(folder, info) is None:
+        return _open(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lock(folder, info.source):
+            fault = _fault(folder, info)  # another process may have built the table while this one waited for the lock
+            if fault is not None:
+                if fault:
+                    _say(f"{folder}: {fault}; building the table again")
+                _check_space(folder, info, extra_bytes)
+                _build(folder, info, rows())
+        return _open(folder)
+    except OSError as error:
+        raise UserError(f"cannot prepare {info.source} in {folder}: {error.strerror or error}; choose another data_dir or free space") from error
+
+
+def _open(folder: pathlib.Path) -> np.ndarray:
+    # np.asarray drops the memmap subclass, whose indexing is several times slower; the pages stay mapped through .base.
+    return np.asarray(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False))
+
+
+def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
+    """None for a sound table, "" where there is none, else what is wrong with it."""
+    try:
+        if not (folder / "images.npy").exists() and not (folder / "table.json").exists():
+            return ""
+        if json.loads((folder / "table.json").read_text()) != info.to_json():
+            return "table.json describes another dataset"
+        with open(folder / "images.npy", "rb") as file:
+            version = np.lib.format.read_magic(file)
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((), True, np.dtype(object))
+            expected = file.tell() + int(np.prod(info.table_shape))
+        if (shape, fortran, dtype) != (info.table_shape, False, np.dtype(np.uint8)):
+            return f"images.npy holds {dtype} {list(shape)}, expected uint8 {list(info.table_shape)}"
+        size = (folder / "images.npy").stat().st_size
+        return None if size == expected else f"images.npy has {size:,} bytes, expected {expected:,}"
+    except PermissionError as error:
+        raise UserError(f"cannot read the table in {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
+    except (OSError, ValueError) as error:
+        return f"the table cannot be read ({str(error).splitlines()[0]})"
+
+
+@contextlib.contextmanager
+def _lock(folder: pathlib.Path, source: str) -> Iterator[None]:
+    """Holds the folder's lock file; the kernel releases it when the process ends, however it ends."""
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"{source}: another process is preparing it; waiting for it to finish")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _check_space(folder: pathlib.Path, info: TableInfo, extra_bytes: int) -> None:
+    table, free = int(np.prod(info.table_shape)), shutil.disk_usage(folder).free
+    needs = f"{info.source}: needs {_size(table + extra_bytes)} under {folder}, {_size(free)} are free"
+    if free < table + extra_bytes:
+        raise DlibError(f"{needs}; free some space or choose another data_dir")
+    _say(needs)
+
+
+def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
+    """Writes every row once under a temporary name, and renames the table when it is whole and on the disk."""
+    temporary = folder / ".images.npy.tmp"  # one name, since the lock is held: what a killed build left is replaced
+    seen = np.zeros(info.space.size, np.uint8)
+    try:
+        with open(temporary, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": info.table_shape})
+            header = file.tell()
+            file.flush()
+            # Reserving the space now turns a full disk into an error here; writes through a memory map would die of SIGBUS.
+            os.posix_fallocate(file.fileno(), 0, header + int(np.prod(info.table_shape)))
+            progress: Progress | None = None
+            for images, index in rows:
+                progress = progress or Progress(f"{info.source}: building the table", info.space.size)
+                _check_rows(images, index, info)
+                np.add.at(seen, index, np.minimum(1, 255 - seen[index]))
+                _write_rows(file.fileno(), header, images, index)
+                progress.advance(len(index))
+            _check_cover(seen, info)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / "images.npy")
+        sync_folder(folder)
+        with atomic_write(folder / "table.json", "w") as file:
+            json.dump(info.to_json(), file, indent=1)
+        if progress:
+            progress.finish()
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_rows(images: np.ndarray, index: np.ndarray, info: TableInfo) -> None:
+    if images.dtype != np.uint8 or images.shape != (len(index), *info.shape):
+        raise DlibError(
+            f"{info.source}: expected uint8 images {[len(index), *info.shape]}, got {images.dtype} {list(images.shape)}; the source is damaged"
+        )
+    try:
+        info.space.check_index(index)
+    except ValueError as error:
+        raise DlibError(f"{info.source}: {error}; the source is damaged") from error
+
+
+def _write_rows(descriptor: int, header: int, images: np.ndarray, index: np.ndarray) -> None:
+    """Writes each run of consecutive rows with one call; plain writes keep resident memory at one batch."""
+    row_bytes = images[0].nbytes if len(images) else 0
+    for run in np.split(np.arange(len(index)), np.flatnonzero(np.diff(index) != 1) + 1):
+        if len(run):
+            data = memoryview(np.ascontiguousarray(images[run[0] : run[-1] + 1])).cast("B")
+            offset = header + int(index[run[0]]) * row_bytes
+            while data:
+                written = os.pwrite(descriptor, data, offset)
+                data, offset = data[written:], offset + written
+
+
+def _check_cover(seen: np.ndarray, info: TableInfo) -> None:
+    """Each grid cell must have come exactly once."""
+    faults = []
+    for cells, what in ((np.flatnonzero(seen > 1), "more than once"), (np.flatnonzero(seen == 0), "never")):
+        if len(cells):
+            values = zip(info.space.names, info.space.to_factors(cells[:1])[0], strict=True)
+            faults.append(f"{len(cells):,} grid cells came {what} (such as {', '.join(f'{name}={value}' for name, value in values)})")
+    if faults:
+        raise DlibError(f"{info.source}: {' and '.join(faults)}; the source is damaged, remove it and prepare it again")
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

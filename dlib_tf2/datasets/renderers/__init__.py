@@ -1,0 +1,1 @@
+"""Datasets that are drawn instead of downloaded: numpy only."""

@@ -1,0 +1,151 @@
+"""The streams that feed training and the representation table: uint8 batches gathered from the memory-mapped table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from dlib_tf2.errors import UserError
+
+_PREFETCH = 4
+
+
+def train_batches(
+    table: np.ndarray, batch_size: int, seed: int, start: int = 0, num_replicas: int = 1, replicas: Sequence[int] | None = None
+) -> tf.data.Dataset:
+    """An endless stream of training batches, of which batch t is a function of (seed, t) only.
+
+    The grid points of a batch are drawn uniformly, independently and with replacement. Nothing is skipped through to begin
+    at `start`, and the number of replicas changes only how a global batch is cut.
+
+    Args:
+        table: uint8 [grid points, h, w, c].
+        batch_size: rows of the global batch.
+        seed: of the stream; 0 .. 2**63 - 1.
+        start: the first step t.
+        num_replicas: the global batch is cut into this many equal, consecutive slices.
+        replicas: whose slices this process feeds, in this order; by default all. Each is an element of its own, as
+            `distribute_datasets_from_function` takes them.
+
+    Returns:
+        tf.data of {"image": uint8 [b, h, w, c], "position": int32 [b]}, b = batch_size / num_replicas; "position" is the row
+        in the global batch, by which noise drawn for the global batch is gathered.
+
+    Raises:
+        UserError: `num_replicas` does not divide `batch_size`, or a replica id that does not exist.
+    """
+    rows = _slice_rows(batch_size, num_replicas)
+    replicas = range(num_replicas) if replicas is None else replicas
+    if not all(0 <= replica < num_replicas for replica in replicas):
+        raise UserError(f"replicas {list(replicas)} do not exist; with {num_replicas} replicas their ids are 0..{num_replicas - 1}")
+    # [slices of this process, rows]: the positions in the global batch of every slice of one step
+    positions = tf.constant([range(replica * rows, (replica + 1) * rows) for replica in replicas], tf.int32)
+
+    def step(t: tf.Tensor) -> dict[str, tf.Tensor]:
+        pair = tf.stack([tf.constant(seed, tf.int64), t])
+        # 64-bit integers: the bias of drawing modulo the number of grid points is below 1e-12.
+        index = tf.random.stateless_uniform([batch_size], pair, 0, len(table), tf.int64, alg="philox")
+        return {"index": tf.gather(index, positions), "position": positions}
+
+    def gather(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        image = tf.numpy_function(lambda index: _gather(table, index), [batch["index"]], tf.uint8, stateful=False)
+        image.set_shape((rows, *table.shape[1:]))
+        return {"image": image, "position": batch["position"]}
+
+    # The upper end is out of reach: 2**62 steps.
+    steps = tf.data.Dataset.range(start, 2**62).map(step)
+    return _light(steps.unbatch().map(gather).prefetch(_PREFETCH * len(replicas)))
+
+
+def table_batches(table: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """Every row of the table exactly once, in order.
+
+    Args:
+        table: uint8 [grid points, h, w, c].
+        batch_size: rows of a batch; the last one may hold fewer.
+
+    Returns:
+        tf.data of (uint8 images [b, h, w, c], int64 grid indices [b]).
+    """
+
+    def rows(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        index = tf.range(first, tf.minimum(first + batch_size, len(table)))
+        image = tf.numpy_function(lambda first: np.array(table[first : first + batch_size]), [first], tf.uint8, stateful=False)
+        image.set_shape((None, *table.shape[1:]))
+        return image, index
+
+    return _light(tf.data.Dataset.range(0, len(table), batch_size).map(rows).prefetch(_PREFETCH))
+
+
+def record_batches(
+    records: tf.data.Dataset,
+    decode: Callable[[tf.Tensor], tf.Tensor],
+    shape: tuple[int, int, int],
+    batch_size: int,
+    seed: int,
+    num_hosts: int = 1,
+    host: int = 0,
+    replicas_per_host: int = 1,
+) -> tf.data.Dataset:
+    """The training stream for hosts on which no Python runs beside the data: the workers of a TPU pod slice driven from one host.
+
+    It reads the TFDS records (from a bucket that every worker reaches) with TensorFlow operations only. Each image of a host's
+    share comes once per pass, shuffled anew for each pass, so a single image is drawn as often as in `train_batches`; but the
+    draws are other ones, they are without replacement within a pass, and a resumed run does not continue bit-identically, since
+    the shuffle starts again. Use `train_batches` wherever Python runs beside the data, a single TPU VM included.
+
+    Args:
+        records: this host's share of the images, encoded, in any order.
+        decode: turns one of them into uint8 [h, w, c].
+        shape: h, w, c.
+        batch_size: rows of the global batch over all hosts.
+        seed: of the shuffle.
+        num_hosts: hosts that read; each makes an equal part of the global batch.
+        host: which of them this is.
+        replicas_per_host: the host's part is cut into this many consecutive slices, each an element of its own.
+
+    Returns:
+        tf.data of {"image", "position"} as in `train_batches`, endless.
+
+    Raises:
+        UserError: the number of replicas does not divide `batch_size`.
+    """
+    rows = _slice_rows(batch_size, num_hosts * replicas_per_host)
+
+    def element(count: tf.Tensor, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        replica = host * replicas_per_host + tf.cast(count % replicas_per_host, tf.int32)
+        return {"image": tf.ensure_shape(image, (rows, *shape)), "position": replica * rows + tf.range(rows)}
+
+    # The whole share is shuffled while still encoded (some hundred bytes to a few KB an image): the records lie in grid
+    # order, and a small buffer would make batches of nearly equal images.
+    records = records.shuffle(max(1, int(records.cardinality())), seed=seed).repeat()
+    batches = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(rows, drop_remainder=True)
+    return batches.enumerate().map(element).prefetch(_PREFETCH)
+
+
+def _slice_rows(batch_size: int, num_replicas: int) -> int:
+    if batch_size % num_replicas:
+        close = max(1, round(batch_size / num_replicas)) * num_replicas
+        raise UserError(f"batch size {batch_size} cannot be cut into {num_replicas} equal parts; use a multiple of it, such as {close}")
+    return batch_size // num_replicas
+
+
+def _gather(table: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Rows of the table in memory that begins at a multiple of 64 bytes, which TensorFlow takes over without copying."""
+    shape = (len(index), *table.shape[1:])
+    buffer = np.empty(int(np.prod(shape)) + 64, np.uint8)
+    first = -buffer.ctypes.data % 64
+    rows = buffer[first : first + int(np.prod(shape))].reshape(shape)  # [bytes] -> [b, h, w, c]
+    return np.take(table, index, axis=0, out=rows, mode="clip")  # "clip" writes into `out` directly; no index is out of range
+
+
+def _light(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """One thread of its own: gathering needs no more, and must not take the cores from training."""
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    options.autotune.enabled = False
+    options.deterministic = True
+    return dataset.with_options(options)
