@@ -1,0 +1,165 @@
+"""The evaluate stage: representation table -> scores, one folder per metric. Never imports TensorFlow."""
+
+import hashlib
+import logging
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gin
+import joblib
+
+from dlib_tf2 import gin_utils, metric_config, results, seeds
+from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.files import claim_folder
+from dlib_tf2.metric_config import MetricCall
+from dlib_tf2.representation import Representation
+
+Scores = dict[str, dict[str, float]]
+
+DEFAULT_METRICS = ("mig", "factor_vae", "dci")
+_log = logging.getLogger(__name__)
+
+
+@gin.configurable
+def evaluate(
+    source: str | os.PathLike | Representation,
+    output_dir: str | os.PathLike,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    seed: int = 0,
+    num_workers: int | None = None,
+    overwrite: bool = False,
+) -> Scores:
+    """Scores one representation by a list of metrics, and keeps each score as soon as it is there.
+
+    `<output_dir>/<metric>/results.json` holds one metric, `<output_dir>/scores.json` all in the folder. A metric whose result is already
+    there, made from the same codes, seed and parameters, is not computed again: the same command after a kill goes on where it stopped.
+
+    Args:
+        source: a folder that holds representation.npz, or a table.
+        output_dir: a folder of ours, or one that is empty or does not exist.
+        metrics: names, see `metric_config`. A metric's generator depends on `seed` and its name only: adding one changes no other score.
+        seed: of the rows that metrics draw.
+        num_workers: processes that a metric may fit in parallel; all cores by default. Scores do not depend on it.
+        overwrite: compute the named metrics again, whatever the folder holds of them.
+
+    Returns:
+        The scores of `metrics`: {metric: {key: value}}.
+
+    Raises:
+        UserError: no such table or metric; the folder holds another representation or configuration; a metric refuses the table.
+        DlibError: a metric failed. The other metrics are computed and kept before this is raised.
+    """
+    workers = joblib.cpu_count() if num_workers is None else num_workers
+    if workers < 1 or seed < 0:
+        raise UserError(f"num_workers = {workers} and seed = {seed}; expected at least 1 and 0")
+    names = list(dict.fromkeys(metrics))
+    files = metric_config.files(names)
+    table, previous = _load(source)
+    gin_utils.parse_more(files)
+    calls = [metric_config.resolve(name) for name in names]
+    labels = {"evaluation_seed": seed, "codes_sha256": fingerprint(table)}
+
+    folder = claim_folder(output_dir)
+    _refuse_other_codes(folder, names if overwrite else [], labels)
+    done = {} if overwrite else {call.name: _earlier(folder / call.name, call, labels) for call in calls}
+    scores: Scores = {}
+    failures: dict[str, Exception] = {}
+    with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):  # one thread per fit: no oversubscription
+        for number, call in enumerate(calls, 1):
+            line = f"[{number}/{len(calls)}] {call.name}"
+            if earlier := done.get(call.name):
+                scores[call.name] = earlier
+                print(f"{line}: already there", flush=True)
+                continue
+            started = time.time()
+            print(f"{line} ...", flush=True)
+            try:
+                values = call(table.codes, table.factors, seeds.generator(seed, call.name))
+            except Exception as error:  # a metric may fail in its own way; the others must still be scored
+                failures[call.name] = error
+                print(f"{line}: failed: {_reason(error)}", flush=True)
+                _log.debug("metric %s failed", call.name, exc_info=True)
+                continue
+            target = claim_folder(folder / call.name, overwrite=True)
+            metric_labels = {"metric": call.name, **labels}
+            results.write_step(
+                target, "evaluate", values, started=started, previous=previous, labels=metric_labels, config_text=call.config_text
+            )
+            scores[call.name] = values
+            results.write_json(folder / "scores.json", _all_scores(folder))
+            print(f"{line}: done in {time.time() - started:.1f} s", flush=True)
+    results.write_json(folder / "scores.json", _all_scores(folder))
+    print(results.format_table({f"{name}.{key}": value for name, values in scores.items() for key, value in values.items()}))
+    if failures:
+        _raise_failures(failures, len(calls), folder)
+    return scores
+
+
+def fingerprint(table: Representation) -> str:
+    """SHA-256 of codes and factors, by which a later run knows that it scores the same table (0.1 s for all of dSprites)."""
+    digest = hashlib.sha256()
+    for array in (table.codes, table.factors):
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _load(source: str | os.PathLike | Representation) -> tuple[Representation, dict[str, Any] | None]:
+    """Reads the table, and the record of the step that made it where there is one."""
+    if isinstance(source, Representation):
+        return source, None
+    folder = pathlib.Path(source)
+    if not (folder / "representation.npz").is_file():
+        inside = sorted(path.parent.name for path in folder.glob("*/representation.npz"))
+        hint = f"it holds {', '.join(inside)}: name {folder / inside[0]}" if inside else "name a folder that dlib_postprocess wrote"
+        raise UserError(f"{folder} holds no representation.npz; {hint}")
+    table = Representation.load(folder / "representation.npz")
+    return table, results.read_step(folder) if results.is_complete(folder) else None
+
+
+def _earlier(folder: pathlib.Path, call: MetricCall, labels: Mapping[str, Any]) -> dict[str, float] | None:
+    """The scores of an earlier run of the same metric on the same table; None where there are none."""
+    if not results.is_complete(folder):
+        return None
+    record = results.read_step(folder)
+    old = {**record["config"], **{name: record["labels"].get(name) for name in labels}}
+    new = {**gin_utils.typed_bindings(call.config_text), **labels}
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            difference = f"{key} was {old.get(key)}, now {new.get(key)}"
+            raise UserError(f"{folder} holds a score of another configuration ({difference}); use --overwrite or another output folder")
+    return record["values"]
+
+
+def _records(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """The finished metrics in an output folder, by name."""
+    folders = sorted(path.parent for path in folder.glob("*/results.json"))
+    return {path.name: results.read_step(path) for path in folders if results.is_complete(path)}
+
+
+def _all_scores(folder: pathlib.Path) -> Scores:
+    return {name: record["values"] for name, record in _records(folder).items()}
+
+
+def _refuse_other_codes(folder: pathlib.Path, replaced: Sequence[str], labels: Mapping[str, Any]) -> None:
+    """scores.json is about one representation: refuses a folder that holds the scores of another one."""
+    for name, record in _records(folder).items():
+        if name not in replaced and record["labels"].get("codes_sha256") != labels["codes_sha256"]:
+            raise UserError(
+                f"{folder / name} holds a score of another representation (made {record['finished']}); choose another output folder, "
+                f"or replace it too: --overwrite --metrics={','.join([*replaced, name])}"
+            )
+
+
+def _raise_failures(failures: Mapping[str, Exception], total: int, folder: pathlib.Path) -> None:
+    reasons = "; ".join(f"{name}: {_reason(error)}" for name, error in failures.items())
+    kind = UserError if all(isinstance(error, UserError) for error in failures.values()) else DlibError
+    raise kind(f"{len(failures)} of {total} metrics failed ({reasons}); the others are kept in {folder}") from next(iter(failures.values()))
+
+
+def _reason(error: Exception) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return first if isinstance(error, DlibError) else f"{type(error).__name__}: {first}"

@@ -1,0 +1,94 @@
+"""From the name of a metric to what runs: its gin file, its function, and the configuration that a result is kept under.
+
+A metric is called NAME where `gin_configs/metrics/NAME.gin` (or `metrics/NAME.gin` in the current folder) exists. It runs the registered
+function NAME, or, where the file says `NAME/metric.function = @other`, another one; both inside the gin scope NAME.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import gin
+
+from dlib_tf2 import gin_utils
+from dlib_tf2.errors import UserError
+
+
+@gin.register
+def metric(name: str, function: Callable[..., dict[str, float]] | None = None) -> Callable[..., dict[str, float]]:
+    """Returns the function that the metric `name` runs: `function`, by default the registered one of that name."""
+    return gin.get_configurable(name) if function is None else function
+
+
+class MetricCall(NamedTuple):
+    """One metric, ready to run."""
+
+    name: str
+    function: Callable[..., dict[str, float]]
+    config_text: str  # gin text of every parameter of the function and of what it refers to; parses again
+
+    def __call__(self, *args: Any) -> dict[str, float]:
+        with gin.config_scope(self.name):
+            return self.function(*args)
+
+
+def files(names: Sequence[str]) -> list[str]:
+    """The gin files of metrics.
+
+    Raises:
+        UserError: there is no metric of a name, or no name.
+    """
+    if not names:
+        raise UserError("no metric was asked for; name some, such as --metrics=mig,dci")
+    found = [f"metrics/{name}.gin" for name in names]
+    for name, file in zip(names, found, strict=True):
+        try:
+            gin_utils.find_file(file)
+        except UserError as error:
+            known = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"unknown metric {name!r}; the known ones are {', '.join(known)}{hint}") from error
+    return found
+
+
+def resolve(name: str) -> MetricCall:
+    """Finds the function of a metric whose gin file is parsed.
+
+    Raises:
+        UserError: its gin file imports no function of that name.
+    """
+    with gin.config_scope(name):
+        bound = gin.get_bindings("metric", resolve_references=False).get("function")
+        selector = name if bound is None else repr(bound).lstrip("@")
+        try:
+            function = metric(name, gin.get_bindings("metric").get("function"))
+        except ValueError as error:
+            raise UserError(
+                f"metrics/{name}.gin registers no metric {name}; add the import of its module, or {name}/metric.function"
+            ) from error
+        parameters = list(_parameters(selector, "" if bound is None else f"{name}/"))
+        modules = {gin.get_configurable(used).__module__ for used in [selector, *(used for used, _ in parameters)]}
+    lines = [line for _, line in parameters]
+    if bound is not None:
+        modules.add(__name__)
+        lines.insert(0, f"{name}/metric.function = {bound!r}")
+    return MetricCall(name, function, "\n".join([*(f"import {module}" for module in sorted(modules)), "", *lines]) + "\n")
+
+
+def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yields (selector, gin line) for each parameter of a configurable that has a value, and of what it refers to, in this scope."""
+    bound, resolved = gin.get_bindings(selector, resolve_references=False), gin.get_bindings(selector)
+    signature = inspect.signature(gin.get_configurable(selector)).parameters.values()
+    defaults = {p.name: p.default for p in signature if p.default is not p.empty}
+    for parameter in sorted({*defaults, *bound}):
+        if parameter not in bound:
+            value = defaults[parameter]
+            text = f"@{value.__name__}" if callable(value) else repr(value)
+        else:
+            # References stay references, macros become their values.
+            text = repr(bound[parameter]) if "@" in repr(bound[parameter]) else repr(resolved[parameter])
+        yield selector, f"{prefix}{selector}.{parameter} = {text}"
+        if text.startswith("@"):
+            yield from _parameters(text.strip("@()"), prefix)

@@ -1,0 +1,42 @@
+"""Mutual Information Gap: does one code know a factor much better than every other code does?"""
+
+import gin
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dlib_tf2.metrics import common
+
+
+@gin.register
+def mig(
+    codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, *, num_train: int | None = 10_000, num_bins: int | None = 20
+) -> dict[str, float]:
+    """Computes the Mutual Information Gap of Chen, Li, Grosse and Duvenaud, NeurIPS 2018 (arXiv 1802.04942), equation 6.
+
+    MIG = mean over factors of (largest - second largest I(code; factor)) / H(factor). As in the study (arXiv 1811.12359), I is the plug-in
+    estimate from histograms of the representation, not the paper's estimate under q(z|x). The upper bound depends on bins and rows: on the
+    factor sizes of dSprites a perfect code scores 0.895 with 20 bins and 10,000 rows, 0.83 with 1,000 rows, 0.787 with 10 bins. Noise
+    scores about 0, constant codes exactly 0. Compare scores only at equal bins and rows.
+
+    With one code the runner-up counts as 0. A factor with one value among the drawn rows is left out.
+
+    Args:
+        codes: float [n, d], finite.
+        factors: int [n, v].
+        rng: source of the rows.
+        num_train: rows drawn (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_bins: equal-width bins per code; None takes each distinct value as its own bin.
+
+    Returns:
+        `mig`, and `num_factors_scored`, the number of factors in the mean.
+
+    Raises:
+        UserError: a table that cannot be scored (see `common.check_table`), fewer rows than `num_train`, or no factor that varies.
+    """
+    codes, labels = common.check_table(codes, factors)
+    rows = common.draw_rows(rng, labels, num_train)
+    scored = common.varying_factors(labels[rows])
+    information = common.mutual_information(common.discretize(codes[rows], num_bins), scored)  # [d, v]
+    without_runner_up = np.concatenate([np.zeros((1, scored.shape[1])), np.sort(information, axis=0)])
+    gap = without_runner_up[-1] - without_runner_up[-2]
+    return {"mig": float(np.mean(gap / common.entropy(scored))), "num_factors_scored": float(scored.shape[1])}
