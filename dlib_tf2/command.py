@@ -47,7 +47,8 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
     try:
         main()
     except DlibError as error:
-        return _say(name, str(error), error.exit_code)
+        # gin appends lines of its own to what passes through a configurable.
+        return _say(name, str(error).splitlines()[0], error.exit_code)
     except KeyboardInterrupt:
         return _say(name, "interrupted; run the same command again to resume", EXIT_INTERRUPTED)
     except MemoryError as error:

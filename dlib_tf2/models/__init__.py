@@ -1,0 +1,1 @@
+"""Networks, reconstruction losses and models."""

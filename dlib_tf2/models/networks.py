@@ -1,0 +1,69 @@
+"""The convolutional encoder and decoder of the study (Higgins et al. 2017, table 1, row 3)."""
+
+from collections.abc import Sequence
+
+import gin
+import keras
+from keras import layers
+
+
+@gin.register
+def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model:
+    """Image to the parameters of a diagonal Gaussian posterior.
+
+    The third and fourth convolution have 2x2 kernels, as the study's do; many ports use 4x4 throughout.
+
+    Args:
+        observation_shape: (height, width, channels); height and width divisible by 16.
+        num_latent: number of latent dimensions d.
+
+    Returns:
+        A model from images [b, h, w, c] in 0..1 to (mean [b, d], log_variance [b, d]), both float32.
+
+    Raises:
+        ValueError: the observation's size is not divisible by 16.
+    """
+    _check_divisible(observation_shape)
+    image = keras.Input(tuple(observation_shape), name="image")
+    x = layers.Conv2D(32, 4, 2, "same", activation="relu", name="e1")(image)  # [b, h/2, w/2, 32]
+    x = layers.Conv2D(32, 4, 2, "same", activation="relu", name="e2")(x)
+    x = layers.Conv2D(64, 2, 2, "same", activation="relu", name="e3")(x)
+    x = layers.Conv2D(64, 2, 2, "same", activation="relu", name="e4")(x)  # [b, h/16, w/16, 64]
+    x = layers.Dense(256, activation="relu", name="e5")(layers.Flatten(name="flatten")(x))
+    # The heads stay float32 under a mixed policy, or saved encoders would emit bfloat16, which numpy cannot store.
+    mean = layers.Dense(num_latent, dtype="float32", name="mean")(x)
+    log_variance = layers.Dense(num_latent, dtype="float32", name="log_variance")(x)
+    return keras.Model(image, (mean, log_variance), name="encoder")
+
+
+@gin.register
+def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model:
+    """Code to the logits of an image.
+
+    Args:
+        observation_shape: (height, width, channels); height and width divisible by 16.
+        num_latent: number of latent dimensions d.
+
+    Returns:
+        A model from codes [b, d] to logits [b, h, w, c], float32; the sigmoid is left to the loss or the viewer.
+
+    Raises:
+        ValueError: the observation's size is not divisible by 16.
+    """
+    _check_divisible(observation_shape)
+    height, width, channels = observation_shape
+    rows, columns = height // 16, width // 16
+    code = keras.Input((num_latent,), name="code")
+    x = layers.Dense(256, activation="relu", name="d1")(code)
+    x = layers.Dense(rows * columns * 64, activation="relu", name="d2")(x)
+    x = layers.Reshape((rows, columns, 64), name="reshape")(x)  # [b, h/16, w/16, 64]
+    x = layers.Conv2DTranspose(64, 4, 2, "same", activation="relu", name="d3")(x)
+    x = layers.Conv2DTranspose(32, 4, 2, "same", activation="relu", name="d4")(x)
+    x = layers.Conv2DTranspose(32, 4, 2, "same", activation="relu", name="d5")(x)
+    logits = layers.Conv2DTranspose(channels, 4, 2, "same", dtype="float32", name="logits")(x)  # [b, h, w, c]
+    return keras.Model(code, logits, name="decoder")
+
+
+def _check_divisible(observation_shape: Sequence[int]) -> None:
+    if len(observation_shape) != 3 or observation_shape[0] % 16 or observation_shape[1] % 16:
+        raise ValueError(f"expected an observation shape (h, w, c) with h and w divisible by 16, got {tuple(observation_shape)}")

@@ -1,0 +1,34 @@
+"""beta-VAE: the weighted KL divergence from the prior."""
+
+import gin
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from dlib_tf2.errors import UserError
+
+tfd = tfp.distributions
+
+
+@gin.register
+class BetaKL:
+    """beta * KL(q(z|x) || N(0, I)), averaged over the batch; beta = 1 is the plain VAE.
+
+    Higgins et al., "beta-VAE", ICLR 2017, equation 4 (OpenReview Sy2fzU9gl).
+    """
+
+    def __init__(self, beta: float = 1.0):
+        """Args: beta: weight of the KL divergence, >= 0. The study's strengths: 1, 2, 4, 6, 8, 16."""
+        if beta < 0:
+            raise UserError(f"BetaKL.beta must be >= 0, got {beta}")
+        self.beta = beta
+
+    def __call__(self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The weighted terms to add to the loss: {"kl": scalar, nats}."""
+        return {"kl": self.beta * kl_to_prior(posterior)}
+
+
+def kl_to_prior(posterior: tfd.Distribution) -> tf.Tensor:
+    """KL(posterior || N(0, I)) in nats, the sum over latents averaged over the batch: scalar."""
+    num_latent = posterior.event_shape[0]
+    prior = tfd.MultivariateNormalDiag(tf.zeros([num_latent]), tf.ones([num_latent]))
+    return tf.reduce_mean(tfd.kl_divergence(posterior, prior))

@@ -1,0 +1,46 @@
+"""What a loss needs to mean the same on one replica and on many: the global batch's noise, and its codes."""
+
+import tensorflow as tf
+
+
+def num_replicas() -> int:
+    """Replicas that share the global batch; 1 outside of tf.distribute."""
+    context = tf.distribute.get_replica_context()
+    return context.num_replicas_in_sync if context is not None else 1
+
+
+def global_normal(seed: tf.Tensor, position: tf.Tensor, width: int) -> tf.Tensor:
+    """Standard normal noise of each example, a function of the seed and of its row in the global batch only.
+
+    Every replica draws the noise of the whole global batch and gathers its own rows: per-example seeds would fall back to
+    a loop. Philox is named because XLA's default generator draws other numbers.
+
+    Args:
+        seed: int [2], e.g. (seed of the run, step).
+        position: int [b], rows of this replica's examples in the global batch.
+        width: numbers per example.
+
+    Returns:
+        float32 [b, width].
+    """
+    global_batch = position.shape[0] * num_replicas()
+    noise = tf.random.stateless_normal([global_batch, width], seed=seed, alg="philox")
+    return tf.gather(noise, position)  # [b, width]
+
+
+def gather_global(values: tf.Tensor) -> tf.Tensor:
+    """The global batch's rows, in global order, on every replica; gradients flow back to the replica that owns a row.
+
+    Penalties over the batch (covariances, total correlation) change their value with the number of replicas unless
+    they are computed on this.
+
+    Args:
+        values: [b, ...] with the same static shape on every replica.
+
+    Returns:
+        [b * replicas, ...].
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_gather(values, axis=0)

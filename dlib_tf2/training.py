@@ -1,0 +1,341 @@
+"""The training stage: from a dataset and a configuration to a folder with a trained model, resumed wherever it stopped."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gin
+import keras
+import tensorflow as tf
+
+from dlib_tf2 import datasets, gin_utils, results
+from dlib_tf2.checkpoints import Checkpoints
+from dlib_tf2.engine import Engine
+from dlib_tf2.errors import DlibError, Interrupted, UserError
+from dlib_tf2.files import claim_folder, sync_folder
+from dlib_tf2.models.optimizers import adam
+from dlib_tf2.models.vae import VAE
+from dlib_tf2.progress import Progress
+from dlib_tf2.seeds import derive_seed
+from dlib_tf2.strategies import describe, is_chief, needs_records, use_xla
+
+# How long and how a run goes on is not what it computes: these may change between two starts of one run.
+_NOT_IDENTITY = {
+    f"train.{name}"
+    for name in ("steps", "eval_steps", "summary_steps", "save_steps", "save_minutes", "xla", "method", "hyperparameters")
+}
+_SECONDS_PER_CALL = 5.0  # a signal is only seen when the running call returns
+_EVALUATION_CALL = 50  # batches
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_ABSENT = "absent"
+
+
+@gin.configurable
+def train(
+    model_dir: str | os.PathLike,
+    strategy: tf.distribute.Strategy | None = None,
+    data_dir: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    dataset: str = gin.REQUIRED,
+    model: Callable[..., VAE] = gin.REQUIRED,
+    encoder: Callable[[Sequence[int], int], keras.Model] = gin.REQUIRED,
+    decoder: Callable[[Sequence[int], int], keras.Model] = gin.REQUIRED,
+    num_latent: int = gin.REQUIRED,
+    steps: int = gin.REQUIRED,
+    batch_size: int = gin.REQUIRED,
+    seed: int = gin.REQUIRED,
+    optimizer: Callable[[], keras.optimizers.Optimizer] = adam,
+    method: str = "",
+    hyperparameters: Mapping[str, float] | None = None,
+    eval_steps: int = 1000,
+    summary_steps: int = 100,
+    save_steps: int | None = None,
+    save_minutes: float = 10.0,
+    precision: str = "float32",
+    xla: str | bool = "auto",
+) -> dict[str, float]:
+    """Trains one model, or goes on training it, and leaves `encoder.keras`, `decoder.keras` and `results.json`.
+
+    Args:
+        model_dir: the run's folder; a run that was stopped is resumed from it, a finished one is left as it is.
+        strategy: see `strategies.make_strategy`; the default strategy by default.
+        data_dir: where prepared datasets lie.
+        overwrite: start anew, deleting what an earlier run of ours left in `model_dir`.
+        dataset: name, e.g. "rendered_sprites/small".
+        model: called with (encoder, decoder), e.g. `@VAE`.
+        encoder: called with (observation_shape, num_latent).
+        decoder: called with (observation_shape, num_latent).
+        num_latent: latent dimensions.
+        steps: updates in all; a larger number later continues the run.
+        batch_size: global batch, divided among the replicas.
+        seed: of weights, data and noise, each by a derived seed.
+        optimizer: called once for each part of the model, in a gin scope of the part's name ("vae").
+        method: a label for results and reports.
+        hyperparameters: the method's own strengths, e.g. {"beta": 4.0}, a label likewise.
+        eval_steps: batches of the evaluation at the end.
+        summary_steps: updates between two TensorBoard points and progress lines.
+        save_steps: updates between two checkpoints, in addition to `save_minutes`.
+        save_minutes: minutes between two checkpoints.
+        precision: "float32" or "mixed_bfloat16".
+        xla: "auto", True or False, see `strategies.use_xla`.
+
+    Returns:
+        The evaluation's means: loss, reconstruction_loss, kl, elbo, regularizer, and every term as "term/<name>".
+
+    Raises:
+        UserError: the folder holds another run or foreign files, or a setting does not fit.
+        DlibError: the loss or a weight became NaN or infinite, or the disk is full.
+        Interrupted: stopped by SIGTERM, Ctrl-C or the loss of another worker; the same call resumes.
+    """
+    started = time.time()
+    strategy = strategy or tf.distribute.get_strategy()
+    _check_positive(steps=steps, batch_size=batch_size, num_latent=num_latent, eval_steps=eval_steps, summary_steps=summary_steps)
+    if batch_size % strategy.num_replicas_in_sync:
+        raise UserError(f"batch_size {batch_size} is not divisible by the {strategy.num_replicas_in_sync} replicas; choose a multiple")
+    data = datasets.load(dataset, data_dir)
+    folder, chief = pathlib.Path(model_dir), is_chief(strategy)
+    with _worker_loss_is_interruption(strategy), _stop_on_signals() as stop:
+        if chief:
+            claim_folder(folder, overwrite)
+        _wait_for_all(strategy)
+        vae, optimizers = _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed)
+        engine = Engine(strategy, vae, optimizers, data, seed, batch_size, use_xla(strategy, xla))
+        settings = {"dataset": dataset, "num_latent": num_latent, "batch_size": batch_size, "seed": seed, "precision": precision}
+        _check_identity(folder, settings, chief)
+        if (values := _finished_values(folder, steps)) is not None:
+            return values
+        _wait_for_all(strategy)
+        run = _Run(strategy, engine, folder, stop, steps, summary_steps, save_steps or steps, save_minutes)
+        run.train(lambda start: _batches(strategy, data, batch_size, derive_seed(seed, "data"), start))
+        values = run.evaluate(_batches(strategy, data, batch_size, derive_seed(seed, "evaluation data")), eval_steps)
+        if chief:
+            _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
+            _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
+            labels = {"method": method, "hyperparameters": hyperparameters or {}, **settings}
+            results.write_step(folder, "train", values, started=started, labels=labels, device=describe(strategy))
+    return values
+
+
+class _Run:
+    """The host's side of the loop: calls of the engine, cut at summaries, checkpoints and the patience for signals."""
+
+    def __init__(self, strategy, engine, folder, stop, steps, summary_steps, save_steps, save_minutes):
+        self._engine, self._stop, self._chief = engine, stop, is_chief(strategy)
+        self._steps, self._summary_steps, self._save_steps, self._save_minutes = steps, summary_steps, save_steps, save_minutes
+        self._checkpoints = Checkpoints(os.path.join(folder, "checkpoints"), engine.variables())
+        self._writer = tf.summary.create_file_writer(os.path.join(folder, "summaries")) if self._chief else None
+
+    def train(self, batches: Callable[[int], Iterable]) -> None:
+        """Makes the updates that are missing, from the newest checkpoint on."""
+        step = saved = self._checkpoints.restore()
+        if step and self._chief:
+            print(f"resuming at step {step:,} of {self._steps:,}", file=sys.stderr)
+        if step >= self._steps:
+            return
+        iterator, progress, means = iter(batches(step)), Progress("step", self._steps, step), _Means()
+        pace = _SECONDS_PER_CALL  # unknown yet: the first call makes one step
+        measured, saved_at = pace, time.monotonic()
+        while step < self._steps:
+            count = min(_until(step, self._summary_steps), _until(step, self._save_steps), self._steps - step)
+            count = max(1, min(count, int(_SECONDS_PER_CALL / pace)))
+            began = time.monotonic()
+            values, bad, pace = self._engine.train(iterator, step, count, measured)
+            measured = (time.monotonic() - began) / count
+            if bad is not None:
+                raise DlibError(_not_finite(bad, values, self._checkpoints))
+            step += count
+            means.add(values, count)
+            due = step % self._save_steps == 0 or time.monotonic() - saved_at > 60 * self._save_minutes
+            if self._chief and (due or self._stop or step == self._steps):
+                self._checkpoints.save(step)
+                saved, saved_at = step, time.monotonic()
+            if self._chief and (step % self._summary_steps == 0 or step == self._steps):
+                self._summarise(step, values := means.take())
+                progress.report(step, _terms(values), every_seconds=2.0)
+            if self._stop:
+                kept = f"saved at step {saved:,}" if self._chief else "the chief saves"
+                raise Interrupted(f"stopped by signal {self._stop[0]} at step {step:,}, {kept}; run the same command again to resume")
+
+    def evaluate(self, batches: Iterable, count: int) -> dict[str, float]:
+        """Means over `count` batches of the evaluation stream, in calls short enough to see a signal."""
+        iterator, means, progress = iter(batches), _Means(), Progress("evaluation batch", count)
+        for start in range(0, count, _EVALUATION_CALL):
+            part = min(_EVALUATION_CALL, count - start)
+            means.add(self._engine.evaluate(iterator, start, part, self._steps), part)
+            if self._chief:
+                progress.report(start + part, every_seconds=5.0)
+            if self._stop:
+                raise Interrupted(f"stopped by signal {self._stop[0]} in the evaluation; run the same command again to finish it")
+        values = means.take()
+        return {**values, "regularizer": values["loss"] - values["reconstruction_loss"], "steps": self._steps}
+
+    def _summarise(self, step: int, values: Mapping[str, float]) -> None:
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+
+class _Means:
+    """Means over several calls of the engine, each weighted by its steps."""
+
+    def __init__(self):
+        self._totals, self._count = {}, 0
+
+    def add(self, values: Mapping[str, float], count: int) -> None:
+        self._totals = {name: self._totals.get(name, 0.0) + value * count for name, value in values.items()}
+        self._count += count
+
+    def take(self) -> dict[str, float]:
+        means = {name: total / self._count for name, total in self._totals.items()}
+        self._totals, self._count = {}, 0
+        return means
+
+
+def _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed):
+    """Networks, model and optimizers with all their variables, made in the strategy's scope from the run's seed."""
+    # Keras initialisers draw from global state: this is the one place that seeds it.
+    keras.utils.set_random_seed(derive_seed(seed, "weights"))
+    optimizers = {}
+    with strategy.scope(), _precision(precision):
+        vae = model(encoder(data.observation_shape, num_latent), decoder(data.observation_shape, num_latent))
+        for name, part in vae.parts(()).items():
+            with gin.config_scope(name):
+                optimizers[name] = optimizer()
+            optimizers[name].build(part.variables)
+    return vae, optimizers
+
+
+def _batches(strategy: tf.distribute.Strategy, data: datasets.GroundTruthDataset, batch_size: int, seed: int, start: int = 0) -> Iterable:
+    """The stream of batches from step `start` on, each cut into one slice per replica."""
+
+    def slices(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        replicas = strategy.num_replicas_in_sync
+        hosts, host = max(1, context.num_input_pipelines), context.input_pipeline_id
+        if needs_records(strategy):
+            return data.record_batches(batch_size, seed, hosts, host, replicas // hosts)
+        local = range(host * replicas // hosts, (host + 1) * replicas // hosts)
+        return data.train_batches(batch_size, seed, start, replicas, local)
+
+    return strategy.distribute_datasets_from_function(slices)
+
+
+def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bool) -> None:
+    """Refuses a folder whose run was another one; a new folder gets this run's identity."""
+    used = {key: value for key, value in gin_utils.operative_bindings().items() if key not in _NOT_IDENTITY}
+    identity = {**used, **{f"train.{name}": value for name, value in settings.items()}}
+    path = folder / "identity.json"
+    if path.exists():
+        try:
+            there = json.loads(path.read_text())
+        except ValueError as error:
+            raise DlibError(f"{path} is damaged ({error}); use --overwrite to start anew") from error
+        here = json.loads(json.dumps(identity))
+        differing = sorted(key for key in {*there, *here} if there.get(key, _ABSENT) != here.get(key, _ABSENT))
+        if differing:
+            pairs = ((key, there.get(key, _ABSENT), here.get(key, _ABSENT)) for key in differing[:3])
+            shown = "; ".join(f"{key} is {old} there and {new} here" for key, old, new in pairs)
+            raise UserError(
+                f"{folder} holds another configuration ({shown}); choose another --model_dir, or --overwrite to delete that run"
+            )
+    elif chief:
+        results.write_json(path, identity)
+
+
+def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | None:
+    if not results.is_complete(folder):
+        return None
+    values = results.read_step(folder)["values"]
+    if values["steps"] < steps:
+        return None
+    print(f"{folder} is already trained ({values['steps']:,} steps); nothing to do")
+    return values
+
+
+def _export(folder: pathlib.Path, name: str, network: keras.Model, trained: keras.Model) -> None:
+    """Saves the weights in a float32 copy of a network, made outside of any strategy, as `<name>.keras`."""
+    network.set_weights(trained.get_weights())
+    temporary = folder / f".{name}.{os.getpid()}.keras"
+    try:
+        network.save(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / f"{name}.keras")
+        sync_folder(folder)
+    except OSError as error:
+        raise DlibError(f"cannot write {folder / name}.keras ({error}); free space and run again: training is saved") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(policy)
+        yield
+    except ValueError as error:
+        raise UserError(f"train.precision = {policy!r}: {error}") from error
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[list[str]]:
+    """Collects SIGTERM and Ctrl-C instead of dying from them; the loop looks after each call."""
+    stop: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may set handlers
+        return
+    before = {number: signal.signal(number, lambda received, _: stop.append(signal.Signals(received).name)) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """With several workers, the loss of one ends the others; what they then raise means: start all again."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError) as error:
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
+        reason = str(error).splitlines()[0][:200]
+        raise Interrupted(f"another worker stopped ({reason}); start all workers again to resume from the last checkpoint") from error
+
+
+def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    """Returns when every worker has come here."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(1.0)), axis=None)
+
+
+def _not_finite(step: int, values: Mapping[str, float], checkpoints: Checkpoints) -> str:
+    saved = checkpoints.steps()
+    kept = f"the checkpoint of step {saved[-1]:,} is kept" if saved else "no checkpoint yet"
+    terms = ", ".join(f"{name} {value:.4g}" for name, value in _terms(values).items())
+    return f"the loss is not finite at step {step:,} ({terms}); stopped, {kept}; lower the learning rate or the strength"
+
+
+def _terms(values: Mapping[str, float]) -> dict[str, float]:
+    return {"loss": values["loss"]} | {name.removeprefix("term/"): value for name, value in values.items() if name.startswith("term/")}
+
+
+def _until(step: int, interval: int) -> int:
+    return interval - step % interval
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(f"train.{name} must be a whole number of at least 1, got {value!r}")

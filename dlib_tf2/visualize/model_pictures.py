@@ -1,0 +1,127 @@
+"""Pictures of a trained model: originals beside reconstructions, and a grid of latent traversals."""
+
+import os
+import pathlib
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dlib_tf2 import datasets, results
+from dlib_tf2.files import atomic_write
+from dlib_tf2.saved_model import SavedModel, load
+from dlib_tf2.seeds import derive_seed
+
+PAIRS = (4, 8)  # rows and columns of originals with their reconstructions
+TRAVERSAL = np.linspace(-2.5, 2.5, 11)  # in standard deviations of the prior
+PICTURES = ("reconstructions.png", "traversals.png")
+_KL_IMAGES = 1024
+
+
+def draw(model_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> list[pathlib.Path]:
+    """Draws `<model_dir>/pictures/*.png` unless they are there and newer than the model, and prints their paths.
+
+    Args:
+        model_dir: folder of a finished run.
+        data_dir: where prepared datasets lie.
+
+    Returns:
+        The paths.
+    """
+    folder = pathlib.Path(model_dir)
+    paths = [folder / "pictures" / name for name in PICTURES]
+    trained = (folder / "results.json").stat().st_mtime
+    if not all(path.is_file() and path.stat().st_mtime >= trained for path in paths):
+        model = load(folder)
+        data = datasets.load(results.label(model.record, "dataset"), data_dir)
+        rng = np.random.default_rng(derive_seed(0, "pictures"))
+        index = data.space.to_index(data.space.sample(rng, _KL_IMAGES))
+        images = np.asarray(data.images(index), np.float32) / data.scale
+        _save(_draw_reconstructions(model, images[: PAIRS[0] * PAIRS[1]]), paths[0])
+        _save(_draw_traversals(model, images), paths[1])
+    for path in paths:
+        print(path)
+    return paths
+
+
+def reconstruct(model: SavedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Decodes the posterior mean of images [n, h, w, c]: pixel means in 0..1, same shape."""
+    mean, _ = model.encoder.predict(images, verbose=0)
+    return _sigmoid(model.decoder.predict(mean, verbose=0))
+
+
+def traverse(model: SavedModel, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Decodes the code of one image [h, w, c] with one latent at a time moved over `TRAVERSAL`.
+
+    Returns:
+        [d, len(TRAVERSAL), h, w, c] in 0..1.
+    """
+    mean, _ = model.encoder.predict(image[None], verbose=0)
+    num_latent = mean.shape[1]
+    codes = np.tile(mean[0], (num_latent, len(TRAVERSAL), 1))  # [d, values, d]
+    codes[np.arange(num_latent), :, np.arange(num_latent)] = TRAVERSAL
+    decoded = _sigmoid(model.decoder.predict(codes.reshape(-1, num_latent), batch_size=256, verbose=0))
+    return decoded.reshape(num_latent, len(TRAVERSAL), *decoded.shape[1:])
+
+
+def latent_kl(model: SavedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean KL divergence from the prior of each latent over images [n, h, w, c]: [d], nats; near 0 the latent is dead."""
+    mean, log_variance = model.encoder.predict(images, batch_size=256, verbose=0)
+    return 0.5 * np.mean(mean**2 + np.exp(log_variance) - log_variance - 1, axis=0)
+
+
+def _draw_reconstructions(model: SavedModel, images: NDArray[np.float32]) -> Figure:
+    decoded = reconstruct(model, images)
+    rows, columns = PAIRS
+    figure = Figure(figsize=(columns * 1.1, rows * 2 * 1.1 + 0.6), layout="constrained")
+    axes = figure.subplots(rows * 2, columns, squeeze=False)
+    for row in range(rows):
+        for column in range(columns):
+            _show(axes[2 * row, column], images[row * columns + column])
+            _show(axes[2 * row + 1, column], decoded[row * columns + column])
+        axes[2 * row, 0].set_ylabel("original", fontsize=8)
+        axes[2 * row + 1, 0].set_ylabel("decoded", fontsize=8)
+    figure.suptitle(f"{_title(model)}: originals and reconstructions from the posterior mean", fontsize=10)
+    return figure
+
+
+def _draw_traversals(model: SavedModel, images: NDArray[np.float32]) -> Figure:
+    grid, kl = traverse(model, images[0]), latent_kl(model, images)
+    order = np.argsort(-kl)
+    figure = Figure(figsize=((len(TRAVERSAL) + 1) * 0.9 + 1, len(grid) * 0.9 + 0.9), layout="constrained")
+    axes = figure.subplots(len(grid), len(TRAVERSAL) + 1, squeeze=False)
+    for row, latent in enumerate(order):
+        _show(axes[row, 0], images[0])
+        axes[row, 0].set_ylabel(f"z{latent}\nKL {kl[latent]:.2f}", fontsize=8, rotation=0, ha="right", va="center")
+        for column, decoded in enumerate(grid[latent], start=1):
+            _show(axes[row, column], decoded)
+    axes[0, 0].set_title("original", fontsize=8)
+    for column, value in enumerate(TRAVERSAL, start=1):
+        axes[0, column].set_title(f"{value:+.1f}", fontsize=8)
+    figure.suptitle(f"{_title(model)}: one latent moved at a time, most used first (KL in nats)", fontsize=10)
+    return figure
+
+
+def _title(model: SavedModel) -> str:
+    strengths = ", ".join(f"{name} {value:g}" for name, value in results.label(model.record, "hyperparameters", {}).items())
+    name = results.label(model.record, "method") or "model"
+    return f"{name} ({strengths}), {model.record['values']['steps']:,} steps, {results.label(model.record, 'dataset')}"
+
+
+def _show(axes, image: NDArray[np.float32]) -> None:
+    if image.shape[-1] == 1:
+        axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
+    else:
+        axes.imshow(np.clip(image, 0, 1))
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    return 0.5 * (1 + np.tanh(0.5 * logits))  # the same function, without overflow
+
+
+def _save(figure: Figure, path: pathlib.Path) -> None:
+    with atomic_write(path) as file:
+        FigureCanvasAgg(figure).print_png(file)
