@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -92,7 +93,10 @@ def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows
                 _build(folder, info, rows())
         return _open(folder)
     except OSError as error:
-        raise UserError(f"cannot prepare {info.source} in {folder}: {error.strerror or error}; choose another data_dir or free space") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free space or choose another data_dir" if full else "change its permissions or choose another data_dir"
+        what = f"cannot prepare {info.source} in {folder}: {error.strerror or error}"
+        raise (DlibError if full else UserError)(f"{what}; {remedy}") from error
 
 
 def _open(folder: pathlib.Path) -> np.ndarray:
@@ -116,7 +120,7 @@ def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
         size = (folder / "images.npy").stat().st_size
         return None if size == expected else f"images.npy has {size:,} bytes, expected {expected:,}"
     except PermissionError as error:
-        raise UserError(f"cannot read the table in {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
+        raise UserError(f"cannot read {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
     except (OSError, ValueError) as error:
         return f"the table cannot be read ({str(error).splitlines()[0]})"
 
@@ -174,9 +178,8 @@ def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
 
 def _check_rows(images: np.ndarray, index: np.ndarray, info: TableInfo) -> None:
     if images.dtype != np.uint8 or images.shape != (len(index), *info.shape):
-        raise DlibError(
-            f"{info.source}: expected uint8 images {[len(index), *info.shape]}, got {images.dtype} {list(images.shape)}; the source is damaged"
-        )
+        got = f"{images.dtype} {list(images.shape)}"
+        raise DlibError(f"{info.source}: expected uint8 images {[len(index), *info.shape]}, got {got}; the source is damaged")
     try:
         info.space.check_index(index)
     except ValueError as error:
@@ -188,7 +191,7 @@ def _write_rows(descriptor: int, header: int, images: np.ndarray, index: np.ndar
     row_bytes = images[0].nbytes if len(images) else 0
     for run in np.split(np.arange(len(index)), np.flatnonzero(np.diff(index) != 1) + 1):
         if len(run):
-            data = memoryview(np.ascontiguousarray(images[run[0] : run[-1] + 1])).cast("B")
+            data = np.ascontiguousarray(images[run[0] : run[-1] + 1]).data.cast("B")
             offset = header + int(index[run[0]]) * row_bytes
             while data:
                 written = os.pwrite(descriptor, data, offset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import io
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
@@ -30,8 +30,13 @@ def prepare(builder: tfds.core.DatasetBuilder, space: FactorSpace) -> Iterator[t
     """
     import tensorflow_datasets as tfds
 
-    with redirect_stdout(sys.stderr):  # TFDS announces its work on stdout, which belongs to the command's results
-        builder.download_and_prepare()
+    # TFDS announces its work on stdout, which belongs to the command's results, and with bars that know no total.
+    tfds.display_progress_bar(enable=False)
+    try:
+        with redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    finally:
+        tfds.display_progress_bar(enable=True)
     labels = [f"label_{name}" for name in space.names]
     records = builder.as_dataset(
         split="all",

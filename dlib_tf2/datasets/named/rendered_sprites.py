@@ -18,7 +18,7 @@ def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens config "full" (737,280 images, the default) or "small" (36,864 images, the same five factors)."""
     config = config or "full"
     if config not in sprites.GRIDS:
-        raise UserError(unknown("config of rendered_sprites:", config, sprites.GRIDS))
+        raise UserError(unknown("config of rendered_sprites", config, sprites.GRIDS))
     space = sprites.GRIDS[config].space
     source = f"rendered_sprites/{config}/{sprites.VERSION}"
     info = image_table.TableInfo(space, space.names, (sprites.IMAGE_SIZE, sprites.IMAGE_SIZE, 1), 1, source)

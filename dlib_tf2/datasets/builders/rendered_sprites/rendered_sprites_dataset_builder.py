@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.datasets.renderers import sprites
 
 
@@ -48,14 +49,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {"train": self._generate_examples(self.builder_config.grid)}
 
     def _generate_examples(self, grid: sprites.Grid) -> Iterator[tuple[int, dict[str, Any]]]:
-        names, index = [f"label_{name}" for name in sprites.FACTORS], 0
-        value_names = [f"value_{name}" for name in sprites.FACTORS]
+        keys = ["image", *(f"label_{name}" for name in sprites.FACTORS), *(f"value_{name}" for name in sprites.FACTORS)]
+        progress, first = Progress(f"rendered_sprites/{self.builder_config.name}: writing the records", grid.space.size), 0
         for images in grid.blocks():
-            factors = grid.space.to_factors(np.arange(index, index + len(images)))
-            values = grid.values(factors)
-            for image, labels, row in zip(images, factors.tolist(), values.tolist(), strict=True):
-                yield index, {"image": encode_png(image), **dict(zip(names, labels, strict=True)), **dict(zip(value_names, row, strict=True))}
-                index += 1
+            factors = grid.space.to_factors(np.arange(first, first + len(images)))
+            rows = zip(images, factors.tolist(), grid.values(factors).tolist(), strict=True)
+            for index, (image, labels, values) in enumerate(rows, start=first):
+                yield index, dict(zip(keys, [encode_png(image), *labels, *values], strict=True))
+            first += len(images)
+            progress.advance(len(images))
+        progress.finish()
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -1,0 +1,53 @@
+"""`load`: names by file, and one clear line for what does not exist."""
+
+import numpy as np
+import pytest
+
+from dlib_tf2.datasets import load, loading
+from dlib_tf2.errors import UserError
+
+
+def test_names_are_files():
+    assert "rendered_sprites" in loading.known_names()
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("rendered_sprite/small", r"unknown dataset 'rendered_sprite'; known: .*rendered_sprites.* \(did you mean rendered_sprites\?\)"),
+        ("__init__", "unknown dataset '__init__'; known: "),
+        ("../loading", r"unknown dataset '\.\.'"),
+        ("rendered_sprites/smal", r"unknown config of rendered_sprites 'smal'; known: full, small \(did you mean small\?\)"),
+    ],
+)
+def test_unknown_names_are_one_line(name, text):
+    with pytest.raises(UserError, match=text) as caught:
+        load(name, "/nonexistent")
+    assert "\n" not in str(caught.value)
+
+
+def test_data_dir_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot prepare rendered_sprites/small/1.0.0 in .*; change its permissions or choose another"):
+        load("rendered_sprites/small", tmp_path / "file")
+
+
+def test_data_dir_comes_from_the_environment(data_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    assert load("rendered_sprites/small").space.size == 36_864
+
+
+def test_rendered_sprites_small(data_dir):
+    dataset = load("rendered_sprites/small", data_dir)
+    assert dataset.name == "rendered_sprites/small"
+    assert dataset.observation_shape == (64, 64, 1)
+    assert dataset.scale == 1
+    assert dataset.visible == dataset.space.names == ("shape", "scale", "orientation", "x_position", "y_position")
+    index = np.array([0, 36_863, 20_000])
+    np.testing.assert_array_equal(dataset.visible_factors(index), [[0, 0, 0, 0, 0], [2, 5, 7, 15, 15], [1, 3, 6, 2, 0]])
+    images = dataset.images(index)
+    assert images.dtype == np.uint8
+    assert images.shape == (3, 64, 64, 1)
+    assert images[0].sum() == 100  # the smallest square
+    with pytest.raises(ValueError, match="index 36864 in row 0 is outside the grid"):
+        dataset.images(np.array([36_864]))
