@@ -1,0 +1,46 @@
+# The same targets for people and for CI. `make quickstart` and `make test` install what they need, once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OUTPUT := output/quickstart
+export TFDS_DATA_DIR ?= $(CURDIR)/.cache/data
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup quickstart test test-slow lint type bench clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): setup.py pyproject.toml constraints.txt $(wildcard bin/*)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+quickstart: $(INSTALLED)
+	dlib_train --gin_config=quickstart.gin --model_dir=$(OUTPUT)/model
+	dlib_postprocess --model_dir=$(OUTPUT)/model --output_dir=$(OUTPUT)/codes --representations=mean
+	dlib_evaluate --input_dir=$(OUTPUT)/codes/mean --output_dir=$(OUTPUT)/scores --metrics=mig,factor_vae,dci \
+	    --gin_bindings="dci.num_train = 1000" --gin_bindings="dci.num_test = 500"
+	@echo "These are quickstart scores, not study scores: the study trains 300,000 steps and fits DCI on 10,000 examples."
+	@echo "Pictures: $(OUTPUT)/model/pictures/reconstructions.png $(OUTPUT)/model/pictures/traversals.png"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(INSTALLED)
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) .cache build dist *.egg-info
