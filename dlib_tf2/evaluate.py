@@ -64,18 +64,19 @@ def evaluate(
 
     folder = claim_folder(output_dir)
     _refuse_other_codes(folder, names if overwrite else [], labels)
-    done = {} if overwrite else {call.name: _earlier(folder / call.name, call, labels) for call in calls}
-    scores: Scores = {}
+    scores = {} if overwrite else _earlier_scores(folder, calls, labels)
+    for call in calls:
+        if call.name not in scores:  # before hours of work: the folder must be ours
+            claim_folder(folder / call.name, overwrite)
     failures: dict[str, Exception] = {}
     with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):  # one thread per fit: no oversubscription
         for number, call in enumerate(calls, 1):
             line = f"[{number}/{len(calls)}] {call.name}"
-            if earlier := done.get(call.name):
-                scores[call.name] = earlier
+            if call.name in scores:
                 print(f"{line}: already there", flush=True)
                 continue
-            started = time.time()
             print(f"{line} ...", flush=True)
+            started = time.time()
             try:
                 values = call(table.codes, table.factors, seeds.generator(seed, call.name))
             except Exception as error:  # a metric may fail in its own way; the others must still be scored
@@ -83,15 +84,11 @@ def evaluate(
                 print(f"{line}: failed: {_reason(error)}", flush=True)
                 _log.debug("metric %s failed", call.name, exc_info=True)
                 continue
-            target = claim_folder(folder / call.name, overwrite=True)
-            metric_labels = {"metric": call.name, **labels}
-            results.write_step(
-                target, "evaluate", values, started=started, previous=previous, labels=metric_labels, config_text=call.config_text
-            )
+            _keep(folder, call, values, {"metric": call.name, **labels}, started, previous)
             scores[call.name] = values
-            results.write_json(folder / "scores.json", _all_scores(folder))
             print(f"{line}: done in {time.time() - started:.1f} s", flush=True)
     results.write_json(folder / "scores.json", _all_scores(folder))
+    scores = {name: scores[name] for name in names if name in scores}
     print(results.format_table({f"{name}.{key}": value for name, values in scores.items() for key, value in values.items()}))
     if failures:
         _raise_failures(failures, len(calls), folder)
@@ -120,18 +117,40 @@ def _load(source: str | os.PathLike | Representation) -> tuple[Representation, d
     return table, results.read_step(folder) if results.is_complete(folder) else None
 
 
-def _earlier(folder: pathlib.Path, call: MetricCall, labels: Mapping[str, Any]) -> dict[str, float] | None:
-    """The scores of an earlier run of the same metric on the same table; None where there are none."""
-    if not results.is_complete(folder):
-        return None
-    record = results.read_step(folder)
-    old = {**record["config"], **{name: record["labels"].get(name) for name in labels}}
-    new = {**gin_utils.typed_bindings(call.config_text), **labels}
-    for key in sorted({*old, *new}):
-        if old.get(key) != new.get(key):
-            difference = f"{key} was {old.get(key)}, now {new.get(key)}"
-            raise UserError(f"{folder} holds a score of another configuration ({difference}); use --overwrite or another output folder")
-    return record["values"]
+def _earlier_scores(folder: pathlib.Path, calls: Sequence[MetricCall], labels: Mapping[str, Any]) -> Scores:
+    """The scores of the metrics that an earlier run finished on the same table with the same parameters.
+
+    Raises:
+        UserError: a metric is finished there with another seed or other parameters.
+    """
+    records, scores = _records(folder), {}
+    for call in calls:
+        if (record := records.get(call.name)) is None:
+            continue
+        old = {**record["config"], **{name: record["labels"].get(name) for name in labels}}
+        new = {**gin_utils.typed_bindings(call.config_text), **labels}
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key):
+                difference = f"{key} was {old.get(key)}, now {new.get(key)}"
+                raise UserError(
+                    f"{folder / call.name} holds a score of another configuration ({difference}); use --overwrite or another output folder"
+                )
+        scores[call.name] = record["values"]
+    return scores
+
+
+def _keep(
+    folder: pathlib.Path,
+    call: MetricCall,
+    values: dict[str, float],
+    labels: Mapping[str, Any],
+    started: float,
+    previous: Mapping[str, Any] | None,
+) -> None:
+    """Writes one metric's result, then the scores of all that are there."""
+    target = folder / call.name
+    results.write_step(target, "evaluate", values, started=started, previous=previous, labels=labels, config_text=call.config_text)
+    results.write_json(folder / "scores.json", _all_scores(folder))
 
 
 def _records(folder: pathlib.Path) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import pathlib
 import zipfile
+from collections.abc import Callable
 from typing import Any, Self
 
 import gin
@@ -112,9 +113,10 @@ def sampled_representation(mean: Codes, log_variance: Codes, rng: np.random.Gene
     Returns:
         [draws * n, d]: all points once, then all again.
     """
-    deviation = np.exp(log_variance / 2)
     draws = -(-min_rows // len(mean))
-    return np.concatenate([mean + deviation * rng.standard_normal(mean.shape, dtype=np.float32) for _ in range(draws)])
+    eps = rng.standard_normal((draws, *mean.shape), dtype=np.float32)
+    codes = mean + np.exp(np.float32(0.5) * log_variance) * eps
+    return codes.reshape(-1, mean.shape[1])  # [draws, n, d] -> [draws * n, d]
 
 
 def derive(posterior: Posterior, name: str, seed: int) -> Representation:
@@ -129,17 +131,26 @@ def derive(posterior: Posterior, name: str, seed: int) -> Representation:
     Raises:
         UserError: there is no such function, or it returned something else.
     """
-    try:
-        function = gin.get_configurable(f"{name}_representation")
-    except ValueError as error:
-        known = ", ".join(sorted(key.removesuffix("_representation") for key in globals() if key.endswith("_representation")))
-        raise UserError(f"no representation {name!r}; the known ones are {known}; others need a gin file that imports them") from error
+    function = find(name)
     codes = np.asarray(function(posterior.mean, posterior.log_variance, seeds.generator(seed, name)), dtype=np.float32)
     draws, rest = divmod(len(codes), len(posterior.mean))
     if rest or not draws:
         raise UserError(f"{name}_representation returned {len(codes)} rows for {len(posterior.mean)} grid points; expected a multiple")
     factors = np.tile(posterior.factors, (draws, 1)) if draws > 1 else posterior.factors
     return Representation(codes, factors, posterior.factor_names, posterior.factor_sizes)
+
+
+def find(name: str) -> Callable[[Codes, Codes, np.random.Generator], Codes]:
+    """The function that makes the representation `name`, with gin's bindings for its parameters.
+
+    Raises:
+        UserError: there is no such function.
+    """
+    try:
+        return gin.get_configurable(f"{name}_representation")
+    except ValueError as error:
+        known = ", ".join(sorted(key.removesuffix("_representation") for key in globals() if key.endswith("_representation")))
+        raise UserError(f"no representation {name!r}; the known ones are {known}; others need a gin file that imports them") from error
 
 
 def load_arrays(codes: str | os.PathLike, factors: str | os.PathLike) -> Representation:

@@ -1,0 +1,166 @@
+"""Finds every metric by itself and checks what all of them promise."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+
+import gin
+import joblib
+import numpy as np
+import pytest
+
+import dlib_tf2.metrics
+from dlib_tf2 import gin_utils, metric_config
+from dlib_tf2.errors import UserError
+
+NAMES = [module.name for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__) if module.name != "common" and module.name[0] != "_"]
+
+
+MODULES = {name: importlib.import_module(f"dlib_tf2.metrics.{name}") for name in NAMES}  # now: a parsed gin configuration is locked
+
+
+def function_of(name):
+    return getattr(MODULES[name], name)
+
+
+def run(name, codes, factors, seed=0):
+    """Calls a metric with every count at most 60, so that its protocol runs in little time."""
+    function = function_of(name)
+    parameters = inspect.signature(function).parameters.values()
+    small = {p.name: min(p.default, 60) for p in parameters if type(p.default) is int}
+    return function(codes, factors, np.random.default_rng(seed), **small)
+
+
+def assert_is_a_result(result):
+    assert result
+    for key, value in result.items():
+        assert isinstance(key, str)
+        assert type(value) is float, key
+        assert np.isfinite(value), key
+
+
+def test_metrics_are_found():
+    assert {"mig", "factor_vae", "dci"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signature_and_docstring(name):
+    function = function_of(name)
+    parameters = list(inspect.signature(function).parameters.values())
+    assert [p.name for p in parameters[:3]] == ["codes", "factors", "rng"]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[3:])
+    text = " ".join(inspect.getdoc(function).split())
+    assert re.search(r"arXiv \d{4}\.\d{5}|OpenReview \S{9,}|doi ", text), "the docstring must cite the paper"
+    assert all(section in text for section in ("Args:", "Returns:", "Raises:"))
+    assert all(f"{p.name}:" in text for p in parameters)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gin_file(name):
+    gin_utils.parse(metric_config.files([name]))
+    call = metric_config.resolve(name)
+    assert inspect.unwrap(call.function) is inspect.unwrap(function_of(name))
+    bound = gin_utils.typed_bindings(call.config_text)
+    assert {p.name for p in inspect.signature(function_of(name)).parameters.values() if p.default is not p.empty} == {
+        key.removeprefix(f"{name}.") for key in bound if key.startswith(f"{name}.")
+    }
+    header = gin_utils.find_file(f"metrics/{name}.gin").read_text().split("\n\n")[0]
+    assert all(line.startswith("#") for line in header.splitlines())
+    assert f"--metrics={name}" in header
+    assert "Cost" in header
+    assert "noise" in header
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_seed_gives_one_score_and_inputs_stay_untouched(name, small_table):
+    codes, factors = (array.copy() for array in small_table)
+    codes.setflags(write=False)
+    factors.setflags(write=False)
+    state = np.random.get_state()[1].copy()
+    result = run(name, codes, factors)
+    assert_is_a_result(result)
+    assert result == run(name, codes, factors)
+    np.testing.assert_array_equal(codes, small_table[0])
+    np.testing.assert_array_equal(factors, small_table[1])
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_memory_order_dtype_and_factor_values_do_not_matter(name, small_table):
+    codes, factors = small_table
+    result = run(name, codes, factors)
+    assert run(name, np.asfortranarray(codes, np.float64), np.asfortranarray(factors * 3 - 5, np.int16)) == result
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("num_codes, num_factors", [(1, 1), (1, 3), (4, 1)])
+def test_any_number_of_codes_and_factors(name, num_codes, num_factors, small_table):
+    result = run(name, small_table[0][:, :num_codes], small_table[1][:, :num_factors])
+    assert_is_a_result(result)
+    assert result.get("num_factors_scored", num_factors) == num_factors
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_constant_codes(name, small_table):
+    codes, factors = small_table
+    assert_is_a_result(run(name, np.zeros_like(codes), factors))
+    assert_is_a_result(run(name, np.concatenate([codes, np.full((len(codes), 2), 0.1)], axis=1), factors))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_factor_with_one_value_is_left_out(name, small_table):
+    codes, factors = small_table
+    result = run(name, codes, np.concatenate([factors, np.full((len(factors), 1), 2)], axis=1))
+    assert_is_a_result(result)
+    assert result == run(name, codes, factors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_integer_codes_and_rows_that_are_no_grid(name, small_table):
+    codes, factors = small_table
+    assert_is_a_result(run(name, np.rint(codes * 10).astype(np.int32)[1:], factors[1:]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_nan_and_infinite_codes_are_refused(name, value, small_table):
+    codes = small_table[0].astype(np.float64)
+    codes[7, 2] = value
+    with pytest.raises(UserError, match=r"NaN or infinity in 1 places \(first: row 7, column 2\)"):
+        run(name, codes, small_table[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_that_do_not_fit_are_refused(name, small_table):
+    codes, factors = small_table
+    with pytest.raises(UserError, match="codes have 239 rows and factors 240"):
+        run(name, codes[1:], factors)
+    with pytest.raises(UserError, match=r"codes have shape \(240,\)"):
+        run(name, codes[:, 0], factors)
+    with pytest.raises(UserError, match="factors have dtype float64, expected integers"):
+        run(name, codes, factors / 2)
+
+
+def test_registered_names_are_unique():
+    for name in NAMES:
+        function_of(name)
+        assert inspect.unwrap(gin.get_configurable(name)) is inspect.unwrap(function_of(name))
+
+
+def test_scoring_never_imports_tensorflow():
+    modules = ", ".join(f"dlib_tf2.metrics.{name}" for name in NAMES)
+    heavy = "sorted(m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'tensorflow_probability', 'sklearn'))"
+    code = f"import sys, dlib_tf2.evaluate, {modules}; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_study_values_run_on_a_full_table(name, small_table):
+    gin_utils.parse(metric_config.files([name]))
+    with joblib.parallel_config(backend="loky", n_jobs=-1, inner_max_num_threads=1):
+        assert_is_a_result(metric_config.resolve(name)(*small_table, np.random.default_rng(0)))

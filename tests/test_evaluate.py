@@ -1,0 +1,265 @@
+"""The evaluate stage and its command: what is written, what is computed again, and what each mistake says."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import gin
+import numpy as np
+import pytest
+
+from dlib_tf2 import evaluate as stage
+from dlib_tf2 import gin_utils, metric_config, results
+from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.evaluate import evaluate
+from dlib_tf2.representation import Representation
+
+ROOT = pathlib.Path(__file__).parent.parent
+FACTORS = np.stack(np.unravel_index(np.arange(4 * 5 * 6), (4, 5, 6)), axis=1)
+FAST = ["mig", "factor_vae"]
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+    gin.clear_config()
+    yield
+    gin.clear_config()
+
+
+@pytest.fixture
+def table():
+    return Representation(FACTORS + np.random.default_rng(0).normal(0, 0.3, FACTORS.shape), FACTORS, ("a", "b", "c"), (4, 5, 6))
+
+
+@pytest.fixture
+def local_metric(tmp_path, monkeypatch):
+    """Writes a metric as its user would, a module and a gin file in the current folder, and returns how."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name, body, gin_text=""):
+        (tmp_path / "metrics").mkdir(exist_ok=True)
+        source = f"import os, signal\nimport gin\n@gin.register\ndef {name}(codes, factors, rng, *, scale=1.0):\n"
+        (tmp_path / f"module_{name}.py").write_text(source + textwrap.indent(body, "    ") + "\n")
+        (tmp_path / "metrics" / f"{name}.gin").write_text(f"import module_{name}\n{gin_text}\n")
+
+    return write
+
+
+def command(*flags, cwd, **environment):
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{cwd}", **environment}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "bin" / "dlib_evaluate"), *flags], cwd=cwd, capture_output=True, text=True, env=environment, check=False
+    )
+
+
+def save_arrays(folder, codes=FACTORS, factors=FACTORS):
+    np.save(folder / "codes.npy", codes)
+    np.save(folder / "factors.npy", factors)
+    return ["--codes=codes.npy", "--factors=factors.npy", "--output_dir=scores"]
+
+
+def test_scores_are_written_with_their_provenance(tmp_path, table, capsys):
+    source = tmp_path / "mean"
+    table.save(source / "representation.npz")
+    train = {"step": "train", "labels": {"dataset": "toy"}, "made_from": None}
+    results.write_step(source, "postprocess", {}, started=0.0, previous=train, labels={"representation": "mean"}, config_text="")
+    scores = evaluate(source, tmp_path / "scores", FAST, seed=3)
+    assert list(scores) == FAST
+    assert json.loads((tmp_path / "scores" / "scores.json").read_text()) == scores
+    record = results.read_step(tmp_path / "scores" / "mig")
+    assert record["values"] == scores["mig"]
+    assert record["config"] == {"mig.num_bins": 20, "mig.num_train": 10000}
+    assert [results.label(record, name) for name in ("metric", "evaluation_seed", "representation", "dataset")] == ["mig", 3, "mean", "toy"]
+    assert (tmp_path / "scores" / "mig" / "config.gin").read_text() == (
+        "import dlib_tf2.metrics.mig\n\nmig.num_bins = 20\nmig.num_train = 10000\n"
+    )
+    printed = capsys.readouterr().out
+    assert "[1/2] mig: done in" in printed
+    assert f"factor_vae.eval_accuracy       {scores['factor_vae']['eval_accuracy']:.4f}" in printed
+
+
+def test_adding_a_metric_changes_no_other_score(tmp_path, table):
+    both = evaluate(table, tmp_path / "a", FAST)
+    assert evaluate(table, tmp_path / "b", ["mig"], num_workers=1)["mig"] == both["mig"]
+    assert evaluate(table, tmp_path / "c", FAST[::-1]) == both
+    assert evaluate(table, tmp_path / "d", ["mig"], seed=1)["mig"] != both["mig"]
+
+
+def test_a_rerun_computes_only_what_is_missing(tmp_path, table, capsys):
+    first = evaluate(table, tmp_path, ["mig"])
+    written = (tmp_path / "mig" / "results.json").stat().st_mtime_ns
+    both = evaluate(table, tmp_path, FAST)
+    assert both["mig"] == first["mig"]
+    assert (tmp_path / "mig" / "results.json").stat().st_mtime_ns == written
+    assert "[1/2] mig: already there" in capsys.readouterr().out
+    evaluate(table, tmp_path, ["factor_vae"])
+    assert json.loads((tmp_path / "scores.json").read_text()) == {name: both[name] for name in sorted(both)}
+    (tmp_path / "mig" / "results.json").write_text('{"step": "eva')  # damaged: made again
+    assert evaluate(table, tmp_path, FAST) == both
+
+
+def test_another_configuration_is_refused_until_overwrite(tmp_path, table):
+    first = evaluate(table, tmp_path, FAST)
+    with pytest.raises(
+        UserError, match=r"mig holds a score of another configuration \(evaluation_seed was 0, now 1\); use --overwrite or another"
+    ):
+        evaluate(table, tmp_path, FAST, seed=1)
+    gin_utils.parse(metric_config.files(["mig"]), ["mig.num_bins = 5"])
+    with pytest.raises(UserError, match=r"\(mig.num_bins was 20, now 5\)"):
+        evaluate(table, tmp_path, FAST)
+    other = Representation(table.codes * 2, table.factors, table.factor_names, table.factor_sizes)
+    with pytest.raises(UserError, match="holds a score of another representation"):
+        evaluate(other, tmp_path, ["dci"])
+    assert json.loads((tmp_path / "scores.json").read_text()) == {name: first[name] for name in sorted(first)}
+
+    again = evaluate(table, tmp_path, ["mig"], overwrite=True)
+    assert again["mig"] != first["mig"]
+    assert results.read_step(tmp_path / "mig")["config"]["mig.num_bins"] == 5
+    assert json.loads((tmp_path / "scores.json").read_text()) == {"factor_vae": first["factor_vae"], "mig": again["mig"]}
+
+
+def test_foreign_folders_are_not_touched(tmp_path, table):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds files that dlib_tf2 did not write"):
+        evaluate(table, tmp_path, ["mig"], overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    evaluate(table, tmp_path / "scores", ["factor_vae"])
+    notes = tmp_path / "scores" / "mig" / "notes"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    with pytest.raises(UserError, match="mig holds files that dlib_tf2 did not write"):
+        evaluate(table, tmp_path / "scores", ["mig"], overwrite=True)
+    assert notes.read_text() == "mine"
+
+
+def test_a_metric_is_one_module_and_one_gin_file(tmp_path, table, local_metric):
+    local_metric("largest_code", "return {'largest': float(codes.max() * scale)}", "largest_code.scale = %SCALE\nSCALE = 2.0")
+    local_metric(
+        "largest_variant", "return {}", "largest_variant/metric.function = @largest_code\nlargest_variant/largest_code.scale = -1.0"
+    )
+    scores = evaluate(table, "scores", ["largest_code", "largest_variant"])
+    assert scores["largest_code"]["largest"] == pytest.approx(2 * table.codes.max())
+    assert scores["largest_variant"]["largest"] == pytest.approx(-table.codes.max())
+    assert results.read_step("scores/largest_code")["config"] == {"largest_code.scale": 2.0}
+    config = {"largest_variant/largest_code.scale": -1.0, "largest_variant/metric.function": "@largest_code"}
+    assert results.read_step("scores/largest_variant")["config"] == config
+    gin_utils.parse(["scores/largest_variant/config.gin"])  # what is kept parses again
+    assert metric_config.resolve("largest_variant").config_text == pathlib.Path("scores/largest_variant/config.gin").read_text()
+
+
+def test_references_keep_their_parameters():
+    gin_utils.parse(metric_config.files(["dci"]), ["dci.num_train = 7"])
+    assert gin_utils.typed_bindings(metric_config.resolve("dci").config_text) == {
+        "dci.classifier": "@sklearn_gradient_boosting",
+        "dci.disjoint": None,
+        "dci.num_test": 5000,
+        "dci.num_train": 7,
+    }
+
+
+def test_a_metric_that_fails_leaves_the_others(tmp_path, table, local_metric, capsys):
+    local_metric("failing", "raise ZeroDivisionError('no rows\\nand more')")
+    with pytest.raises(
+        DlibError, match=r"1 of 3 metrics failed \(failing: ZeroDivisionError: no rows\); the others are kept in scores"
+    ) as caught:
+        evaluate(table, "scores", ["mig", "failing", "factor_vae"])
+    assert caught.value.exit_code == 1
+    assert sorted(json.loads(pathlib.Path("scores/scores.json").read_text())) == ["factor_vae", "mig"]
+    assert "[2/3] failing: failed: ZeroDivisionError: no rows\n" in capsys.readouterr().out
+    small = Representation(table.codes[1:], table.factors[1:], table.factor_names, table.factor_sizes)
+    with pytest.raises(
+        UserError, match="1 of 1 metrics failed .*num_train asks for 10000 different rows, the table has 119: lower it"
+    ) as caught:
+        evaluate(small, "small", ["mig"])
+    assert caught.value.exit_code == 2
+
+
+def test_a_killed_run_loses_at_most_the_metric_it_was_in(tmp_path, local_metric):
+    local_metric("killer", "if not os.path.exists('calm'):\n    os.kill(os.getpid(), signal.SIGKILL)\nreturn {'survived': 1.0}")
+    flags = [*save_arrays(tmp_path), "--metrics=mig,killer,factor_vae"]
+    assert command(*flags, cwd=tmp_path).returncode == -9
+    assert list(json.loads((tmp_path / "scores" / "scores.json").read_text())) == ["mig"]
+    (tmp_path / "calm").touch()
+    done = command(*flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mig: already there" in done.stdout
+    assert list(json.loads((tmp_path / "scores" / "scores.json").read_text())) == ["factor_vae", "killer", "mig"]
+
+
+def test_the_folder_of_representations_is_explained(tmp_path, table):
+    table.save(tmp_path / "mean" / "representation.npz")
+    with pytest.raises(UserError, match=r"holds no representation.npz; it holds mean: name .*mean"):
+        evaluate(tmp_path, tmp_path / "scores", ["mig"])
+    with pytest.raises(UserError, match="holds no representation.npz; name a folder that dlib_postprocess wrote"):
+        evaluate(tmp_path / "nothing", tmp_path / "scores", ["mig"])
+    assert not (tmp_path / "scores").exists()
+
+
+def test_the_fingerprint_sees_every_code_and_factor(table):
+    codes, factors = table.codes.copy(), table.factors.copy()
+    codes[-1, -1] += 1
+    factors[0, 0] += 1
+    variants = [table, *(Representation(c, f, ("a", "b", "c"), (4, 5, 6)) for c, f in [(codes, table.factors), (table.codes, factors)])]
+    assert len({stage.fingerprint(variant) for variant in variants}) == 3
+
+
+def test_command_scores_arrays_of_any_origin(tmp_path):
+    flags = save_arrays(tmp_path)
+    done = command(*flags, "--metrics=mig,dci", "--gin_bindings=dci.num_train = 60", "--gin_bindings=dci.num_test = 60", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert scores["mig"]["mig"] > 0.95
+    assert scores["dci"]["disentanglement"] > 0.8
+    assert results.read_step(tmp_path / "scores" / "dci")["config"]["dci.num_train"] == 60
+
+
+def test_command_takes_its_list_and_seed_from_gin(tmp_path):
+    (tmp_path / "mine.gin").write_text("import dlib_tf2.evaluate\nevaluate.metrics = ['mig']\nevaluate.seed = 5\nmig.num_bins = 4\n")
+    done = command(*save_arrays(tmp_path), "--gin_config=mine.gin", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = results.read_step(tmp_path / "scores" / "mig")
+    assert (record["labels"]["evaluation_seed"], record["config"]["mig.num_bins"]) == (5, 4)
+    assert not (tmp_path / "scores" / "dci").exists()
+
+
+def test_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
+    done = command(*save_arrays(tmp_path), "--dry_run", "--gin_bindings=mig.num_bins = 7", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "mig.num_bins = 7" in done.stdout
+    assert not (tmp_path / "scores").exists()
+
+
+MISTAKES = {
+    "no flags": ([], "missing required flag --output_dir"),
+    "no input": (["--output_dir=o"], "missing required flag: give either --input_dir, or --codes and --factors"),
+    "no factors": (["--output_dir=o", "--codes=codes.npy"], "missing required flag: give either"),
+    "metric": (["--metrics=mgi"], "unknown metric 'mgi'; the known ones are dci, factor_vae, mig; did you mean mig?"),
+    "missing": (["--codes=absent.npy"], "the codes file absent.npy does not exist"),
+    "corrupt": (["--codes=corrupt.npy"], "corrupt.npy is damaged or holds no plain numpy array"),
+    "length": (["--codes=short.npy"], "codes have 100 rows and factors 120"),
+    "rows": (["--codes=short.npy", "--factors=short.npy", "--metrics=mig"], "num_train asks for 10000 different rows, the table has 100"),
+    "parameter": (["--gin_bindings=mig.bins = 3"], "mig"),
+    "folder": (["--output_dir=full"], "holds files that dlib_tf2 did not write"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_each_mistake_is_one_line(tmp_path, name):
+    given, message = MISTAKES[name]
+    base = save_arrays(tmp_path)
+    np.save(tmp_path / "short.npy", FACTORS[:100])
+    (tmp_path / "corrupt.npy").write_bytes((tmp_path / "codes.npy").read_bytes()[:200])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    flags = given if name.startswith("no ") else [*base, *given]
+    done = command(*flags, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert done.stderr.startswith("dlib_evaluate: ")
+    assert "In call to configurable" not in done.stderr
+    assert done.stderr.count("\n") == 1
