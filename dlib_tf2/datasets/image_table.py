@@ -95,7 +95,7 @@ def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free space or choose another data_dir" if full else "change its permissions or choose another data_dir"
-        what = f"cannot prepare {info.source} in {folder}: {error.strerror or error}"
+        what = f"cannot prepare {info.source}: {error.strerror or error}: {error.filename or folder}"
         raise (DlibError if full else UserError)(f"{what}; {remedy}") from error
 
 

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from dlib_tf2.errors import UserError
 
+# Small batches are gathered several steps at a time, so that one call into Python serves them all.
+_ROWS_PER_GATHER, _STEPS_PER_GATHER = 1024, 32
 _PREFETCH = 4
 
 
@@ -38,25 +40,27 @@ def train_batches(
     """
     rows = _slice_rows(batch_size, num_replicas)
     replicas = range(num_replicas) if replicas is None else replicas
-    if not all(0 <= replica < num_replicas for replica in replicas):
+    if not replicas or not all(0 <= replica < num_replicas for replica in replicas):
         raise UserError(f"replicas {list(replicas)} do not exist; with {num_replicas} replicas their ids are 0..{num_replicas - 1}")
-    # [slices of this process, rows]: the positions in the global batch of every slice of one step
-    positions = tf.constant([range(replica * rows, (replica + 1) * rows) for replica in replicas], tf.int32)
+    # The positions in the global batch that this process feeds in one step, slice after slice.
+    positions = np.concatenate([np.arange(replica * rows, (replica + 1) * rows, dtype=np.int32) for replica in replicas])
+    num_steps = max(1, min(_STEPS_PER_GATHER, _ROWS_PER_GATHER // len(positions)))
 
-    def step(t: tf.Tensor) -> dict[str, tf.Tensor]:
+    def indices(t: tf.Tensor) -> tf.Tensor:
         pair = tf.stack([tf.constant(seed, tf.int64), t])
         # 64-bit integers: the bias of drawing modulo the number of grid points is below 1e-12.
         index = tf.random.stateless_uniform([batch_size], pair, 0, len(table), tf.int64, alg="philox")
-        return {"index": tf.gather(index, positions), "position": positions}
+        return tf.gather(index, positions)
 
-    def gather(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        image = tf.numpy_function(lambda index: _gather(table, index), [batch["index"]], tf.uint8, stateful=False)
-        image.set_shape((rows, *table.shape[1:]))
-        return {"image": image, "position": batch["position"]}
+    def gather(first: tf.Tensor) -> dict[str, tf.Tensor]:
+        index = tf.concat([indices(first + step) for step in range(num_steps)], axis=0)
+        image = tf.numpy_function(lambda index: _gather(table, index), [index], tf.uint8, stateful=False)
+        image.set_shape((num_steps * len(positions), *table.shape[1:]))
+        return {"image": image, "position": tf.tile(tf.constant(positions), [num_steps])}
 
-    # The upper end is out of reach: 2**62 steps.
-    steps = tf.data.Dataset.range(start, 2**62).map(step)
-    return _light(steps.unbatch().map(gather).prefetch(_PREFETCH * len(replicas)))
+    # The upper end is out of reach: 2**62 steps. Unlike unbatch, rebatch cuts a gather into slices without copying them.
+    batches = tf.data.Dataset.range(start, 2**62, num_steps).map(gather).rebatch(rows, drop_remainder=True)
+    return _light(batches.prefetch(num_steps * len(replicas) + _PREFETCH))
 
 
 def table_batches(table: np.ndarray, batch_size: int) -> tf.data.Dataset:

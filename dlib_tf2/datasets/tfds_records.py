@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.errors import DlibError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,24 +28,23 @@ def prepare(builder: tfds.core.DatasetBuilder, space: FactorSpace) -> Iterator[t
 
     Yields:
         uint8 images [n, h, w, c] and their grid indices [n], in the order of the records.
+
+    Raises:
+        DlibError: the records cannot be written, or are damaged.
     """
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    # TFDS announces its work on stdout, which belongs to the command's results, and with bars that know no total.
-    tfds.display_progress_bar(enable=False)
-    try:
-        with redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
-    finally:
-        tfds.display_progress_bar(enable=True)
+    _write(builder)
     labels = [f"label_{name}" for name in space.names]
-    records = builder.as_dataset(
-        split="all",
-        decoders=tfds.decode.PartialDecoding({"image": True, **dict.fromkeys(labels, True)}),
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-    )
-    for batch in records.batch(_READ_BATCH).as_numpy_iterator():
-        yield batch["image"], space.to_index(np.stack([batch[label] for label in labels], axis=1))
+    try:
+        records = builder.as_dataset(split="all", read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False))
+        records = records.map(lambda record: (record["image"], [record[label] for label in labels])).batch(_READ_BATCH)
+        for images, factors in records.as_numpy_iterator():
+            yield images, space.to_index(factors)
+    except (tf.errors.OpError, ValueError) as error:
+        remedy = f"remove {builder.data_dir} and prepare it again"
+        raise DlibError(f"the records of {builder.name} are damaged ({_first_line(error)}); {remedy}") from error
 
 
 def share(builder: tfds.core.DatasetBuilder, num_hosts: int, host: int) -> tuple[tf.data.Dataset, Callable]:
@@ -63,3 +63,24 @@ def share(builder: tfds.core.DatasetBuilder, num_hosts: int, host: int) -> tuple
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, skip_prefetch=True),
     )
     return records.map(lambda record: record["image"]), builder.info.features["image"].decode_example
+
+
+def _write(builder: tfds.core.DatasetBuilder) -> None:
+    """Writes the records where that was not done yet; TFDS itself removes what a failed attempt left."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    # TFDS announces its work on stdout, which belongs to the command's results, and with bars that know no total.
+    tfds.display_progress_bar(enable=False)
+    try:
+        with redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    except (tf.errors.OpError, RuntimeError) as error:  # how TFDS reports a file that cannot be written, a full disk above all
+        remedy = "free space or choose another data_dir"
+        raise DlibError(f"cannot write the records of {builder.name} to {builder.data_dir}: {_first_line(error)}; {remedy}") from error
+    finally:
+        tfds.display_progress_bar(enable=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

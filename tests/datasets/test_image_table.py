@@ -42,6 +42,12 @@ def test_opening_again_builds_nothing_and_needs_no_write_access(tmp_path, synthe
     assert isinstance(opened.base, np.memmap)
 
 
+def test_what_a_killed_build_left_is_replaced(tmp_path, synthetic_rows):
+    (tmp_path / ".images.npy.tmp").write_bytes(b"x" * 5000)
+    np.testing.assert_array_equal(image_table.open_or_build(tmp_path, INFO, synthetic_rows), synthetic_images(np.arange(24)))
+    assert sorted(os.listdir(tmp_path)) == [".lock", "images.npy", "table.json"]
+
+
 def truncate(folder):
     with open(folder / "images.npy", "r+b") as file:
         file.truncate(1000)
@@ -127,7 +133,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, synthetic_rows, mon
     image_table.open_or_build(tmp_path, INFO, synthetic_rows)
     before = (tmp_path / "images.npy").read_bytes()
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DlibError, match="No space left on device; free space or choose another data_dir") as caught:
+    with pytest.raises(DlibError, match="No space left on device: .*; free space or choose another data_dir") as caught:
         image_table.open_or_build(tmp_path, dataclasses.replace(INFO, source="other/tiny/1.0.0"), synthetic_rows)
     assert caught.value.exit_code == 1
     assert (tmp_path / "images.npy").read_bytes() == before
@@ -136,7 +142,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, synthetic_rows, mon
 
 def test_a_data_dir_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot prepare synthetic/tiny/1.0.0 in .*; change its permissions or choose another data_dir"):
+    with pytest.raises(
+        UserError,
+        match="cannot prepare synthetic/tiny/1.0.0: Not a directory: .*/file/t; change its permissions or choose another data_dir",
+    ):
         image_table.open_or_build(tmp_path / "file" / "t", INFO, refuse)
 
 

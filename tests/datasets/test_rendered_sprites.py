@@ -1,5 +1,11 @@
 """The TFDS builder of rendered_sprites, by TFDS's own test, and its path into the table."""
 
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -65,8 +71,36 @@ def test_small_table_holds_what_the_renderer_draws(data_dir):
             np.testing.assert_array_equal(dataset.table[256 * block : 256 * (block + 1)], images)
 
 
-def test_unwritable_records_are_one_line(tmp_path):
-    (tmp_path / "rendered_sprites").write_text("a file where a folder should be")
+WRITE_WITH_LITTLE_ROOM = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+from dlib_tf2.datasets import tfds_records
+from dlib_tf2.errors import DlibError
+from tests.datasets.test_rendered_sprites import TINY, builders
+try:
+    next(tfds_records.prepare(builders.Builder(config=TINY, data_dir=sys.argv[1]), TINY.grid.space))
+except DlibError as error:
+    print(error)
+"""
+
+
+def test_records_that_cannot_be_written_are_one_line(tmp_path):
+    command = [sys.executable, "-c", WRITE_WITH_LITTLE_ROOM, str(tmp_path)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    child = subprocess.run(command, cwd=pathlib.Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=False)
+    assert re.fullmatch(
+        r"cannot write the records of rendered_sprites to .*File too large; free space or choose another data_dir\n", child.stdout
+    )
+    assert not list(tmp_path.glob("**/incomplete*"))
+
+
+def test_damaged_records_are_one_line(tmp_path):
     builder = builders.Builder(config=TINY, data_dir=tmp_path)
-    with pytest.raises((DlibError, OSError)):
-        next(iter(tfds_records.prepare(builder, TINY.grid.space)))
+    assert sum(len(index) for _, index in tfds_records.prepare(builder, TINY.grid.space)) == 12
+    (record_file,) = tmp_path.glob("**/*.tfrecord*")
+    record_file.write_bytes(record_file.read_bytes()[:-50])
+    with pytest.raises(
+        DlibError, match=r"the records of rendered_sprites are damaged \(.*\); remove .*/tiny/1.0.0 and prepare it again"
+    ) as caught:
+        list(tfds_records.prepare(builder, TINY.grid.space))
+    assert "\n" not in str(caught.value)
