@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +13,15 @@ from absl import flags
 
 from dlib_tf2.errors import EXIT_DONE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER, DlibError
 
+_FOLDER_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 
-def define_gin_flags() -> None:
-    """Defines --gin_config, --gin_bindings and --dry_run, which mean the same in every command."""
+
+def define_gin_flags() -> flags.FlagValues:
+    """Defines --gin_config, --gin_bindings and --dry_run, which mean the same in every command; returns all flags."""
     flags.DEFINE_multi_string("gin_config", [], "gin file, a path or a name under gin_configs; repeatable, later ones win")
     flags.DEFINE_multi_string("gin_bindings", [], 'gin text that wins over the files, such as "STEPS = 1000"; repeatable')
     flags.DEFINE_boolean("dry_run", False, "print the resolved configuration and stop")
+    return flags.FLAGS
 
 
 def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
@@ -41,20 +45,22 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
         return _say(name, f"{' '.join(str(error).split())}; see {name} --help", EXIT_USER)
     if rest:
         return _say(name, f"unexpected argument {rest[0]!r}: every option is --flag=value; see {name} --help", EXIT_USER)
+    _expand_home()
     missing = [f"--{flag}" for flag in required if not flags.FLAGS[flag].value]
     if missing:
         return _say(name, f"missing required flag {', '.join(missing)}; see {name} --help", EXIT_USER)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         main()
     except DlibError as error:
         # gin appends lines of its own to what passes through a configurable.
-        return _say(name, str(error).splitlines()[0], error.exit_code)
+        return _say(name, (str(error).strip() or type(error).__name__).splitlines()[0], error.exit_code)
     except KeyboardInterrupt:
         return _say(name, "interrupted; run the same command again to resume", EXIT_INTERRUPTED)
     except MemoryError as error:
         return _say(name, f"out of memory ({error}); use smaller batches", EXIT_FAILURE)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM):
+        if error.errno not in _FOLDER_ERRORS:
             raise
         return _say(name, f"{error.strerror}: {error.filename or 'the output folder'}; free space or choose another folder", EXIT_FAILURE)
     except RuntimeError as error:
@@ -63,6 +69,21 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
             raise
         return _say(name, f"gin: {str(error).splitlines()[0]}; add them with --gin_bindings", EXIT_USER)
     return EXIT_DONE
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """SIGTERM ends a command as Ctrl-C does; training, which saves first, sets its own handler while it runs."""
+    raise KeyboardInterrupt
+
+
+def _expand_home() -> None:
+    """Makes ~ mean the home folder: a shell expands it in `--flag ~/x` but not in `--flag=~/x`, which would make a folder named ~."""
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if isinstance(value, str) and value.startswith("~"):
+            flags.FLAGS[name].value = os.path.expanduser(value)
+        elif name == "gin_config" and value:
+            flags.FLAGS[name].value = [os.path.expanduser(file) for file in value]
 
 
 def _help_text(name: str) -> str:

@@ -1,21 +1,27 @@
 """The postprocessing stage: one pass of the encoder over every grid point, from which every representation is derived."""
 
+import inspect
 import json
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import gin
 import keras
 import numpy as np
 import tensorflow as tf
 
-from dlib_tf2 import datasets, gin_utils, representation, results
+from dlib_tf2 import datasets, representation, results, seeds
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import claim_folder
 from dlib_tf2.progress import Progress
 from dlib_tf2.saved_model import load_network
+from dlib_tf2.table import Table
+
+T = TypeVar("T", bound=Table)
 
 
 @gin.configurable
@@ -40,19 +46,38 @@ def postprocess(
         seed: of representations that draw numbers.
 
     Raises:
-        UserError: `model_dir` holds no finished run, or `output_dir` was made from another one.
+        UserError: `model_dir` holds no finished run, `output_dir` was made from another one, or a representation is unknown.
+        DlibError: a file is damaged or cannot be written.
     """
-    started = time.time()
-    made_from = _read_training(model_dir)
-    folder = claim_folder(output_dir, overwrite)
-    if not results.is_complete(folder):
-        posterior = encode_all(model_dir, results.label(made_from, "dataset"), data_dir, batch_size)
-        posterior.save(folder / "posterior.npz")
-        values = {"grid_points": len(posterior.mean), "latent_kl": _latent_kl(posterior)}
-        results.write_step(folder, "posterior", values, started=started, previous=made_from)
-    _check_same_model(folder, made_from)
+    made_from = results.read_training(model_dir)
+    settings = {name: _settings(name, seed) for name in representations}  # unknown names are refused before the long pass
+    results.check_output_folder(output_dir, "posterior")
+    folder = claim_folder(output_dir, overwrite, keep=[model_dir])
+    posterior = _saved_posterior(folder, made_from) or _encode_into(folder, model_dir, data_dir, batch_size, made_from)
     for name in representations:
-        _write_representation(folder, name, seed)
+        _write_representation(folder, name, seed, posterior, settings[name])
+
+
+def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Posterior | None:
+    """The posterior of an earlier run; None where there is none or it is damaged."""
+    if not results.is_complete(folder):
+        return None
+    there = results.read_step(folder)["made_from"]
+    if json.dumps(there) != json.dumps(made_from):
+        raise UserError(
+            f"{folder} was made from {there['folder']} as trained at {there['finished']}, not from this model as it is now "
+            f"({made_from['folder']}, {made_from['finished']}); choose another --output_dir, or make it anew with --overwrite"
+        )
+    return _load_or_none(representation.Posterior, folder / "posterior.npz")
+
+
+def _encode_into(folder, model_dir, data_dir, batch_size: int, made_from: dict) -> representation.Posterior:
+    started = time.time()
+    posterior = encode_all(model_dir, results.label(made_from, "dataset"), data_dir, batch_size)
+    values = {"grid_points": len(posterior.mean), "latent_kl": _latent_kl(posterior)}
+    posterior.save(folder / "posterior.npz")
+    results.write_step(folder, "posterior", values, started=started, previous=made_from)
+    return posterior
 
 
 def encode_all(model_dir: str | os.PathLike, dataset: str, data_dir: str | os.PathLike | None, batch_size: int) -> representation.Posterior:
@@ -67,6 +92,8 @@ def encode_all(model_dir: str | os.PathLike, dataset: str, data_dir: str | os.Pa
     Returns:
         Means and log-variances [n, d] beside the visible factors.
     """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise UserError(f"postprocess.batch_size must be a whole number of at least 1, got {batch_size!r}")
     data = datasets.load(dataset, data_dir)
     encoder = load_network(model_dir, "encoder")
     if tuple(encoder.input_shape[1:]) != tuple(data.observation_shape):
@@ -94,51 +121,52 @@ def _make_encode(encoder: keras.Model, scale: float):
     return encode
 
 
-def _read_training(model_dir: str | os.PathLike) -> dict:
-    if not (pathlib.Path(model_dir) / "results.json").is_file():
-        raise UserError(f"{model_dir} holds no finished training run; finish it with dlib_train --model_dir={model_dir}")
-    record = results.read_step(model_dir)
-    if record["step"] != "train":
-        raise UserError(f"{model_dir} was written by the step {record['step']!r}, expected a folder of dlib_train")
-    return record
+def _settings(name: str, seed: int) -> dict[str, Any]:
+    """What the representation `name` depends on beside the posterior: the seed and the function's parameters."""
+    seeds.generator(seed, name)  # refuses a seed that is none
+    function = representation.find(name)
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+    settings = {"seed": seed, **defaults, **gin.get_bindings(f"{name}_representation")}
+    return json.loads(json.dumps(settings, default=repr))  # as a record gives it back
 
 
-def _check_same_model(folder: pathlib.Path, made_from: dict) -> None:
-    there = results.read_step(folder)["made_from"]
-    if json.dumps(there) != json.dumps(made_from):
-        raise UserError(
-            f"{folder} was made from {there['folder']} as trained at {there['finished']}, not from this model as it is now "
-            f"({made_from['folder']}, {made_from['finished']}); choose another --output_dir, or make it anew with --overwrite"
-        )
-
-
-def _write_representation(folder: pathlib.Path, name: str, seed: int) -> None:
+def _write_representation(folder: pathlib.Path, name: str, seed: int, posterior: representation.Posterior, settings: dict) -> None:
     started, target = time.time(), folder / name
-    if results.is_complete(target):
-        kept = results.read_step(target)["values"]["seed"]
-        if kept != seed:
-            raise UserError(f"{target} was made with seed {kept}, not {seed}; choose another --output_dir, or use --overwrite")
+    if results.is_complete(target) and _load_or_none(representation.Representation, target / "representation.npz"):
+        for key, now in settings.items():
+            before = results.read_step(target)["values"].get(key)
+            if before != now:
+                raise UserError(f"{target} was made with {key} {before}, not {now}; choose another --output_dir, or use --overwrite")
         print(f"{target} is there; nothing to do")
         return
-    table = representation.derive(representation.Posterior.load(folder / "posterior.npz"), name, seed)
+    table = representation.derive(posterior, name, seed)
     claim_folder(target)
     table.save(target / "representation.npz")
-    values = {"rows": len(table.codes), "num_latent": table.codes.shape[1], "seed": seed}
     results.write_step(
         target,
         "postprocess",
-        values,
+        {"rows": len(table.codes), "num_latent": table.codes.shape[1], **settings},
         started=started,
         previous=results.read_step(folder),
         labels={"representation": name},
-        config_text=gin_utils.operative_text(),
     )
     print(target / "representation.npz")
 
 
+def _load_or_none(kind: type[T], path: pathlib.Path) -> T | None:
+    """Reads a table; None where it is missing or damaged, which is said, since it is made again."""
+    try:
+        return kind.load(path)
+    except DlibError as error:
+        print(f"{error}: making it again", file=sys.stderr)
+        return None
+
+
 def _latent_kl(posterior: representation.Posterior) -> list[float]:
     mean, log_variance = posterior.mean, posterior.log_variance
-    kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).mean(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore"):  # said in the next lines
+        kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).mean(axis=0, dtype=np.float64)
     if not np.isfinite(kl).all():
-        raise DlibError("the encoder's log-variances overflow; the model has diverged, train it again")
+        raise DlibError("the encoder's codes or log-variances overflow; the model has diverged, train it again")
     return kl.tolist()

@@ -1,8 +1,8 @@
 """One step's folder: `config.gin` (operative, parses again) and `results.json` (typed, with its whole provenance).
 
-    {"step": "train", "format": 1, "values": {...}, "config": {"train.batch_size": 64, ...}, "labels": {"dataset": ...},
-     "versions": {...}, "device": "cpu", "host": ..., "started": ..., "finished": ..., "seconds": ..., "folder": ...,
-     "made_from": <the record of the step before, or null>}
+{"step": "train", "format": 1, "values": {...}, "config": {"train.batch_size": 64, ...}, "labels": {"dataset": ...},
+ "versions": {...}, "device": "cpu", "host": ..., "started": ..., "finished": ..., "seconds": ..., "folder": ...,
+ "made_from": <the record of the step before, or null>}
 """
 
 import datetime
@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlib_tf2 import gin_utils
-from dlib_tf2.errors import DlibError
-from dlib_tf2.files import atomic_write
+from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.files import atomic_write, refuse_foreign
 
 FORMAT = 1
+_KEYS = {"step", "values", "config", "labels", "finished", "folder", "made_from"}  # what later steps look up
 _PACKAGES = ("dlib_tf2", "tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "gin-config")
 
 
@@ -56,7 +57,7 @@ def write_step(
         "step": step,
         "format": FORMAT,
         "values": _plain(values),
-        "config": gin_utils.typed_bindings(text),
+        "config": _plain(gin_utils.typed_bindings(text)),
         "labels": _plain(labels or {}),
         "versions": package_versions(),
         "device": device,
@@ -86,9 +87,35 @@ def read_step(folder: str | os.PathLike) -> dict[str, Any]:
         raise DlibError(f"{folder} holds no results.json: the step that writes it has not finished") from error
     except (OSError, ValueError) as error:
         raise DlibError(f"{path} is damaged ({error}); delete it and run the step again") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT or not isinstance(record.get("values"), dict):
-        raise DlibError(f"{path} is not a results file of this version; run the step again")
+    if not isinstance(record, dict) or record.get("format") != FORMAT or not set(record) >= _KEYS:
+        raise DlibError(f"{path} is not a results file of this version; delete it and run the step again")
     return record
+
+
+def read_training(model_dir: str | os.PathLike) -> dict[str, Any]:
+    """Reads the record of a finished training run.
+
+    Raises:
+        UserError: the folder holds none.
+        DlibError: the record is damaged.
+    """
+    if not (pathlib.Path(model_dir) / "results.json").is_file():
+        raise UserError(f"{model_dir} holds no finished training run; finish it with dlib_train --model_dir={model_dir}")
+    record = read_step(model_dir)
+    if record["step"] != "train":
+        raise UserError(f"{model_dir} was written by the step {record['step']!r}, not by dlib_train; name the folder of a training run")
+    return record
+
+
+def check_output_folder(folder: str | os.PathLike, step: str) -> None:
+    """Refuses, before any work is done, an output folder that the step cannot have; touches nothing.
+
+    Raises:
+        UserError: it is not ours (see `files.refuse_foreign`), or another step has finished in it.
+    """
+    refuse_foreign(folder)
+    if is_complete(folder) and (other := read_step(folder)["step"]) != step:
+        raise UserError(f"{folder} holds the results of the step {other!r}, not of {step!r}; choose another output folder")
 
 
 def is_complete(folder: str | os.PathLike) -> bool:
@@ -134,15 +161,19 @@ def package_versions() -> dict[str, str]:
 def format_table(rows: Mapping[str, float]) -> str:
     """A small aligned table of names and numbers for the terminal."""
     width = max(map(len, rows), default=0)
-    return "\n".join(f"  {name:<{width}}  {value:.4f}" if math.isfinite(value) else f"  {name:<{width}}  {value}" for name, value in rows.items())
+    return "\n".join(
+        f"  {name:<{width}}  {value:.4f}" if math.isfinite(value) else f"  {name:<{width}}  {value}" for name, value in rows.items()
+    )
 
 
 def _plain(value: Any) -> Any:
-    """JSON types: numpy numbers and arrays become Python's."""
+    """JSON types: numpy numbers and arrays become Python's, what JSON does not know becomes text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return os.fspath(value) if isinstance(value, os.PathLike) else repr(value)

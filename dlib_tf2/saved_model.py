@@ -26,13 +26,15 @@ def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
         DlibError: the file is damaged.
     """
     path = pathlib.Path(model_dir) / f"{name}.keras"
+    # A finished run is not trained again; without its record it is: from the last checkpoint, so only the end is repeated.
+    remedy = f"delete {pathlib.Path(model_dir) / 'results.json'} and run dlib_train again, which writes it from the last checkpoint"
     if not path.is_file():
-        raise UserError(f"{path} does not exist; train the model with dlib_train --model_dir={model_dir}")
+        raise UserError(f"{path} does not exist; {remedy}")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, json, h5py and Keras each raise their own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DlibError(f"{path} is damaged ({reason}); run dlib_train with more STEPS, or --overwrite, to write it again") from error
+        raise DlibError(f"{path} is damaged ({reason}); {remedy}") from error
 
 
 def load(model_dir: str | os.PathLike) -> SavedModel:
@@ -42,9 +44,5 @@ def load(model_dir: str | os.PathLike) -> SavedModel:
         UserError: the folder holds no finished run.
         DlibError: a file is damaged.
     """
-    if not (pathlib.Path(model_dir) / "results.json").is_file():
-        raise UserError(f"{model_dir} holds no finished run; train it with dlib_train --model_dir={model_dir}")
-    record = results.read_step(model_dir)
-    if record["step"] != "train":
-        raise UserError(f"{model_dir} was written by the step {record['step']!r}, expected a folder of dlib_train")
+    record = results.read_training(model_dir)
     return SavedModel(load_network(model_dir, "encoder"), load_network(model_dir, "decoder"), record)

@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+from dlib_tf2.errors import UserError
+
 
 def generator(seed: int, name: str) -> np.random.Generator:
     """Makes the generator of one named use (a metric, a representation) of a run's seed.
@@ -14,6 +16,9 @@ def generator(seed: int, name: str) -> np.random.Generator:
 
     Returns:
         A generator that depends on `seed` and `name` and on nothing else.
+
+    Raises:
+        UserError: the seed is not a whole number of at least 0.
     """
     return np.random.default_rng(_sequence(seed, name))
 
@@ -24,6 +29,8 @@ def derive_seed(seed: int, name: str) -> int:
 
 
 def _sequence(seed: int, name: str) -> np.random.SeedSequence:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise UserError(f'a seed must be a whole number of at least 0, got {seed!r}; correct it, e.g. --gin_bindings="SEED = 0"')
     # Python's own `hash` differs between processes, so the name enters through SHA-256.
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype="<u4")
-    return np.random.SeedSequence([seed, *words.tolist()])
+    return np.random.SeedSequence([int(seed), *words.tolist()])
