@@ -82,14 +82,12 @@ def test_order_of_codes_and_of_factors_does_not_matter():
 
 
 def test_held_values_are_uniform_over_values_in_a_table_that_is_no_grid():
-    # Factor 0 is 0 in 90 percent of the rows. Code 0 is steady only where factor 0 is 1: half of its votes find that, not a tenth.
+    # Factor 0 is 1 in a tenth of the rows, and only there code 0 is steady: votes of factor 0 find it whenever the held value is 1. Were the
+    # value drawn by rows, this would be a tenth of them, for an accuracy of about 0.6.
     rng = np.random.default_rng(0)
     factors = np.stack([rng.random(20_000) < 0.1, rng.integers(4, size=20_000)], axis=1).astype(int)
     codes = np.stack([rng.normal(size=20_000) * (factors[:, 0] == 0), factors[:, 1] + rng.normal(0, 0.01, 20_000)], axis=1)
-    # Votes of factor 0 with value 1 go to code 0, with value 0 to either; those of factor 1 to code 1.
-    accuracy = run(codes, factors)["eval_accuracy"]
-    assert 0.5 + 0.25 - 0.03 < accuracy < 1.0
-    assert accuracy > 0.5 + 0.5 * 0.1 + 0.1
+    assert 0.72 < run(codes, factors)["eval_accuracy"] < 0.92
 
 
 def test_a_value_of_a_single_row_is_refused():
