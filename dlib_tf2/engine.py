@@ -42,7 +42,8 @@ class Engine:
         self._eval_noise = derive_seed(seed, "evaluation noise")
         # A trace on the side names what a step measures: a graph's loop must know its totals before its first step.
         scalar, rows = tf.TensorSpec([], tf.int64), batch_size // strategy.num_replicas_in_sync
-        batch = {"image": tf.TensorSpec([rows, *data.observation_shape], tf.uint8), "position": tf.TensorSpec([rows], tf.int32)}
+        images = {name: tf.TensorSpec([rows, *data.observation_shape], tf.uint8) for name in model.inputs}
+        batch = {**images, "position": tf.TensorSpec([rows], tf.int32)}
         trace = tf.function(self._measure).get_concrete_function(batch, scalar, scalar)
         terms, monitors = trace.structured_outputs
         self._terms, self._monitors = tuple(terms), tuple(monitors)

@@ -9,6 +9,12 @@ def num_replicas() -> int:
     return context.num_replicas_in_sync if context is not None else 1
 
 
+def replica_index() -> tf.Tensor:
+    """Which replica this is, int32 scalar: it holds the rows from `replica_index() * b` on of the global batch."""
+    context = tf.distribute.get_replica_context()
+    return tf.cast(context.replica_id_in_sync_group if context is not None else 0, tf.int32)
+
+
 def global_normal(seed: tf.Tensor, position: tf.Tensor, width: int) -> tf.Tensor:
     """Standard normal noise of each example, a function of the seed and of its row in the global batch only.
 
@@ -44,3 +50,21 @@ def gather_global(values: tf.Tensor) -> tf.Tensor:
     if context is None or context.num_replicas_in_sync == 1:
         return values
     return context.all_gather(values, axis=0)
+
+
+def shuffle_columns(values: tf.Tensor, seed: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """This replica's rows of the global batch after each column was permuted by itself.
+
+    Args:
+        values: [b, d] with the same static shape on every replica.
+        seed: int [2].
+        position: int [b], rows of this replica's examples in the global batch.
+
+    Returns:
+        [b, d]: over all replicas together, every column holds the values it held, in an order of its own.
+    """
+    everyone = tf.transpose(gather_global(values))  # [d, B]
+    # stateless_shuffle has no XLA kernel; the order of uniform numbers is a uniform permutation.
+    keys = tf.random.stateless_uniform(everyone.shape, seed=seed, alg="philox")
+    order = tf.gather(tf.argsort(keys, axis=1), position, axis=1)  # [d, b]
+    return tf.transpose(tf.gather(everyone, order, axis=1, batch_dims=1))  # [b, d]

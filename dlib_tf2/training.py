@@ -26,11 +26,15 @@ from dlib_tf2.progress import Progress
 from dlib_tf2.seeds import derive_seed
 from dlib_tf2.strategies import describe, is_chief, needs_records, use_xla
 
-# How long and how a run goes on is not what it computes: these may change between two starts of one run.
+# Where, how long and how a run goes on is not what it computes: these may change between two starts of one run.
 _NOT_IDENTITY = {
     f"train.{name}"
-    for name in ("steps", "eval_steps", "summary_steps", "save_steps", "save_minutes", "xla", "method", "hyperparameters")
+    for name in (
+        *("strategy", "data_dir", "overwrite", "xla", "steps", "eval_steps", "summary_steps", "save_steps", "save_minutes"),
+        *("counts_per_update", "method", "hyperparameters"),
+    )
 }
+_PRECISIONS = ("float32", "mixed_bfloat16")
 _SECONDS_PER_CALL = 5.0  # a signal is only seen when the running call returns
 _EVALUATION_CALL = 50  # batches
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -52,6 +56,7 @@ def train(
     batch_size: int = gin.REQUIRED,
     seed: int = gin.REQUIRED,
     optimizer: Callable[[], keras.optimizers.Optimizer] = adam,
+    counts_per_update: int = 1,
     method: str = "",
     hyperparameters: Mapping[str, float] | None = None,
     eval_steps: int = 1000,
@@ -73,10 +78,12 @@ def train(
         encoder: called with (observation_shape, num_latent).
         decoder: called with (observation_shape, num_latent).
         num_latent: latent dimensions.
-        steps: updates in all; a larger number later continues the run.
+        steps: updates in all (if `counts_per_update` is 1); a larger number later continues the run.
         batch_size: global batch, divided among the replicas.
         seed: of weights, data and noise, each by a derived seed.
         optimizer: called once for each part of the model, in a gin scope of the part's name ("vae").
+        counts_per_update: how many of `steps` one update uses up. The study's code counted an update of FactorVAE twice, once
+            for each network, so that 300,000 steps were 150,000 updates: 2 reproduces that.
         method: a label for results and reports.
         hyperparameters: the method's own strengths, e.g. {"beta": 4.0}, a label likewise.
         eval_steps: batches of the evaluation at the end.
@@ -96,9 +103,18 @@ def train(
     """
     started = time.time()
     strategy = strategy or tf.distribute.get_strategy()
-    _check_positive(steps=steps, batch_size=batch_size, num_latent=num_latent, eval_steps=eval_steps, summary_steps=summary_steps)
+    save_steps = steps if save_steps is None else save_steps
+    _check_whole(1, steps=steps, batch_size=batch_size, num_latent=num_latent, eval_steps=eval_steps)
+    _check_whole(1, summary_steps=summary_steps, save_steps=save_steps)
+    _check_whole(1, counts_per_update=counts_per_update)
+    _check_whole(0, seed=seed)
+    if not save_minutes > 0:
+        raise UserError(f"train.save_minutes must be above 0, got {save_minutes!r}")
+    if precision not in _PRECISIONS:
+        raise UserError(f"train.precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
     if batch_size % strategy.num_replicas_in_sync:
         raise UserError(f"batch_size {batch_size} is not divisible by the {strategy.num_replicas_in_sync} replicas; choose a multiple")
+    steps = -(-steps // counts_per_update)  # updates, from here on
     data = datasets.load(dataset, data_dir)
     folder, chief = pathlib.Path(model_dir), is_chief(strategy)
     with _worker_loss_is_interruption(strategy), _stop_on_signals() as stop:
@@ -112,13 +128,21 @@ def train(
         if (values := _finished_values(folder, steps)) is not None:
             return values
         _wait_for_all(strategy)
-        run = _Run(strategy, engine, folder, stop, steps, summary_steps, save_steps or steps, save_minutes)
-        run.train(lambda start: _batches(strategy, data, batch_size, derive_seed(seed, "data"), start))
-        values = run.evaluate(_batches(strategy, data, batch_size, derive_seed(seed, "evaluation data")), eval_steps)
+        if chief and steps < vae.schedule_steps:
+            print(
+                f"warning: the run ends at update {steps:,}, its regularizer's schedule at {vae.schedule_steps:,}: the final strength is "
+                "never reached; raise STEPS, or shorten the schedule (ITERATION_THRESHOLD)",
+                file=sys.stderr,
+            )
+        run = _Run(strategy, engine, folder, stop, steps, summary_steps, save_steps, save_minutes)
+        run.train(lambda start: _batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "data"), start))
+        values = run.evaluate(_batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "evaluation data")), eval_steps)
         if chief:
+            # From here on the record of a shorter run no longer describes both networks.
+            (folder / "results.json").unlink(missing_ok=True)
             _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
-            labels = {"method": method, "hyperparameters": hyperparameters or {}, **settings}
+            labels = {"method": method, "hyperparameters": hyperparameters or {}, "activation": vae.activation, **settings}
             results.write_step(folder, "train", values, started=started, labels=labels, device=describe(strategy))
     return values
 
@@ -137,7 +161,12 @@ class _Run:
         step = saved = self._checkpoints.restore()
         if step and self._chief:
             print(f"resuming at step {step:,} of {self._steps:,}", file=sys.stderr)
-        if step >= self._steps:
+        if step > self._steps:
+            raise UserError(
+                f"{self._checkpoints.folder} is at step {step:,} already, past STEPS = {self._steps:,}; "
+                f"ask for at least {step:,}, or choose another --model_dir"
+            )
+        if step == self._steps:
             return
         iterator, progress, means = iter(batches(step)), Progress("step", self._steps, step), _Means()
         pace = _SECONDS_PER_CALL  # unknown yet: the first call makes one step
@@ -152,14 +181,15 @@ class _Run:
                 raise DlibError(_not_finite(bad, values, self._checkpoints))
             step += count
             means.add(values, count)
+            stopping = bool(self._stop)  # once: a signal that comes while files are written is seen after the next call
             due = step % self._save_steps == 0 or time.monotonic() - saved_at > 60 * self._save_minutes
-            if self._chief and (due or self._stop or step == self._steps):
+            if self._chief and (due or stopping or step == self._steps):
                 self._checkpoints.save(step)
                 saved, saved_at = step, time.monotonic()
             if self._chief and (step % self._summary_steps == 0 or step == self._steps):
                 self._summarise(step, values := means.take())
                 progress.report(step, _terms(values), every_seconds=2.0)
-            if self._stop:
+            if stopping:
                 kept = f"saved at step {saved:,}" if self._chief else "the chief saves"
                 raise Interrupted(f"stopped by signal {self._stop[0]} at step {step:,}, {kept}; run the same command again to resume")
 
@@ -213,10 +243,27 @@ def _build(strategy, data, model, encoder, decoder, num_latent, optimizer, preci
     return vae, optimizers
 
 
-def _batches(strategy: tf.distribute.Strategy, data: datasets.GroundTruthDataset, batch_size: int, seed: int, start: int = 0) -> Iterable:
-    """The stream of batches from step `start` on, each cut into one slice per replica."""
+def _batches(
+    strategy: tf.distribute.Strategy,
+    data: datasets.GroundTruthDataset,
+    inputs: Sequence[str],
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+) -> Iterable:
+    """The stream of batches from step `start` on, each cut into one slice per replica.
+
+    Each further name of a model's `inputs` is an independent stream of images, with a seed of its own.
+    """
 
     def slices(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        first, *others = (stream(context, seed if name == "image" else derive_seed(seed, name)) for name in inputs)
+        if not others:
+            return first
+        together = tf.data.Dataset.zip((first, *others))
+        return together.map(lambda one, *more: {**one, **{name: part["image"] for name, part in zip(inputs[1:], more, strict=True)}})
+
+    def stream(context: tf.distribute.InputContext, seed: int) -> tf.data.Dataset:
         replicas = strategy.num_replicas_in_sync
         hosts, host = max(1, context.num_input_pipelines), context.input_pipeline_id
         if needs_records(strategy):
@@ -262,6 +309,8 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
 def _export(folder: pathlib.Path, name: str, network: keras.Model, trained: keras.Model) -> None:
     """Saves the weights in a float32 copy of a network, made outside of any strategy, as `<name>.keras`."""
     network.set_weights(trained.get_weights())
+    for leftover in folder.glob(f".{name}.*.keras"):  # of a start that was killed here
+        leftover.unlink()
     temporary = folder / f".{name}.{os.getpid()}.keras"
     try:
         network.save(temporary)
@@ -278,11 +327,9 @@ def _export(folder: pathlib.Path, name: str, network: keras.Model, trained: kera
 @contextmanager
 def _precision(policy: str) -> Iterator[None]:
     before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
     try:
-        keras.config.set_dtype_policy(policy)
         yield
-    except ValueError as error:
-        raise UserError(f"train.precision = {policy!r}: {error}") from error
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -335,7 +382,7 @@ def _until(step: int, interval: int) -> int:
     return interval - step % interval
 
 
-def _check_positive(**numbers: int) -> None:
+def _check_whole(least: int, **numbers: int) -> None:
     for name, value in numbers.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UserError(f"train.{name} must be a whole number of at least 1, got {value!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise UserError(f"train.{name} must be a whole number of at least {least}, got {value!r}")

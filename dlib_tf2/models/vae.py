@@ -1,5 +1,6 @@
 """The variational autoencoder that every method of the study is: a reconstruction loss plus a regularizer."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from dlib_tf2.models.reconstruction import pixel_means
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.replicas import global_normal
 
@@ -30,25 +32,39 @@ class VAE:
 
     It is a plain object around two Keras models: Keras reserves the name `losses` on its own Model class, and the
     training engine needs nothing else of it.
+
+    Attributes:
+        inputs: names of the image batches that `losses` reads; the engine feeds each from a stream of its own.
+        activation: how the decoder's output becomes pixel means, see `reconstruction.pixel_means`.
+        schedule_steps: the step from which on the loss no longer changes with the step; 0 if it never does.
     """
+
+    inputs: tuple[str, ...] = ("image",)
 
     def __init__(
         self,
         encoder: keras.Model,
         decoder: keras.Model,
-        reconstruction_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = gin.REQUIRED,
+        reconstruction_loss: Callable[..., tf.Tensor] = gin.REQUIRED,
         regularizer: Regularizer = gin.REQUIRED,
+        activation: str = "logits",
     ):
         """Args:
         encoder: images [b, h, w, c] -> (mean [b, d], log_variance [b, d]).
-        decoder: codes [b, d] -> logits [b, h, w, c].
-        reconstruction_loss: (image, logits) -> [b], nats.
-        regularizer: (posterior, z, step) -> named, weighted scalars that are added to the loss.
+        decoder: codes [b, d] -> outputs [b, h, w, c].
+        reconstruction_loss: (image, output) -> [b], nats; it takes `activation` too where that is not "logits".
+        regularizer: (posterior, z, step) -> named, weighted scalars that are added to the loss. It may have `monitors(step)`,
+            named scalars to plot, and `schedule_steps`.
+        activation: "logits" or "tanh".
         """
+        pixel_means(tf.zeros([]), activation)  # an unknown one is refused here
         self.encoder = encoder
         self.decoder = decoder
-        self.reconstruction_loss = reconstruction_loss
+        self.activation = activation
+        keywords = {} if activation == "logits" else {"activation": activation}
+        self.reconstruction_loss = functools.partial(reconstruction_loss, **keywords)
         self.regularizer = regularizer
+        self.schedule_steps = getattr(regularizer, "schedule_steps", 0)
 
     def encode(self, image: tf.Tensor) -> tfd.MultivariateNormalDiag:
         """The posterior q(z|x) of images [b, h, w, c] in 0..1: batch shape [b], event shape [d]."""
@@ -56,7 +72,7 @@ class VAE:
         return tfd.MultivariateNormalDiag(mean, tf.exp(log_variance / 2))
 
     def decode(self, z: tf.Tensor) -> tf.Tensor:
-        """Logits [b, h, w, c] of codes [b, d]."""
+        """Outputs [b, h, w, c] of codes [b, d]: logits, unless `activation` says otherwise."""
         return self.decoder(z)
 
     def parts(self, terms: tuple[str, ...]) -> dict[str, Part]:
@@ -75,13 +91,24 @@ class VAE:
             seed: int [2], the seed of this step's noise.
 
         Returns:
-            terms: named, weighted scalars whose sum is the loss (each the mean over this replica's examples).
-            monitors: the unweighted reconstruction_loss, kl, and elbo = -(reconstruction_loss + kl), nats.
+            terms: named, weighted scalars whose sum is the loss; the mean of each over the replicas is its value.
+            monitors: the unweighted reconstruction_loss, kl, and elbo = -(reconstruction_loss + kl), nats, and those of
+                the regularizer.
         """
         posterior = self.encode(batch["image"])
-        mean, scale = posterior.loc, posterior.scale.diag_part()
-        z = mean + scale * global_normal(seed, batch["position"], mean.shape[-1])  # [b, d]
-        reconstruction = tf.reduce_mean(self.reconstruction_loss(batch["image"], self.decode(z)))
+        return self._objective(batch["image"], posterior, sample(posterior, batch["position"], seed), step)
+
+    def _objective(self, image: tf.Tensor, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor) -> tuple[Scalars, Scalars]:
+        reconstruction = tf.reduce_mean(self.reconstruction_loss(image, self.decode(z)))
         terms = {"reconstruction_loss": reconstruction, **self.regularizer(posterior, z, step)}
         kl = kl_to_prior(posterior)
-        return terms, {"reconstruction_loss": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}
+        monitors = {"reconstruction_loss": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}
+        if hasattr(self.regularizer, "monitors"):
+            monitors.update(self.regularizer.monitors(step))
+        return terms, monitors
+
+
+def sample(posterior: tfd.MultivariateNormalDiag, position: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Codes z [b, d] of a posterior by the noise of their rows in the global batch; gradients flow to its parameters."""
+    mean, scale = posterior.loc, posterior.scale.diag_part()
+    return mean + scale * global_normal(seed, position, mean.shape[-1])  # [b, d]

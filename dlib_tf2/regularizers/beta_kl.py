@@ -29,6 +29,11 @@ class BetaKL:
 
 def kl_to_prior(posterior: tfd.Distribution) -> tf.Tensor:
     """KL(posterior || N(0, I)) in nats, the sum over latents averaged over the batch: scalar."""
+    return tf.reduce_mean(kl_per_example(posterior))
+
+
+def kl_per_example(posterior: tfd.Distribution) -> tf.Tensor:
+    """KL(posterior || N(0, I)) in nats, the sum over latents: [b]."""
     num_latent = posterior.event_shape[0]
     prior = tfd.MultivariateNormalDiag(tf.zeros([num_latent]), tf.ones([num_latent]))
-    return tf.reduce_mean(tfd.kl_divergence(posterior, prior))
+    return tfd.kl_divergence(posterior, prior)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dlib_tf2 import datasets, results
 from dlib_tf2.files import atomic_write
+from dlib_tf2.models.reconstruction import pixel_means
 from dlib_tf2.saved_model import SavedModel, load
 from dlib_tf2.seeds import derive_seed
 
@@ -48,7 +49,7 @@ def draw(model_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
 def reconstruct(model: SavedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Decodes the posterior mean of images [n, h, w, c]: pixel means in 0..1, same shape."""
     mean, _ = model.encoder.predict(images, verbose=0)
-    return _sigmoid(model.decoder.predict(mean, verbose=0))
+    return _decode(model, mean)
 
 
 def traverse(model: SavedModel, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -61,7 +62,7 @@ def traverse(model: SavedModel, image: NDArray[np.float32]) -> NDArray[np.float3
     num_latent = mean.shape[1]
     codes = np.tile(mean[0], (num_latent, len(TRAVERSAL), 1))  # [d, values, d]
     codes[np.arange(num_latent), :, np.arange(num_latent)] = TRAVERSAL
-    decoded = _sigmoid(model.decoder.predict(codes.reshape(-1, num_latent), batch_size=256, verbose=0))
+    decoded = _decode(model, codes.reshape(-1, num_latent))  # [d, values, d] -> [d * values, d]
     return decoded.reshape(num_latent, len(TRAVERSAL), *decoded.shape[1:])
 
 
@@ -118,8 +119,10 @@ def _show(axes, image: NDArray[np.float32]) -> None:
     axes.set_yticks([])
 
 
-def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    return 0.5 * (1 + np.tanh(0.5 * logits))  # the same function, without overflow
+def _decode(model: SavedModel, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pixel means of codes [n, d] by the map that the model was trained with: [n, h, w, c] in 0..1."""
+    output = model.decoder.predict(codes, batch_size=256, verbose=0)
+    return pixel_means(output, results.label(model.record, "activation", "logits")).numpy()
 
 
 def _save(figure: Figure, path: pathlib.Path) -> None:

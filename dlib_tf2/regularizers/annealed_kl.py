@@ -1,0 +1,48 @@
+"""AnnealedVAE: the KL divergence is held at a capacity that grows during training."""
+
+import gin
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from dlib_tf2.errors import UserError
+from dlib_tf2.regularizers.beta_kl import kl_per_example
+from dlib_tf2.replicas import gather_global
+
+tfd = tfp.distributions
+
+
+@gin.register
+class AnnealedKL:
+    """gamma * |KL - C(t)|, where the capacity C(t) rises linearly from 0 to c_max; it stands in place of the KL term.
+
+    Burgess et al., "Understanding disentangling in beta-VAE", 2018, equation 8 (arXiv 1804.03599).
+    """
+
+    def __init__(self, gamma: float = gin.REQUIRED, c_max: float = gin.REQUIRED, iteration_threshold: int = gin.REQUIRED):
+        """Args:
+        gamma: weight, >= 0; the study's is 1000.
+        c_max: final capacity in nats, >= 0. The study's strengths: 5, 10, 25, 50, 75, 100.
+        iteration_threshold: the step from which on the capacity is c_max, >= 1; the study's is 100,000.
+        """
+        if gamma < 0 or c_max < 0 or iteration_threshold < 1:
+            raise UserError(
+                f"AnnealedKL needs gamma >= 0, c_max >= 0 and iteration_threshold >= 1, got {gamma}, {c_max} and {iteration_threshold}"
+            )
+        self.gamma = gamma
+        self.c_max = c_max
+        self.iteration_threshold = iteration_threshold
+        self.schedule_steps = iteration_threshold  # the trainer warns about a run that ends before
+
+    def capacity(self, step: tf.Tensor) -> tf.Tensor:
+        """C(t) in nats at `step`, the number of updates made before this one."""
+        return self.c_max * tf.minimum(tf.cast(step, tf.float32) / self.iteration_threshold, 1.0)
+
+    def __call__(self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The weighted term to add to the loss: {"annealed_kl": scalar}."""
+        # The absolute value is not linear: it must be taken of the global batch's mean.
+        kl = tf.reduce_mean(gather_global(kl_per_example(posterior)))
+        return {"annealed_kl": self.gamma * tf.abs(kl - self.capacity(step))}
+
+    def monitors(self, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What to plot beside the KL divergence: {"capacity": scalar, nats}."""
+        return {"capacity": self.capacity(step)}
