@@ -82,7 +82,7 @@ def test_order_of_codes_and_of_factors_does_not_matter():
 
 
 def test_held_values_are_uniform_over_values_in_a_table_that_is_no_grid():
-    # Factor 0 is 1 in a tenth of the rows, and only there code 0 is steady: votes of factor 0 find it whenever the held value is 1. Were the
+    # Factor 0 is 1 in a tenth of the rows, and only there code 0 is steady: votes of factor 0 find it when the held value is 1. Were the
     # value drawn by rows, this would be a tenth of them, for an accuracy of about 0.6.
     rng = np.random.default_rng(0)
     factors = np.stack([rng.random(20_000) < 0.1, rng.integers(4, size=20_000)], axis=1).astype(int)
