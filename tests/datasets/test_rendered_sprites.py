@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from dlib_tf2.datasets import image_table, tfds_records
@@ -32,11 +31,6 @@ class RenderedSpritesTest(tfds.testing.DatasetBuilderTestCase):
 
 def test_configs():
     assert {name: config.grid.space.size for name, config in builders.Builder.builder_configs.items()} == {"full": 737_280, "small": 36_864}
-
-
-def test_png_round_trip():
-    image = np.random.default_rng(0).integers(0, 256, (64, 64, 1), dtype=np.uint8)
-    np.testing.assert_array_equal(tf.io.decode_png(builders.encode_png(image), channels=1), image)
 
 
 def test_records_hold_labels_and_values(tmp_path):

@@ -15,13 +15,28 @@ IMAGE_SIZE = 64
 UNIT = 4096  # what 1 is in a map: whole numbers make the pictures the same on every machine
 LABELS = ("sky", "floor", "wall", "object")
 SKY, FLOOR, WALL, OBJECT = range(len(LABELS))
-SKY_LOW, SKY_HIGH = np.array([214.0, 238.0, 252.0]), np.array([140.0, 198.0, 242.0])  # colours at the walls and high above
-LAMP = np.array([-0.62, 1.0, -0.72]) / np.linalg.norm([-0.62, 1.0, -0.72])
-AMBIENT, SHADOW = 0.5, 0.38  # light on what faces away from the lamp, and on the floor behind the object
-_CORNER, _WALL_HEIGHT = 4.6, 3.2
-_DISTANCE, _ELEVATION, _TARGET, _HALF_WIDTH = 8.0, np.deg2rad(17), 1.35, 0.30
+
+SKY_LOW, SKY_HIGH = np.array([206.0, 234.0, 252.0]), np.array([120.0, 184.0, 240.0])  # colours deep down and at the level of the eye
+_SKY_DEPTH = 0.18  # sine of the angle below the level of the eye where SKY_LOW is reached
+LAMP = np.array([-0.75, 1.0, -0.3]) / np.linalg.norm([-0.75, 1.0, -0.3])  # the direction towards it
+AMBIENT = 0.53  # light on what faces away from the lamp
 _GLOSS, _SHARPNESS = 0.35, 12  # of the soft highlight: the share of white in its middle, and how narrow it is
-_SAMPLES = 4  # per pixel and direction
+
+
+def _lit(normals: np.ndarray) -> np.ndarray:
+    """Diffuse light on surfaces that face `normals` [..., 3]."""
+    return AMBIENT + (1 - AMBIENT) * np.maximum(normals @ LAMP, 0)
+
+
+RIGHT_SHADE, LEFT_SHADE = (float(_lit(np.array([side, 0, -1]) / np.sqrt(2))) for side in (-1, 1))  # 0.80 and 0.53
+# Of the floor in the lamp's light and out of it. Less than a level surface would have: the floor must differ from a wall and
+# from the top of a cube that have its hue.
+FLOOR_SHADE, SHADOW = 0.72, 0.33
+
+WALL_HEIGHT, _CORNER = 2.55, 4.4  # both walls end at x = 0, z = _CORNER
+_DISTANCE, _ELEVATION, _TARGET = 8.0, np.deg2rad(18), 1.2  # the camera's, and the height above the origin that it looks at
+_HALF_WIDTH = 0.275  # tangent of half the angle of view
+_SAMPLES = 4  # rays per pixel and direction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,25 +76,18 @@ def maps(shape: str, size: float, angle: float) -> np.ndarray:
 def trace(shape: str, size: float, angle: float) -> Traced:
     """Follows the rays of one picture; arguments as in `maps`."""
     origin, rays = _camera(angle)
-    label, reach = _room(origin, rays)
-    shade = np.ones(len(rays))
-    white = np.zeros((len(rays), 3))
-    wall = label == WALL
-    right = (rays @ [1, 0, 1] > 0) & np.isclose((origin + reach[:, None] * rays) @ [1, 0, 1], _CORNER)
-    shade[wall] = np.where(right[wall], _lit(np.array([-1, 0, -1]) / np.sqrt(2)), _lit(np.array([1, 0, -1]) / np.sqrt(2)))
+    label, reach, shade = _empty_room(origin, rays)
+    white = np.where((label == SKY)[:, None], _sky(rays), 0.0)
     floor = np.flatnonzero(label == FLOOR)
     spots = origin + reach[floor, None] * rays[floor]
-    shadow = np.isfinite(room_shapes.distances(shape, size, spots, LAMP))
-    shade[floor] = np.where(shadow, SHADOW, _lit(np.array([0, 1, 0])))
-    height = np.clip((rays[:, 1] + 0.02) / 0.2, 0, 1)[:, None]
-    white = np.where((label == SKY)[:, None], SKY_LOW + height * (SKY_HIGH - SKY_LOW), white)
+    shade[floor[np.isfinite(room_shapes.distances(shape, size, spots, LAMP))]] = SHADOW
     entry = room_shapes.distances(shape, size, origin, rays)
     solid = np.flatnonzero(entry < reach)
-    normal = room_shapes.normals(shape, size, origin + entry[solid, None] * rays[solid])
-    gloss = _highlight(normal, rays[solid])
-    label[solid], shade[solid], white[solid] = OBJECT, _lit(normal) * (1 - gloss), 255 * gloss[:, None]
+    normals = room_shapes.normals(shape, size, origin + entry[solid, None] * rays[solid])
+    gloss = _highlight(normals, rays[solid])
+    label[solid], shade[solid], white[solid] = OBJECT, _lit(normals) * (1 - gloss), 255 * gloss[:, None]
     side = IMAGE_SIZE * _SAMPLES
-    return Traced(label.reshape(side, side), shade.reshape(side, side), white.reshape(side, side, 3))
+    return Traced(label.reshape(side, side), shade.reshape(side, side), white.reshape(side, side, 3))  # [rays] -> [rows, columns]
 
 
 def _camera(angle: float) -> tuple[np.ndarray, np.ndarray]:
@@ -94,14 +102,15 @@ def _camera(angle: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array([0, _TARGET, 0]) - _DISTANCE * forward, rays
 
 
-def _room(origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each ray meets in the empty room: its label and its distance."""
-    walls = [_plane(origin, rays, np.array([side, 0, 1]), _CORNER) for side in (1, -1)]
-    floor, wall = _plane(origin, rays, np.array([0, -1, 0]), 0), np.minimum(*walls)
+def _empty_room(origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each ray meets where there is no object: its label, its distance and its shade."""
+    right, left = (_plane(origin, rays, np.array([side, 0, 1]), _CORNER) for side in (1, -1))
+    floor, wall = _plane(origin, rays, np.array([0, -1, 0]), 0), np.minimum(right, left)
     reach = np.minimum(floor, wall)
-    above = origin[1] + reach * rays[:, 1] > _WALL_HEIGHT
+    above = origin[1] + reach * rays[:, 1] > WALL_HEIGHT
+    wall_shade = np.where(right < left, RIGHT_SHADE, LEFT_SHADE)
     label = np.where(floor < wall, FLOOR, np.where(above, SKY, WALL))
-    return label, reach
+    return label, reach, np.choose(label, [1.0, FLOOR_SHADE, wall_shade])
 
 
 def _plane(origin: np.ndarray, rays: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
@@ -110,13 +119,14 @@ def _plane(origin: np.ndarray, rays: np.ndarray, normal: np.ndarray, offset: flo
     return np.where(along > 0, (offset - origin @ normal) / np.where(along > 0, along, 1), np.inf)
 
 
-def _lit(normal: np.ndarray) -> np.ndarray:
-    """Diffuse light on a surface that faces `normal` [..., 3]."""
-    return AMBIENT + (1 - AMBIENT) * np.maximum(normal @ LAMP, 0)
+def _sky(rays: np.ndarray) -> np.ndarray:
+    """Colours [n, 3] of the sky, a deeper blue the steeper a ray looks up."""
+    height = np.clip(1 + rays[:, 1:2] / _SKY_DEPTH, 0, 1)
+    return SKY_LOW + height * (SKY_HIGH - SKY_LOW)
 
 
-def _highlight(normal: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """The share of white that the lamp's soft reflection mixes in."""
+def _highlight(normals: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """The share of white that the lamp's soft reflection mixes in (Blinn and Phong's: by the angle to the half-way direction)."""
     half = LAMP - rays
     half = half / np.linalg.norm(half, axis=1, keepdims=True)
-    return _GLOSS * np.maximum(np.sum(normal * half, axis=1), 0) ** _SHARPNESS
+    return _GLOSS * np.maximum(np.sum(normals * half, axis=1), 0) ** _SHARPNESS

@@ -2,8 +2,8 @@
 
 Coordinates: x to the right, y up, z away from the middle camera; every solid rests on the floor y = 0 above the origin and is
 symmetric under x -> -x. Lengths are those of the largest scale and are multiplied by `size`: a cube of side 1.66, turned by 45
-degrees like the walls; a cylinder of radius 0.9 and height 1.7; a sphere of radius 1; an upright capsule of radius 0.72 and
-height 2.4. All four look about equally large.
+degrees like the walls; a cylinder of radius 0.9 and height 1.7; a sphere of radius 1; an upright capsule of radius 0.76 and
+height 2.3. All four look about equally large.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 SHAPES = ("cube", "cylinder", "sphere", "capsule")
 CUBE_HALF = 0.83
 CYLINDER_RADIUS, CYLINDER_HEIGHT = 0.9, 1.7
-CAPSULE_RADIUS, CAPSULE_HEIGHT = 0.72, 2.4
+CAPSULE_RADIUS, CAPSULE_HEIGHT = 0.76, 2.3
 _TOLERANCE = 1e-9
 
 # Where each ray is inside a convex solid: from the first distance to the second, empty where the first is larger.
@@ -25,7 +25,7 @@ def distances(shape: str, size: float, origins: np.ndarray, directions: np.ndarr
         shape: one of SHAPES.
         size: relative to the largest solid.
         origins: [n, 3] or [3], outside the solid.
-        directions: [n, 3] or [3].
+        directions: [n, 3] or [3], not exactly vertical.
 
     Returns:
         [n], in lengths of the direction; infinity where the ray passes by.
@@ -42,7 +42,8 @@ def normals(shape: str, size: float, points: np.ndarray) -> np.ndarray:
 
 def _slab(origins: np.ndarray, directions: np.ndarray, low: float, high: float) -> Interval:
     """Between two parallel planes; `origins` and `directions` are the coordinates across them."""
-    first, second = (low - origins) / directions, (high - origins) / directions
+    with np.errstate(divide="ignore"):  # a ray along the planes meets them at infinity, which is what the division says
+        first, second = (low - origins) / directions, (high - origins) / directions
     return np.minimum(first, second), np.maximum(first, second)
 
 
