@@ -49,7 +49,9 @@ def gather_global(values: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return values
-    return context.all_gather(values, axis=0)
+    everyone = context.all_gather(values, axis=0)
+    # all_gather forgets the static shape, which every reader needs: batch sizes are Python numbers here.
+    return tf.ensure_shape(everyone, [values.shape[0] * context.num_replicas_in_sync, *values.shape[1:]])
 
 
 def shuffle_columns(values: tf.Tensor, seed: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
