@@ -57,6 +57,8 @@ def use_xla(strategy: tf.distribute.Strategy, xla: str | bool) -> bool:
     "auto" means one GPU: on CPU XLA runs these convolutions many times slower, with several replicas jit_compile fails,
     and TPUStrategy compiles by itself.
     """
+    if xla not in ("auto", True, False):
+        raise UserError(f"train.xla must be 'auto', True or False, got {xla!r}")
     single = strategy.num_replicas_in_sync == 1 and not isinstance(strategy, tf.distribute.TPUStrategy)
     if xla == "auto":
         return single and bool(tf.config.list_physical_devices("GPU"))
@@ -106,6 +108,7 @@ def _tpu(tpu: str | None) -> tf.distribute.Strategy:
         if tpu != "local":
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+    # A name is looked up on the network (OSError), with a client library that may be missing (ImportError).
+    except (ValueError, RuntimeError, OSError, ImportError, tf.errors.OpError) as error:
         raise UserError(f"no TPU answers as --tpu={tpu} ({str(error).splitlines()[0]}); see docs/distributed.md") from error
     return tf.distribute.TPUStrategy(resolver)

@@ -6,6 +6,8 @@ import gin
 import keras
 from keras import layers
 
+from dlib_tf2.errors import UserError
+
 
 @gin.register
 def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model:
@@ -21,7 +23,7 @@ def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Mod
         A model from images [b, h, w, c] in 0..1 to (mean [b, d], log_variance [b, d]), both float32.
 
     Raises:
-        ValueError: the observation's size is not divisible by 16.
+        UserError: the observation's size is not divisible by 16.
     """
     _check_divisible(observation_shape)
     image = keras.Input(tuple(observation_shape), name="image")
@@ -48,7 +50,7 @@ def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.M
         A model from codes [b, d] to logits [b, h, w, c], float32; the sigmoid is left to the loss or the viewer.
 
     Raises:
-        ValueError: the observation's size is not divisible by 16.
+        UserError: the observation's size is not divisible by 16.
     """
     _check_divisible(observation_shape)
     height, width, channels = observation_shape
@@ -66,4 +68,4 @@ def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.M
 
 def _check_divisible(observation_shape: Sequence[int]) -> None:
     if len(observation_shape) != 3 or observation_shape[0] % 16 or observation_shape[1] % 16:
-        raise ValueError(f"expected an observation shape (h, w, c) with h and w divisible by 16, got {tuple(observation_shape)}")
+        raise UserError(f"expected an observation shape (h, w, c) with h and w divisible by 16, got {tuple(observation_shape)}")
