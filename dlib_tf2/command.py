@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from dlib_tf2.errors import EXIT_DONE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER, DlibError
+from dlib_tf2.errors import EXIT_DONE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER, DlibError, UserError
 
 _FOLDER_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 
@@ -36,22 +36,9 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
 
 def _run(main: Callable[[], None], required: Sequence[str]) -> int:
     name = os.path.basename(sys.argv[0])
-    if {"--help", "-h", "--helpfull", "-help"} & set(sys.argv[1:]):
-        print(_help_text(name))
-        return EXIT_DONE
     try:
-        rest = flags.FLAGS(sys.argv)[1:]
-    except flags.Error as error:
-        return _say(name, f"{' '.join(str(error).split())}; see {name} --help", EXIT_USER)
-    if rest:
-        return _say(name, f"unexpected argument {rest[0]!r}: every option is --flag=value; see {name} --help", EXIT_USER)
-    _expand_home()
-    missing = [f"--{flag}" for flag in required if not flags.FLAGS[flag].value]
-    if missing:
-        return _say(name, f"missing required flag {', '.join(missing)}; see {name} --help", EXIT_USER)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        main()
+        _start(name, main, required)
+        sys.stdout.flush()
     except DlibError as error:
         # gin appends lines of its own to what passes through a configurable.
         return _say(name, (str(error).strip() or type(error).__name__).splitlines()[0], error.exit_code)
@@ -59,16 +46,38 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
         return _say(name, "interrupted; run the same command again to resume", EXIT_INTERRUPTED)
     except MemoryError as error:
         return _say(name, f"out of memory ({error}); use smaller batches", EXIT_FAILURE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains once more when it ends
+        return _say(name, "whoever read the output closed it; what was not printed is lost", EXIT_FAILURE)
     except OSError as error:
         if error.errno not in _FOLDER_ERRORS:
             raise
-        return _say(name, f"{error.strerror}: {error.filename or 'the output folder'}; free space or choose another folder", EXIT_FAILURE)
+        return _say(name, f"{error.strerror}: {error.filename or 'the output'}; free space or choose another folder", EXIT_FAILURE)
     except RuntimeError as error:
         # gin raises this one when a configurable is called, long after parsing.
         if not str(error).startswith("Required bindings for"):
             raise
         return _say(name, f"gin: {str(error).splitlines()[0]}; add them with --gin_bindings", EXIT_USER)
     return EXIT_DONE
+
+
+def _start(name: str, main: Callable[[], None], required: Sequence[str]) -> None:
+    """Answers --help, or checks the flags and calls `main`."""
+    if {"--help", "-h", "--helpfull", "-help"} & set(sys.argv[1:]):
+        print(_help_text(name))
+        return
+    try:
+        rest = flags.FLAGS(sys.argv)[1:]
+    except flags.Error as error:
+        raise UserError(f"{' '.join(str(error).split())}; see {name} --help") from error
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r}: every option is --flag=value; see {name} --help")
+    _expand_home()
+    missing = [f"--{flag}" for flag in required if not flags.FLAGS[flag].value]
+    if missing:
+        raise UserError(f"missing required flag {', '.join(missing)}; see {name} --help")
+    signal.signal(signal.SIGTERM, _interrupt)
+    main()
 
 
 def _interrupt(number: int, frame: object) -> None:

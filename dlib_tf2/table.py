@@ -59,7 +59,8 @@ class Table:
         if not pathlib.Path(path).is_file():
             raise UserError(f"{path} does not exist; {remedy} or name another folder")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here, because np.load leaves a damaged file open.
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
         except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]

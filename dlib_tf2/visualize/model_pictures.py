@@ -105,9 +105,11 @@ def _draw_traversals(model: SavedModel, images: NDArray[np.float32]) -> Figure:
 
 
 def _title(model: SavedModel) -> str:
-    strengths = ", ".join(f"{name} {value:g}" for name, value in results.label(model.record, "hyperparameters", {}).items())
+    parameters = results.label(model.record, "hyperparameters", {}).items()
+    strengths = ", ".join(f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}" for name, value in parameters)
     name = results.label(model.record, "method") or "model"
-    return f"{name} ({strengths}), {model.record['values']['steps']:,} steps, {results.label(model.record, 'dataset')}"
+    steps, dataset = model.record["values"]["steps"], results.label(model.record, "dataset")
+    return f"{name}{f' ({strengths})' if strengths else ''}, {steps:,} steps, {dataset}"
 
 
 def _show(axes, image: NDArray[np.float32]) -> None:
