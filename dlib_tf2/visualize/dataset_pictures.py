@@ -1,0 +1,167 @@
+"""Pictures of a dataset: what each factor does, a contact sheet of random samples, and an animation of all factors."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from dlib_tf2 import datasets
+from dlib_tf2.datasets import FactorSpace, GroundTruthDataset
+from dlib_tf2.errors import UserError
+from dlib_tf2.files import atomic_write, claim_folder, refuse_foreign
+from dlib_tf2.seeds import generator
+
+PICTURES = ("factors.png", "samples.png", "factors.gif")
+MAX_VALUES = 10  # of a factor in its row; of a larger factor evenly spaced values are shown
+MAX_FRAMES = 20  # of a factor in the animation
+SAMPLES = (8, 12)  # rows and columns of the contact sheet
+_TILE, _LARGE_TILE = 96, 256  # pixels on paper that an image should have, about; it is enlarged by whole numbers only
+_GAP, _LABELS, _TITLE, _CAPTION = 4, 130, 40, 14  # pixels between images, for row labels, the title, the line below a row
+_DPI, _CHARACTER = 100, 8  # pixels per inch; width of a letter of the title, at most
+_FRAME_MS, _CAPTION_LINE = 250, 20  # of the animation: how long a frame stays, and the height of its caption
+
+
+def draw(name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> list[pathlib.Path]:
+    """Draws `factors.png`, `samples.png` and `factors.gif` into `output_dir` and prints their paths.
+
+    Args:
+        name: of the dataset, as `datasets.load` takes it.
+        output_dir: a new or empty folder, or one of an earlier run.
+        data_dir: where prepared datasets lie.
+
+    Returns:
+        The paths.
+
+    Raises:
+        UserError: an unknown dataset, images that are neither grey nor RGB, or a folder that is not ours.
+    """
+    refuse_foreign(output_dir)  # before a preparation that may take minutes
+    dataset = datasets.load(name, data_dir)
+    if dataset.observation_shape[2] not in (1, 3):
+        raise UserError(f"images of {name} have {dataset.observation_shape[2]} channels; only 1 (grey) or 3 (RGB) can be drawn")
+    paths = [claim_folder(output_dir) / picture for picture in PICTURES]
+    for path, figure in zip(paths, (_factors_figure(dataset), _samples_figure(dataset)), strict=False):
+        with atomic_write(path) as file:
+            FigureCanvasAgg(figure).print_png(file)
+    frames = [Image.fromarray(frame) for frame in animation(dataset)]
+    with atomic_write(paths[-1]) as file:
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0)
+    for path in paths:
+        print(path)
+    return paths
+
+
+def base_factors(space: FactorSpace) -> NDArray[np.int64]:
+    """The grid point from which one factor at a time is varied: int64 [num_factors].
+
+    Values lie in the middle, at three and at one quarter of their range in turn, so that neighbours that share a palette differ.
+    """
+    fractions = np.resize([0.5, 0.75, 0.25], len(space.sizes))
+    return (np.asarray(space.sizes) * fractions).astype(np.int64)
+
+
+def vary(space: FactorSpace, factor: int, max_values: int = MAX_VALUES) -> NDArray[np.int64]:
+    """Grid points that differ from `base_factors` in one factor only, which takes evenly spaced values from first to last.
+
+    Args:
+        space: the grid.
+        factor: which factor varies.
+        max_values: of how many values, at most.
+
+    Returns:
+        int64 [values, num_factors], values ascending.
+    """
+    size = space.sizes[factor]
+    values = np.round(np.linspace(0, size - 1, min(size, max_values))).astype(np.int64)
+    factors = np.tile(base_factors(space), (len(values), 1))  # [values, num_factors]
+    factors[:, factor] = values
+    return factors
+
+
+def animation(dataset: GroundTruthDataset) -> list[NDArray[np.uint8]]:
+    """The frames of the animation: each factor in turn runs once through its values, beginning at the base state (or next to it).
+
+    Returns:
+        uint8 [height, width, 3] each, with a caption that names factor and value.
+    """
+    space = dataset.space
+    frames: list[NDArray[np.uint8]] = []
+    captions: list[str] = []
+    for factor, name in enumerate(space.names):
+        points = vary(space, factor, MAX_FRAMES)
+        first = int(np.searchsorted(points[:, factor], base_factors(space)[factor]))
+        points = np.roll(points, -first, axis=0)
+        frames.extend(_images(dataset, points, _LARGE_TILE))
+        captions.extend(f"{name} {point[factor]} of 0..{space.sizes[factor] - 1}" for point in points)
+    draft = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    width = max(frames[0].shape[1], *(int(draft.textlength(caption)) + 8 for caption in captions))
+    return [_with_caption(frame, caption, width) for frame, caption in zip(frames, captions, strict=True)]
+
+
+def _factors_figure(dataset: GroundTruthDataset) -> Figure:
+    space = dataset.space
+    rows = [vary(space, factor) for factor in range(len(space.names))]
+    labels = [name if name in dataset.visible else f"{name}\n(hidden)" for name in space.names]
+    captions = [[str(point[factor]) for point in points] for factor, points in enumerate(rows)]
+    base = ", ".join(f"{name} {value}" for name, value in zip(space.names, base_factors(space), strict=True))
+    title = f"{dataset.name}: one factor varies in each row; the others stay at {base}"
+    return _figure([_images(dataset, points, _TILE) for points in rows], title, labels, captions)
+
+
+def _samples_figure(dataset: GroundTruthDataset) -> Figure:
+    rows, columns = SAMPLES
+    rng = generator(0, "dataset_pictures")
+    index = rng.choice(dataset.space.size, min(rows * columns, dataset.space.size), replace=False)
+    images = _images(dataset, dataset.space.to_factors(index), _TILE)
+    sheet = [images[first : first + columns] for first in range(0, len(images), columns)]
+    return _figure(sheet, f"{dataset.name}: {len(index)} of {dataset.space.size:,} images, drawn at random")
+
+
+def _images(dataset: GroundTruthDataset, factors: NDArray[np.int64], pixels: int) -> NDArray[np.uint8]:
+    """Images of grid points as uint8 RGB, enlarged by a whole number to about `pixels` of height: [n, h * zoom, w * zoom, 3]."""
+    images = np.asarray(dataset.images(dataset.space.to_index(factors)), np.float32) / dataset.scale
+    images = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
+    zoom = max(1, round(pixels / images.shape[1]))
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    return np.broadcast_to(images, (*images.shape[:3], 3))  # grey becomes RGB
+
+
+def _figure(
+    rows: Sequence[NDArray[np.uint8]], title: str, labels: Sequence[str] | None = None, captions: Sequence[Sequence[str]] | None = None
+) -> Figure:
+    """Lays out rows of images [n, h, w, 3] pixel by pixel, since a figure's own axes would resample them."""
+    _, height, width, _ = rows[0].shape
+    left, step_x = (_LABELS if labels else _GAP), width + _GAP
+    step_y = height + _GAP + (_CAPTION if captions else 0)
+    page_width = left + max(max(map(len, rows)) * step_x, _CHARACTER * len(title))
+    page = np.full((_TITLE + len(rows) * step_y, page_width, 3), 255, np.uint8)
+    figure = Figure(figsize=(page.shape[1] / _DPI, page.shape[0] / _DPI), dpi=_DPI)
+
+    def write(x: float, y: float, text: str, **style) -> None:
+        figure.text(x / page.shape[1], 1 - y / page.shape[0], text, va="center", **style)
+
+    write(left, _TITLE / 2, title, fontsize=10)
+    for row, images in enumerate(rows):
+        y = _TITLE + row * step_y
+        if labels:
+            write(left - 8, y + height / 2, labels[row], fontsize=10, ha="right")
+        for column, image in enumerate(images):
+            x = left + column * step_x
+            page[y : y + height, x : x + width] = image
+            if captions:
+                write(x + width / 2, y + height + _CAPTION / 2, captions[row][column], fontsize=7, ha="center")
+    figure.figimage(page, origin="upper", zorder=-1)
+    return figure
+
+
+def _with_caption(image: NDArray[np.uint8], text: str, width: int) -> NDArray[np.uint8]:
+    """The image below a white line of text, on a frame `width` pixels wide."""
+    frame = Image.new("RGB", (width, image.shape[0] + _CAPTION_LINE), "white")
+    frame.paste(Image.fromarray(np.ascontiguousarray(image)), (0, _CAPTION_LINE))
+    ImageDraw.Draw(frame).text((4, 4), text, fill="black")
+    return np.asarray(frame)
