@@ -42,5 +42,4 @@ setup(
         # dill: TFDS's own test case for builders imports it without declaring it
         "dev": ["dill", "mypy", "pytest", "ruff", "setuptools>=68", "wheel"],
     },
-    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
 )

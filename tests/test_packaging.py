@@ -64,7 +64,7 @@ def test_commands_find_packaged_gin_files_from_any_folder_and_a_local_file_wins(
     packaged = run(installed, tmp_path, *command)
     assert packaged.returncode == 0, packaged.stderr
     assert "train.steps = %STEPS" in packaged.stdout
-    assert "STEPS = 2000" in packaged.stdout
+    assert "STEPS = 1500" in packaged.stdout
     (tmp_path / "quickstart.gin").write_text("include 'models/beta_vae.gin'\nSTEPS = 77\n")
     local = run(installed, tmp_path, *command)
     assert local.returncode == 0, local.stderr
