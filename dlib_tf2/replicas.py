@@ -1,5 +1,8 @@
 """What a loss needs to mean the same on one replica and on many: the global batch's noise, and its codes."""
 
+import math
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 
@@ -19,7 +22,7 @@ def global_normal(seed: tf.Tensor, position: tf.Tensor, width: int) -> tf.Tensor
     """Standard normal noise of each example, a function of the seed and of its row in the global batch only.
 
     Every replica draws the noise of the whole global batch and gathers its own rows: per-example seeds would fall back to
-    a loop. Philox is named because XLA's default generator draws other numbers.
+    a loop.
 
     Args:
         seed: int [2], e.g. (seed of the run, step).
@@ -30,8 +33,11 @@ def global_normal(seed: tf.Tensor, position: tf.Tensor, width: int) -> tf.Tensor
         float32 [b, width].
     """
     global_batch = position.shape[0] * num_replicas()
-    noise = tf.random.stateless_normal([global_batch, width], seed=seed, alg="philox")
-    return tf.gather(noise, position)  # [b, width]
+    half = -(-global_batch * width // 2)
+    uniform = portable_uniform([2, half], seed)
+    radius, angle = tf.sqrt(-2 * tf.math.log(uniform[0])), math.tau * uniform[1]  # Box and Muller 1958
+    normal = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=0)[: global_batch * width]
+    return tf.gather(tf.reshape(normal, [global_batch, width]), position)  # [b, width]
 
 
 def gather_global(values: tf.Tensor) -> tf.Tensor:
@@ -67,6 +73,14 @@ def shuffle_columns(values: tf.Tensor, seed: tf.Tensor, position: tf.Tensor) -> 
     """
     everyone = tf.transpose(gather_global(values))  # [d, B]
     # stateless_shuffle has no XLA kernel; the order of uniform numbers is a uniform permutation.
-    keys = tf.random.stateless_uniform(everyone.shape, seed=seed, alg="philox")
-    order = tf.gather(tf.argsort(keys, axis=1), position, axis=1)  # [d, b]
+    order = tf.gather(tf.argsort(portable_uniform(everyone.shape, seed), axis=1), position, axis=1)  # [d, b]
     return tf.transpose(tf.gather(everyone, order, axis=1, batch_dims=1))  # [b, d]
+
+
+def portable_uniform(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
+    """Uniform numbers in (0, 1] from a seed [2], the same on every device and under XLA.
+
+    Only TensorFlow's integers are: from the same Philox bits XLA makes other uniform and normal floats, by the shape too.
+    """
+    bits = tf.random.stateless_uniform(shape, seed=seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    return (tf.cast(bits, tf.float32) + 0.5) * 2.0**-32

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from dlib_tf2 import replicas
@@ -39,9 +40,30 @@ def test_noise_follows_the_position_not_the_row():
     np.testing.assert_array_equal(replicas.global_normal(SEED, tf.constant(order), 3), alone[order])
 
 
-def test_noise_under_xla_is_the_same():
-    compiled = tf.function(lambda: replicas.global_normal(SEED, tf.range(64), 10), jit_compile=True)()
-    np.testing.assert_allclose(compiled, replicas.global_normal(SEED, tf.range(64), 10), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("batch, width", [(8, 3), (64, 10), (7, 3), (1, 1)])
+def test_noise_under_xla_is_the_same(batch, width):
+    # The seed is an argument: a constant one would be folded away before XLA sees it.
+    noise = tf.function(lambda seed: replicas.global_normal(seed, tf.range(batch), width), jit_compile=True)(tf.constant(SEED))
+    np.testing.assert_allclose(noise, replicas.global_normal(SEED, tf.range(batch), width), rtol=1e-5, atol=1e-6)
+
+
+def test_noise_is_standard_normal():
+    draws = np.concatenate([replicas.global_normal(np.array([seed, 3]), tf.range(2000), 10).numpy().ravel() for seed in range(10)])
+    assert scipy.stats.kstest(draws, "norm").pvalue > 0.01
+    assert np.corrcoef(draws.reshape(-1, 10).T) == pytest.approx(np.eye(10), abs=0.03)
+    assert 4 < np.abs(draws).max() < 6.8
+
+
+def test_permutation_under_xla_is_the_same():
+    values = tf.reshape(tf.range(160.0), [16, 10])
+
+    def shuffle(seed):
+        return replicas.shuffle_columns(values, seed, tf.range(16))
+
+    shuffled = shuffle(tf.constant(SEED)).numpy()
+    np.testing.assert_array_equal(tf.function(shuffle, jit_compile=True)(tf.constant(SEED)), shuffled)
+    np.testing.assert_array_equal(np.sort(shuffled, axis=0), values)
+    assert len({tuple(column - column.min()) for column in shuffled.T}) == 10
 
 
 def test_gathered_rows_are_the_global_batch_in_order(two_replicas):
