@@ -38,7 +38,7 @@ _PRECISIONS = ("float32", "mixed_bfloat16")
 _SECONDS_PER_CALL = 5.0  # a signal is only seen when the running call returns
 _EVALUATION_CALL = 50  # batches
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_ABSENT = "absent"
+_IDENTITY, _ABSENT = "identity.json", "absent"
 
 
 @gin.configurable
@@ -115,15 +115,18 @@ def train(
     if batch_size % strategy.num_replicas_in_sync:
         raise UserError(f"batch_size {batch_size} is not divisible by the {strategy.num_replicas_in_sync} replicas; choose a multiple")
     steps = -(-steps // counts_per_update)  # updates, from here on
-    data = datasets.load(dataset, data_dir)
+    settings = {"dataset": dataset, "num_latent": num_latent, "batch_size": batch_size, "seed": seed, "precision": precision}
+    settings = {f"train.{name}": value for name, value in settings.items()}
     folder, chief = pathlib.Path(model_dir), is_chief(strategy)
+    if not overwrite:
+        _refuse_other_run(folder, settings, settings)  # before another dataset is prepared for nothing
+    data = datasets.load(dataset, data_dir)
     with _worker_loss_is_interruption(strategy), _stop_on_signals() as stop:
         if chief:
             claim_folder(folder, overwrite)
         _wait_for_all(strategy)
         vae, optimizers = _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed)
         engine = Engine(strategy, vae, optimizers, data, seed, batch_size, use_xla(strategy, xla))
-        settings = {"dataset": dataset, "num_latent": num_latent, "batch_size": batch_size, "seed": seed, "precision": precision}
         _check_identity(folder, settings, chief)
         if (values := _finished_values(folder, steps)) is not None:
             return values
@@ -142,7 +145,8 @@ def train(
             (folder / "results.json").unlink(missing_ok=True)
             _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
-            labels = {"method": method, "hyperparameters": hyperparameters or {}, "activation": vae.activation, **settings}
+            labels = {"method": method, "hyperparameters": hyperparameters or {}, "activation": vae.activation}
+            labels |= {name.removeprefix("train."): value for name, value in settings.items()}
             results.write_step(folder, "train", values, started=started, labels=labels, device=describe(strategy))
     return values
 
@@ -204,7 +208,9 @@ class _Run:
             if self._stop:
                 raise Interrupted(f"stopped by signal {self._stop[0]} in the evaluation; run the same command again to finish it")
         values = means.take()
-        return {**values, "regularizer": values["loss"] - values["reconstruction_loss"], "steps": self._steps}
+        # Summed, not subtracted: the loss is thousands of nats in float32, a regularizer may be a hundredth.
+        regularizer = sum(values[f"term/{name}"] for name in self._engine.parts["vae"].terms if name != "reconstruction_loss")
+        return {**values, "regularizer": regularizer, "steps": self._steps}
 
     def _summarise(self, step: int, values: Mapping[str, float]) -> None:
         with self._writer.as_default(step=step):
@@ -277,23 +283,26 @@ def _batches(
 def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bool) -> None:
     """Refuses a folder whose run was another one; a new folder gets this run's identity."""
     used = {key: value for key, value in gin_utils.operative_bindings().items() if key not in _NOT_IDENTITY}
-    identity = {**used, **{f"train.{name}": value for name, value in settings.items()}}
-    path = folder / "identity.json"
-    if path.exists():
-        try:
-            there = json.loads(path.read_text())
-        except ValueError as error:
-            raise DlibError(f"{path} is damaged ({error}); use --overwrite to start anew") from error
-        here = json.loads(json.dumps(identity))
-        differing = sorted(key for key in {*there, *here} if there.get(key, _ABSENT) != here.get(key, _ABSENT))
-        if differing:
-            pairs = ((key, there.get(key, _ABSENT), here.get(key, _ABSENT)) for key in differing[:3])
-            shown = "; ".join(f"{key} is {old} there and {new} here" for key, old, new in pairs)
-            raise UserError(
-                f"{folder} holds another configuration ({shown}); choose another --model_dir, or --overwrite to delete that run"
-            )
-    elif chief:
-        results.write_json(path, identity)
+    identity = {**used, **settings}
+    _refuse_other_run(folder, identity)
+    if chief and not (folder / _IDENTITY).exists():
+        results.write_json(folder / _IDENTITY, identity)
+
+
+def _refuse_other_run(folder: pathlib.Path, here: Mapping[str, Any], keys: Iterable[str] = ()) -> None:
+    """Refuses a folder whose run differs in one of `keys`, by default in anything."""
+    path = folder / _IDENTITY
+    if not path.exists():
+        return
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DlibError(f"{path} is damaged ({error}); use --overwrite to start anew") from error
+    here = json.loads(json.dumps(here))
+    differing = sorted(key for key in (keys or {*there, *here}) if there.get(key, _ABSENT) != here.get(key, _ABSENT))
+    if differing:
+        shown = "; ".join(f"{key} is {there.get(key, _ABSENT)} there and {here.get(key, _ABSENT)} here" for key in differing[:3])
+        raise UserError(f"{folder} holds another configuration ({shown}); choose another --model_dir, or --overwrite to delete that run")
 
 
 def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | None:
