@@ -1,0 +1,232 @@
+"""The rules of the house that a machine can check: who imports whom, who may load TensorFlow, what gin files and commands hold.
+
+Modules, commands and gin files are found by themselves; a new one is bound by the rules without a change here.
+"""
+
+import ast
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import gin
+import no_tensorflow
+import pytest
+
+from dlib_tf2 import gin_utils
+
+REPO = pathlib.Path(__file__).parents[1]
+PACKAGE = REPO / "dlib_tf2"
+GIN_FILES = sorted(str(path.relative_to(REPO / "gin_configs")) for path in (REPO / "gin_configs").rglob("*.gin"))
+COMMANDS = sorted(path.name for path in (REPO / "bin").iterdir() if path.is_file())
+
+# Everyone may import these; they import each other and nothing else of ours.
+FOUNDATION = {"errors", "files", "gin_text", "gin_utils", "progress", "replicas", "seeds", "table"}
+# What a room may import beside itself and the foundation.
+ROOMS = {"datasets": set(), "metrics": set(), "models": {"regularizers"}, "regularizers": set()}
+READERS = {"report": {"results"}, "studies": {"results"}, "results": set(), "representation": set()}
+TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets"}
+HEAVY = {"datasets", "models", "regularizers", "replicas", "strategies", "engine", "checkpoints", "training"}  # may load it
+HEAVY |= {"saved_model", "postprocess", "visualize"}
+
+
+class Module:
+    """One file of the package: its name, its syntax tree, and what it imports."""
+
+    def __init__(self, path):
+        self.name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+        self.room = self.name.split(".")[0]
+        self.tree = ast.parse(path.read_text())
+
+    def imports(self, without_function=None):
+        """Full names of imported modules, and of what is imported from them, at any depth."""
+        skipped = {
+            id(inner)
+            for function in ast.walk(self.tree)
+            if isinstance(function, ast.FunctionDef) and function.name == without_function
+            for inner in ast.walk(function)
+        }
+        names = set()
+        for node in ast.walk(self.tree):
+            if id(node) in skipped:
+                continue
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.name} has a relative import; write it whole"
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        return names
+
+    def rooms(self):
+        """The rooms and modules of ours, by their first name, that this one imports beside its own."""
+        ours = {name.split(".")[1] for name in self.imports() if name.startswith("dlib_tf2.")}
+        return ours - {self.room, "__version__"}
+
+    def calls(self):
+        """(dotted name, call) of every call."""
+        return [(ast.unparse(node.func), node) for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
+
+    def decorated(self):
+        """(name, decorator) of every decorated function or class."""
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        return [(node, decorator) for node in ast.walk(self.tree) if isinstance(node, kinds) for decorator in node.decorator_list]
+
+
+MODULES = [Module(path) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+def outside(allowed):
+    """{module: what it imports but may not} for the rooms of `allowed`."""
+    found = {module.name: module.rooms() - FOUNDATION - allowed[module.room] for module in MODULES if module.room in allowed}
+    return {name: rooms for name, rooms in found.items() if rooms}
+
+
+def test_the_package_was_found():
+    names = {module.name for module in MODULES}
+    assert {"errors", "training", "metrics.mig", "datasets.named.rendered_sprites", ""} <= names
+    assert "seeds" in next(module for module in MODULES if module.name == "training").rooms()
+    assert set(ROOMS) | FOUNDATION <= {module.room for module in MODULES}
+
+
+def test_the_foundation_stands_on_itself():
+    assert outside({name: set() for name in FOUNDATION}) == {}
+
+
+def test_rooms_do_not_import_each_other():
+    assert outside(ROOMS) == {}
+
+
+def test_what_reads_folders_does_not_import_what_wrote_them():
+    assert outside(READERS) == {}
+
+
+def test_nobody_but_the_commands_imports_the_stages():
+    stages = {"training", "postprocess", "evaluate", "visualize"}
+    assert {module.name: module.rooms() & stages for module in MODULES if module.rooms() & stages and module.room != "studies"} == {}
+
+
+def test_private_names_stay_in_their_module():
+    private = {
+        (module.name, name)
+        for module in MODULES
+        for name in module.imports()
+        if name.startswith("dlib_tf2.") and any(part.startswith("_") and part != "__version__" for part in name.split(".")[1:])
+    }
+    assert {(name, used) for name, used in private if not used.startswith(f"dlib_tf2.{name.split('.')[0]}._")} == set()
+
+
+def test_the_light_rooms_do_not_import_tensorflow():
+    # The one exception loads it on purpose, with the noise held back.
+    found = {
+        module.name: {name.split(".")[0] for name in module.imports("import_tensorflow")} & TENSORFLOW
+        for module in MODULES
+        if module.room not in HEAVY
+    }
+    assert {name: packages for name, packages in found.items() if packages} == {}
+
+
+def test_loading_the_light_rooms_does_not_load_tensorflow():
+    names = [f"dlib_tf2.{module.name}".rstrip(".") for module in MODULES if module.room not in HEAVY]
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {names}]; print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True).stdout.split())
+    assert {"dlib_tf2.evaluate", "dlib_tf2.metrics.mig", "dlib_tf2.results"} <= set(names) <= loaded
+    assert loaded & TENSORFLOW == set()
+
+
+def test_gin_is_given_text_in_one_place_only():
+    places = {module.name for module in MODULES for name, _ in module.calls() if re.match(r"gin\.(parse_|bind_parameter)", name)}
+    assert places == {"gin_utils"}
+    assert not [module.name for module in MODULES if any(name.startswith("gin.tf") for name in module.imports())]
+
+
+def test_only_stage_functions_are_configured_where_they_are_called():
+    found = {(module.name, node.name) for module in MODULES for node, by in module.decorated() if "gin.configurable" in ast.unparse(by)}
+    assert {("training", "train"), ("postprocess", "postprocess"), ("evaluate", "evaluate")} <= found
+    assert {name for name, _ in found} - {"training", "postprocess", "evaluate"} <= {m.name for m in MODULES if m.room == "studies"}
+
+
+def test_registered_names_are_unique():
+    names = [node.name for module in MODULES for node, by in module.decorated() if "gin." in ast.unparse(by)]
+    assert len(names) > 15
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+    renamed = [node.name for module in MODULES for node, by in module.decorated() if isinstance(by, ast.Call) and "gin." in ast.unparse(by)]
+    assert renamed == []  # a name that is not the function's own would hide from this test
+
+
+def test_nothing_is_unpickled_and_no_global_generator_is_used():
+    for module in MODULES:
+        for name, call in module.calls():
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            if name in ("np.load", "numpy.load"):
+                assert keywords.get("allow_pickle") == "False", f"{module.name}: {ast.unparse(call)}"
+            assert not re.match(r"(pickle|joblib)\.loads?$", name), f"{module.name}: {name}"
+            if match := re.match(r"(?:np|numpy)\.random\.(\w+)", name):
+                assert match[1] in ("default_rng", "SeedSequence", "Generator", "Philox"), f"{module.name}: {name}"
+            assert name != "tf.random.set_seed", module.name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_short_and_answers_help_without_tensorflow(name, run_command, tmp_path):
+    without_tensorflow = no_tensorflow.environment(tmp_path)
+    assert len((REPO / "bin" / name).read_text().splitlines()) <= 40
+    code, out, err = run_command(name, "--help", environment=without_tensorflow)
+    assert (code, err) == (0, "")
+    assert f"Flags of {name}:" in out
+    assert name in out.split("Flags of")[0]  # an example to copy
+    code, out, err = run_command(name, environment=without_tensorflow)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(rf"{name}: missing required flag --.*; see {name} --help\n", err)
+
+
+@pytest.fixture
+def clean_gin():
+    gin.clear_config()
+    yield
+    gin.clear_config()
+
+
+def header(name):
+    """The comment that a gin file opens with, as {"Command": ..., ...} for what its lines are labelled with."""
+    text = (REPO / "gin_configs" / name).read_text()
+    lines = [line for line in text.split("\n\n")[0].splitlines() if line.startswith("#")]
+    return {match[1]: match[2] for line in lines if (match := re.match(r"# (\w+):\s+(.+)", line))}
+
+
+def command_of(name):
+    """The header's command as (name, files, bindings)."""
+    command, *flags = shlex.split(header(name)["Command"])
+    values = [flag.split("=", 1) for flag in flags]
+    return command, *([value for key, value in values if key == f"--{wanted}"] for wanted in ("gin_config", "gin_bindings"))
+
+
+RUNNABLE = [name for name in GIN_FILES if "# Command:" in (REPO / "gin_configs" / name).read_text()]
+
+
+@pytest.mark.parametrize("name", GIN_FILES)
+def test_a_gin_file_parses_and_comes_back_from_its_own_text(name, clean_gin, tmp_path):
+    gin_utils.parse([name])
+    text = gin_utils.resolved_text()
+    assert gin_utils.typed_bindings(text) or re.search(r"^\w+ = ", text, re.M)
+    (tmp_path / "again.gin").write_text(text)
+    gin_utils.parse([str(tmp_path / "again.gin")])
+    assert gin_utils.resolved_text() == text
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_a_runnable_file_opens_with_a_command_that_works_its_time_and_what_to_expect(name, clean_gin):
+    assert {"Command", "Time", "Expect"} <= set(header(name))
+    command, files, bindings = command_of(name)
+    assert command in COMMANDS
+    assert name in files
+    gin_utils.parse(files, bindings)
+    if command == "dlib_train":
+        macros = set(re.findall(r"^(\w+) = ", gin_utils.resolved_text(), re.M))
+        assert {"DATASET", "NUM_LATENT", "STEPS", "BATCH_SIZE", "SEED"} <= macros
+        gin_utils.check(files, [*bindings, "STEPS = 1000"])
+
+
+def test_what_can_be_run_says_so():
+    assert {"quickstart.gin", "models/beta_vae.gin"} <= set(RUNNABLE)
+    models = {name for name in GIN_FILES if name.startswith(("models/", "studies/"))}
+    assert {name for name in models - set(RUNNABLE) if "no runnable file" not in (REPO / "gin_configs" / name).read_text()} == set()
