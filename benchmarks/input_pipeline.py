@@ -25,8 +25,7 @@ def consumer(stream: tf.data.Dataset, steps: int) -> Callable[[], object]:
     def consume() -> tf.Tensor:
         total = tf.constant(0, tf.int64)
         for _ in tf.range(steps):
-            batch = next(iterator)
-            total += tf.cast(batch["image"][0, 0, 0, 0], tf.int64) + tf.cast(batch["position"][0], tf.int64)
+            total += tf.cast(next(iterator)["image"][0, 0, 0, 0], tf.int64)
         return total
 
     return lambda: consume().numpy()

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from dlib_tf2.errors import UserError
 
-# Small batches are gathered several steps at a time, so that one call into Python serves them all.
-_ROWS_PER_GATHER, _STEPS_PER_GATHER = 1024, 32
+# Small batches are gathered several steps at a time, which spreads the cost of a pass through the graph over them.
+_BYTES_PER_GATHER, _STEPS_PER_GATHER = 2**22, 32
 _PREFETCH = 4
 
 
@@ -44,7 +44,9 @@ def train_batches(
         raise UserError(f"replicas {list(replicas)} do not exist; with {num_replicas} replicas their ids are 0..{num_replicas - 1}")
     # The positions in the global batch that this process feeds in one step, slice after slice.
     positions = np.concatenate([np.arange(replica * rows, (replica + 1) * rows, dtype=np.int32) for replica in replicas])
-    num_steps = max(1, min(_STEPS_PER_GATHER, _ROWS_PER_GATHER // len(positions)))
+    step_bytes = len(positions) * int(np.prod(table.shape[1:]))
+    num_steps = max(1, min(_STEPS_PER_GATHER, _BYTES_PER_GATHER // step_bytes))
+    images = _gatherer(table)
 
     def indices(t: tf.Tensor) -> tf.Tensor:
         pair = tf.stack([tf.constant(seed, tf.int64), t])
@@ -54,13 +56,11 @@ def train_batches(
 
     def gather(first: tf.Tensor) -> dict[str, tf.Tensor]:
         index = tf.concat([indices(first + step) for step in range(num_steps)], axis=0)
-        image = tf.numpy_function(lambda index: _gather(table, index), [index], tf.uint8, stateful=False)
-        image.set_shape((num_steps * len(positions), *table.shape[1:]))
-        return {"image": image, "position": tf.tile(tf.constant(positions), [num_steps])}
+        return {"image": images(index), "position": tf.tile(tf.constant(positions), [num_steps])}
 
     # The upper end is out of reach: 2**62 steps. Unlike unbatch, rebatch cuts a gather into slices without copying them.
-    batches = tf.data.Dataset.range(start, 2**62, num_steps).map(gather).rebatch(rows, drop_remainder=True)
-    return _light(batches.prefetch(num_steps * len(replicas) + _PREFETCH))
+    batches = tf.data.Dataset.range(start, 2**62, num_steps).map(gather, num_parallel_calls=2).rebatch(rows, drop_remainder=True)
+    return _light(batches, num_steps * len(replicas) + _PREFETCH)
 
 
 def table_batches(table: np.ndarray, batch_size: int) -> tf.data.Dataset:
@@ -74,13 +74,13 @@ def table_batches(table: np.ndarray, batch_size: int) -> tf.data.Dataset:
         tf.data of (uint8 images [b, h, w, c], int64 grid indices [b]).
     """
 
-    def rows(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        index = tf.range(first, tf.minimum(first + batch_size, len(table)))
-        image = tf.numpy_function(lambda first: np.array(table[first : first + batch_size]), [first], tf.uint8, stateful=False)
-        image.set_shape((None, *table.shape[1:]))
-        return image, index
+    images = _gatherer(table)
 
-    return _light(tf.data.Dataset.range(0, len(table), batch_size).map(rows).prefetch(_PREFETCH))
+    def batch(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        index = tf.range(first, tf.minimum(first + batch_size, len(table)))
+        return images(index), index
+
+    return _light(tf.data.Dataset.range(0, len(table), batch_size).map(batch), _PREFETCH)
 
 
 def record_batches(
@@ -136,20 +136,40 @@ def _slice_rows(batch_size: int, num_replicas: int) -> int:
     return batch_size // num_replicas
 
 
-def _gather(table: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Rows of the table in memory that begins at a multiple of 64 bytes, which TensorFlow takes over without copying."""
-    shape = (len(index), *table.shape[1:])
-    buffer = np.empty(int(np.prod(shape)) + 64, np.uint8)
-    first = -buffer.ctypes.data % 64
-    rows = buffer[first : first + int(np.prod(shape))].reshape(shape)  # [bytes] -> [b, h, w, c]
-    return np.take(table, index, axis=0, out=rows, mode="clip")  # "clip" writes into `out` directly; no index is out of range
+def _gatherer(table: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What turns indices [n] into images uint8 [n, h, w, c]."""
+    tensor = _as_tensor(table)
+    return lambda index: tf.gather(tensor, index)
 
 
-def _light(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """One thread of its own: gathering needs no more, and must not take the cores from training."""
+class _Pages:
+    """A table's memory under a writable flag, the only one that DLPack can carry; nothing writes to a tensor that is captured."""
+
+    def __init__(self, table: np.ndarray):
+        self._table = table  # keeps the pages mapped
+        self.__array_interface__ = {**table.__array_interface__, "data": (table.ctypes.data, False)}
+
+
+def _as_tensor(table: np.ndarray) -> tf.Tensor:
+    """The table as a tensor on the very same pages: nothing is copied, and no Python runs while batches are gathered.
+
+    A `numpy_function` is slower, and a stream that is still prefetching through one when Python exits can hang that exit.
+    """
+    if table.ctypes.data % 64 or not table.flags.c_contiguous:  # TensorFlow wants aligned memory, which a mapped table always is
+        return tf.constant(table)
+    with tf.device("CPU:0"):
+        return tf.experimental.dlpack.from_dlpack(np.asarray(_Pages(table)).__dlpack__())
+
+
+def _light(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
+    """One thread of its own: gathering needs no more, and must not take the cores from training.
+
+    The default rewrites are off because they would copy the captured table, all gigabytes of it, into every process.
+    """
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     options.deterministic = True
-    return dataset.with_options(options)
+    return dataset.prefetch(prefetch).with_options(options)

@@ -124,12 +124,43 @@ def graph(dataset):
     return dataset._as_serialized_graph().numpy()
 
 
+def test_no_python_runs_while_batches_are_gathered():
+    python = tf.data.Dataset.range(3).map(lambda t: tf.numpy_function(lambda t: t, [t], tf.int64))
+    assert b"PyFunc" in graph(python)  # so the next lines would see one
+    assert b"PyFunc" not in graph(stream.train_batches(TABLE, 8, seed=0))
+    assert b"PyFunc" not in graph(stream.table_batches(TABLE, 8))
+
+
+def test_streams_do_not_copy_a_mapped_table(tmp_path):
+    np.save(tmp_path / "table.npy", np.ones((50_000, 64, 64, 1), np.uint8))  # 205 MB
+    table = np.asarray(np.load(tmp_path / "table.npy", mmap_mode="r"))
+    before = anonymous_bytes()
+    train, whole = iter(stream.train_batches(table, 64, seed=0)), iter(stream.table_batches(table, 64))
+    assert next(train)["image"].numpy().all()
+    assert next(whole)[0].numpy().all()
+    assert anonymous_bytes() - before < 60e6
+
+
+def anonymous_bytes():
+    """The memory of this process that no file backs."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1])
+
+
+def test_a_table_in_unaligned_memory_is_copied_and_serves_the_same():
+    buffer = np.empty(TABLE.nbytes + 65, np.uint8)
+    first = -buffer.ctypes.data % 64 + 1
+    table = buffer[first : first + TABLE.nbytes].reshape(TABLE.shape)
+    table[:] = TABLE
+    expected = rows(take(stream.train_batches(TABLE, 8, seed=5), 3))
+    np.testing.assert_array_equal(rows(take(stream.train_batches(table, 8, seed=5), 3)), expected)
+
+
 def test_record_batches_need_no_python(data_dir):
     from dlib_tf2.datasets import load
 
     dataset = load("rendered_sprites/small", data_dir)
     streams = [dataset.record_batches(64, seed=0, num_hosts=2, host=host) for host in range(2)]
-    assert b"PyFunc" in graph(dataset.train_batches(64, seed=0))  # so the next line would see one
     for host, batches in enumerate(streams):
         assert b"PyFunc" not in graph(batches)
         (batch,) = take(batches, 1)
