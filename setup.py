@@ -31,6 +31,8 @@ setup(
         "keras>=3.8",
         "matplotlib>=3.8",
         "numpy>=1.26",
+        "pandas>=2.2",
+        "pyarrow>=15",
         "scikit-learn>=1.5",
         "scipy>=1.11",
         "tensorboard",  # no dependency of TensorFlow since 2.21

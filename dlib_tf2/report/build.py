@@ -1,0 +1,84 @@
+"""The report's stage: a table of results -> `report.html`, a drawing and a table of numbers for each figure."""
+
+import io
+import os
+import pathlib
+from collections.abc import Callable
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dlib_tf2.files import atomic_write, claim_folder
+from dlib_tf2.report import exhibit, page, style, tidy
+from dlib_tf2.report.sections import Sampling, sections
+from dlib_tf2.report.tidy import Scores
+
+
+def build(
+    results: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    study: str | None = None,
+    backend: str | None = None,
+    expected: Callable[[str], int | None] = lambda study: None,
+    sampling: Sampling | None = None,
+) -> Scores:
+    """Writes `report.html`, `figures/*.svg` and `numbers/*.csv`; files of an earlier report that this one does not have are deleted.
+
+    Args:
+        results: table of dlib_aggregate_results.
+        output_dir: a folder of ours, or one that is empty or does not exist.
+        study: which study of the table; by default the one with most models.
+        backend: whose boosted trees, "lightgbm" or "sklearn"; by default those that scored most models.
+        expected: name of a study -> number of models in the whole of it, where that is known.
+        sampling: how often is drawn.
+
+    Returns:
+        What the report was made from.
+
+    Raises:
+        UserError: the table is missing, damaged, empty, or holds nothing of that study or backend; or the folder is not ours.
+        DlibError: a file cannot be written.
+    """
+    sampling = sampling or Sampling()
+    scores = tidy.prepare(tidy.read(results), study, backend, expected)
+    folder = claim_folder(output_dir)
+    written = set()
+    made = []
+    with matplotlib.rc_context(style.RC):
+        for heading, makers in sections(scores, sampling):
+            shown = []
+            for make in makers:
+                item = make()
+                svg = None if item.figure is None else _svg(item.figure)
+                if svg is not None:
+                    written.add(_write(folder / "figures" / f"{item.name}.svg", svg))
+                written.add(_write_csv(folder / "numbers" / f"{item.name}.csv", item.numbers))
+                shown.append((item, svg))
+            made.append((heading, shown))
+    every = tuple(column for column in scores.models.columns if scores.models[column].dtype.kind == "f" and column != "strength")
+    written.add(_write_csv(folder / "numbers" / "missing.csv", exhibit.missing(scores, every)))
+    written.add(_write_csv(folder / "numbers" / "models.csv", scores.models))
+    _write(folder / "report.html", page.render(scores, made, sampling))
+    for path in [*folder.glob("figures/*.svg"), *folder.glob("numbers/*.csv")]:
+        if path not in written:
+            path.unlink()
+    return scores
+
+
+def _svg(figure: Figure) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
+    return file.getvalue()
+
+
+def _write(path: pathlib.Path, text: str) -> pathlib.Path:
+    with atomic_write(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def _write_csv(path: pathlib.Path, numbers: pd.DataFrame) -> pathlib.Path:
+    with atomic_write(path, "w") as file:
+        numbers.to_csv(file, index=False, lineterminator="\n")
+    return path

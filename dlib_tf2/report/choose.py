@@ -1,0 +1,104 @@
+"""What of a tidy table is comparable: one study, one kind of trees, one run of each model, one configuration of each metric.
+
+Of several the one with most models is taken; each function adds a sentence to `notes` about what it leaves out or finds mixed.
+"""
+
+import pandas as pd
+
+from dlib_tf2.errors import UserError
+
+KEY = ["dataset", "method", "hyperparameters", "seed"]  # tells the models of a study apart
+_VERSIONS = {
+    "version": "dlib_tf2 (scores)",
+    "train_version": "dlib_tf2 (training)",
+    "tensorflow": "TensorFlow",
+    "scikit_learn": "scikit-learn",
+}
+
+
+def choose(table: pd.DataFrame, study: str | None, backend: str | None, notes: list[str]) -> tuple[pd.DataFrame, str]:
+    """The comparable rows, and the name of their study.
+
+    Raises:
+        UserError: there is nothing of that study or backend.
+    """
+    table, study = _one_study(table, study, notes)
+    table = _one_backend(table, backend, notes)
+    table = _one_run_per_model(table, notes)
+    table = _one_configuration(table, notes)
+    _say_what_is_mixed(table, notes)
+    return table, study
+
+
+def _one_study(table: pd.DataFrame, study: str | None, notes: list[str]) -> tuple[pd.DataFrame, str]:
+    sizes = table.drop_duplicates(["study", *KEY])["study"].value_counts()
+    chosen = sizes.index[0] if study is None else study
+    if chosen not in sizes:
+        raise UserError(f"the table holds nothing of the study {study!r}, only of {', '.join(map(repr, sizes.index))}")
+    for name, count in sizes.items():
+        if name != chosen:
+            name = f"the study {name}" if name else "runs outside of a study"
+            notes.append(f"{count:,} models of {name} are in the table but not in this report; choose with --study.")
+    return table[table["study"] == chosen], str(chosen)
+
+
+def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> pd.DataFrame:
+    """Scores that were computed with boosted trees: those of one implementation only."""
+    trees = table["backend"].astype("string").str.extract(r"(\w+)_gradient_boosting", expand=False)
+    sizes = table.assign(trees=trees).dropna(subset="trees").drop_duplicates([*KEY, "trees"])["trees"].value_counts()
+    if backend is not None and backend not in sizes:
+        raise UserError(f"the table holds no scores from trees of {backend!r}, only of {', '.join(map(repr, sizes.index)) or 'none'}")
+    chosen = backend or (sizes.index[0] if len(sizes) else None)
+    for name, count in sizes.items():
+        if name != chosen:
+            notes.append(
+                f"Scores of {count:,} models from boosted trees of {name} are left out, because those of {chosen} are shown and the "
+                "two are not comparable; choose with --backend."
+            )
+    return table[(trees.isna() | (trees == chosen)).to_numpy(dtype=bool)]
+
+
+def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Of several training runs of one configuration the one with most scores, the newest of equals."""
+    runs = (
+        table.assign(run=table["run"].fillna("")).groupby([*KEY, "run"], as_index=False).agg(rows=("key", "size"), last=("finished", "max"))
+    )
+    runs["last"] = runs["last"].fillna("").astype(str)
+    best = runs.sort_values(["rows", "last", "run"]).drop_duplicates(KEY, keep="last")
+    if doubled := len(runs) - len(best):
+        notes.append(f"{doubled:,} further training runs of models that are already counted are left out.")
+        keep = table.assign(run=table["run"].fillna(""))[[*KEY, "run"]].merge(best[[*KEY, "run"]], how="left", indicator=True)
+        table = table[(keep["_merge"] == "both").to_numpy()]
+    return table
+
+
+def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Of several configurations or seeds of a metric the one with most models."""
+    how = ["settings", "evaluation_seed"]
+    variant = ["function", "representation", "backend"]
+    filled = table[[*variant, *how]].astype("string").fillna("")
+    parts = []
+    for (function, _, _), rows in table.groupby([filled[name] for name in variant], sort=False):
+        sizes = filled.loc[rows.index].groupby(how).size().sort_values(ascending=False, kind="stable")
+        best = sizes.index[0]
+        keep = (filled.loc[rows.index, how] == list(best)).all(axis=1)
+        if len(sizes) > 1:
+            left = rows[~keep].drop_duplicates(KEY)
+            notes.append(
+                f"{function} was computed with {len(sizes)} configurations or evaluation seeds; {len(left):,} models' scores with others "
+                f"than the most frequent (settings {best[0] or 'unknown'}, seed {best[1] or 'unknown'}) are left out."
+            )
+        parts.append(rows[keep])
+    return pd.concat(parts).sort_index()
+
+
+def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
+    for column, title in _VERSIONS.items():
+        rows = table if column.startswith("t") else table[table["metric"] != "train"]
+        found = sorted(map(str, rows[column].dropna().unique())) if column in table else []
+        if len(found) > 1:
+            notes.append(f"Mixed versions of {title}: {', '.join(found)}.")
+    for column, title in {"steps": "training steps", "num_latent": "latent dimensions"}.items():
+        found = sorted(table[column].dropna().unique()) if column in table else []
+        if len(found) > 1:
+            notes.append(f"Models of different numbers of {title} are mixed: {', '.join(f'{int(value):,}' for value in found)}.")

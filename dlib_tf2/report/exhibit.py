@@ -1,0 +1,92 @@
+"""What every figure or table of the report returns, and what stands behind it: models used, and models that are missing."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dlib_tf2.report.scores import method_title
+from dlib_tf2.report.tidy import Scores
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One figure or table.
+
+    Attributes:
+        name: of its files.
+        title: heading on the page.
+        reading: how to read it, and what the paper found.
+        numbers: what is drawn, as a table; its file is all of it.
+        needs: score columns that it is made from; those that no model has are named as missing.
+        figure: None where there is nothing to draw.
+        table: rows to show on the page as they are, texts and numbers; None shows none.
+        notes: what could not be estimated, and why.
+        dataset: the one that it is about; None is all of them.
+    """
+
+    name: str
+    title: str
+    reading: str
+    numbers: pd.DataFrame
+    needs: tuple[str, ...]
+    figure: Figure | None = None
+    table: pd.DataFrame | None = None
+    notes: list[str] = field(default_factory=list)
+    dataset: str | None = None
+
+
+def cells(scores: Scores, dataset: str | None = None) -> pd.DataFrame:
+    """Every model of the design that the table itself spans: all datasets x settings of a method x seeds that occur in it."""
+    models = scores.models
+    settings = models[["method", "setting", "rank"]].drop_duplicates()
+    order = {method: place for place, method in enumerate(scores.methods)}
+    settings = settings.sort_values(["method", "rank"], key=lambda column: column.map(order) if column.name == "method" else column)
+    datasets = pd.DataFrame({"dataset": scores.datasets if dataset is None else [dataset]})
+    seeds = pd.DataFrame({"seed": sorted(models["seed"].unique())})
+    return datasets.merge(settings, how="cross").merge(seeds, how="cross")
+
+
+def missing(scores: Scores, needs: tuple[str, ...], dataset: str | None = None) -> pd.DataFrame:
+    """The models of `cells` that lack one of the scores (that some model has), with what they lack; "model" where there is none at all."""
+    columns = scores.have(*needs)
+    key = ["dataset", "method", "setting", "seed"]
+    design = cells(scores, dataset).merge(scores.models[[*key, *columns]].assign(_there=True), on=key, how="left")
+    lacking = design[columns].isna().to_numpy(dtype=bool)
+    there = design["_there"].notna()
+    what = pd.Series([", ".join(itertools.compress(columns, row)) for row in lacking], index=design.index, dtype="string")
+    design["lacks"] = what.where(there, "model")
+    return design[~there | lacking.any(axis=1)][[*key, "lacks"]].reset_index(drop=True)
+
+
+def standing(scores: Scores, needs: tuple[str, ...], dataset: str | None = None) -> str:
+    """A sentence: how many models are behind a figure, of all or of one dataset, and what is missing against the design."""
+    if not scores.have(*needs):
+        return f"none; no model has {_list(needs)}."
+    models = scores.models if dataset is None else scores.models[scores.models["dataset"] == dataset]
+    behind = int(models[scores.have(*needs)].notna().any(axis=1).sum())
+    gaps, spanned = missing(scores, needs, dataset), len(cells(scores, dataset))
+    if scores.expected is not None and dataset is None:
+        parts = [f"{behind:,} of the {scores.expected:,} models of {scores.study or 'the study'}"]
+        if behind < scores.expected:
+            parts.append(f"{scores.expected - behind:,} are missing")
+    else:
+        where = "datasets, settings and seeds span" if dataset is None else f"settings and seeds span on {dataset}"
+        parts = [f"{behind:,} of {spanned:,} models that the table's own {where}"]
+    if absent := [name for name in needs if name not in scores.models]:
+        parts.append(f"no model has {_list(absent)}")
+    if not gaps.empty:
+        groups = gaps.groupby(["dataset", "method", "setting"], sort=False)["seed"].size()
+        shown = [f"{dataset} {method_title(method)} {setting}: {count}" for (dataset, method, setting), count in groups.head(3).items()]
+        rest = f"; and {len(groups) - 3:,} more settings" if len(groups) > 3 else ""
+        parts.append(
+            f"within the table's own settings and seeds {len(gaps):,} lack a score or are not there ({'; '.join(shown)}{rest}; all in "
+            "numbers/missing.csv)"
+        )
+    return "; ".join(parts) + "."
+
+
+def _list(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

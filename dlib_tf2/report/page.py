@@ -1,0 +1,207 @@
+"""The report as one HTML page that works offline: drawings inline, styles of its own, no script."""
+
+import html
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dlib_tf2.report.exhibit import Exhibit, cells, standing
+from dlib_tf2.report.scores import method_title
+from dlib_tf2.report.sections import Sampling
+from dlib_tf2.report.tidy import Scores
+
+_MOST_ROWS = 60  # of a table of numbers on the page; the file has all
+_STYLE = """
+:root { --ink: #1d2430; --soft: #5b6675; --line: #dfe4ea; --link: #0b5cad; --warn: #fff6e0; --warnline: #e0a100; }
+* { box-sizing: border-box; }
+body { margin: 0; color: var(--ink); background: #f6f7f9; font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
+.page { display: grid; grid-template-columns: 17rem minmax(0, 1fr); max-width: 96rem; margin: 0 auto; }
+nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow-y: auto; padding: 1.6rem 1.2rem; font-size: .87rem; }
+nav p { margin: 1rem 0 .2rem; font-weight: 600; line-height: 1.3; }
+nav a { display: block; padding: .14rem 0 .14rem .7rem; border-left: 2px solid var(--line); color: var(--soft); text-decoration: none; }
+nav a:hover { color: var(--link); border-color: var(--link); }
+main { padding: 1.6rem 1.6rem 4rem; min-width: 0; }
+h1 { margin: .2rem 0 .4rem; font-size: 1.9rem; line-height: 1.2; }
+h2 { margin: 2.6rem 0 .8rem; font-size: 1.4rem; }
+h3 { margin: 0 0 .3rem; font-size: 1.1rem; }
+a { color: var(--link); }
+section.exhibit { margin: 0 0 1.4rem; padding: 1.2rem 1.4rem; background: #fff; border: 1px solid var(--line); border-radius: 8px; }
+.reading, .lead { max-width: 54rem; margin: .2rem 0 .8rem; }
+.figure { overflow-x: auto; }
+.figure svg { display: block; max-width: 100%; height: auto; }
+.figure svg text { font-family: inherit; }
+.standing { margin: .7rem 0 0; color: var(--soft); font-size: .87rem; max-width: 60rem; }
+.standing b { color: var(--ink); font-weight: 600; }
+.note { margin: .6rem 0; padding: .5rem .8rem; background: var(--warn); border-left: 4px solid var(--warnline);
+  font-size: .92rem; max-width: 60rem; }
+.nothing { padding: 1.1rem; background: #f1f3f5; color: var(--soft); border-radius: 6px; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
+th, td { padding: .24rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; line-height: 1.25; }
+th.text, td.text { text-align: left; }
+td.missing { color: #7d8794; white-space: normal; line-height: 1.1; }
+details { margin-top: .6rem; font-size: .87rem; }
+summary { cursor: pointer; color: var(--link); }
+.facts { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; padding: 0; list-style: none; }
+.facts li { padding: .6rem 1rem; background: #fff; border: 1px solid var(--line); border-radius: 8px; }
+.facts b { display: block; font-size: 1.25rem; line-height: 1.3; }
+.facts span { color: var(--soft); font-size: .85rem; }
+@media (max-width: 60rem) { .page { display: block; } nav { position: static; max-height: none; } main { padding: 1rem .8rem 3rem; } }
+@media print { body { background: #fff; } nav { display: none; }
+  .page { display: block; } section.exhibit { break-inside: avoid; border: 0; padding: 0; } }
+"""
+
+Section = tuple[str, Sequence[tuple[Exhibit, str | None]]]
+
+
+def render(scores: Scores, made: Sequence[Section], sampling: Sampling) -> str:
+    """The page: what it is made from and what is missing, then each section with its figures and tables."""
+    name = scores.study or "runs outside of a study"
+    body = "\n".join(_section(scores, number, heading, shown) for number, (heading, shown) in enumerate(made, 1))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>Disentanglement report: {html.escape(name)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<div class="page">
+<nav aria-label="Contents">
+{_contents(made)}
+</nav>
+<main>
+<h1>Disentanglement report: {html.escape(name)}</h1>
+{_opening(scores, sampling)}
+{body}
+</main>
+</div>
+</body>
+</html>
+"""
+
+
+def inline(svg: str, name: str, title: str) -> str:
+    """A drawing to stand in a page beside others: no XML header, and identifiers of its own."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'(href="#|url\(#)([^")]+)', rf"\g<1>{name}-\2", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.S)
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.S)  # it would reach every other element of the page
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" stroke-linejoin="round" stroke-linecap="butt" ', 1)
+
+
+def _contents(made: Sequence[Section]) -> str:
+    lines = []
+    for number, (heading, shown) in enumerate(made, 1):
+        lines.append(f"<p>{number}. {html.escape(heading)}</p>")
+        lines += [f'<a href="#{item.name}">{html.escape(item.title)}</a>' for item, _ in shown]
+    return "\n".join(lines)
+
+
+def _opening(scores: Scores, sampling: Sampling) -> str:
+    """What the report is made from, how much of the study that is, and what is mixed."""
+    models, spanned = scores.models, len(cells(scores))
+    expected = scores.expected
+    whole = f"of {expected:,} of the study" if expected is not None else f"of {spanned:,} that its settings and seeds span"
+    facts = [
+        (f"{len(models):,}", f"models, {whole}"),
+        (f"{len(scores.datasets)}", f"dataset{_s(scores.datasets)}: {', '.join(scores.datasets)}"),
+        (f"{len(scores.methods)}", f"method{_s(scores.methods)}: {', '.join(map(method_title, scores.methods))}"),
+        (f"{models['seed'].nunique()}", f"seed{_s(models['seed'].unique())}"),
+        (" / ".join(f"{steps:,}" for steps in scores.steps) or "unknown", "training steps"),
+    ]
+    items = "\n".join(f"<li><b>{html.escape(number)}</b><span>{html.escape(text)}</span></li>" for number, text in facts)
+    return f"""<p class="lead">The analysis of Locatello et al., <i>Challenging Common Assumptions in the Unsupervised Learning of
+Disentangled Representations</i> (ICML 2019), of the models in one results table. What the paper found is said beside each
+figure for comparison; it is about 12,600 models trained for 300,000 steps on seven datasets.</p>
+<ul class="facts">
+{items}
+</ul>
+{"".join(f'<p class="note">{html.escape(note)}</p>' for note in [*_whole_or_part(scores), *scores.notes])}
+<p class="standing">Intervals: percentile bootstrap over models, {sampling.bootstrap:,} samples; odds: {sampling.draws:,} draws; both from
+the seed {sampling.seed}. Models of one setting or seed are not independent of each other, so that true uncertainty is larger. A table of
+all models and their scores is in <a href="numbers/models.csv">numbers/models.csv</a>, what is missing in
+<a href="numbers/missing.csv">numbers/missing.csv</a>.</p>
+<details><summary>What computed each score ({len(scores.measured):,} rows)</summary>{_table(scores.measured)}</details>"""
+
+
+def _whole_or_part(scores: Scores) -> list[str]:
+    """Says that a study is partial, or that nobody can tell."""
+    found, spanned = len(scores.models), len(cells(scores))
+    if scores.expected is not None and found < scores.expected:
+        return [f"This is a part of the study: {found:,} of {scores.expected:,} models ({100 * found / scores.expected:.2g} %)."]
+    if found < spanned:
+        return [f"This table has gaps: {found:,} of the {spanned:,} models that its own datasets, settings and seeds span are there."]
+    if scores.expected is None:
+        return [
+            "How many models the whole study has is not known here: models of which no dataset, setting or seed occurs in the table are "
+            "not counted as missing."
+        ]
+    return []
+
+
+def _section(scores: Scores, number: int, heading: str, shown: Sequence[tuple[Exhibit, str | None]]) -> str:
+    items = "\n".join(_exhibit(scores, item, svg) for item, svg in shown)
+    return f'<h2 id="section-{number}">{number}. {html.escape(heading)}</h2>\n{items}'
+
+
+def _exhibit(scores: Scores, item: Exhibit, svg: str | None) -> str:
+    parts = [f'<section class="exhibit" id="{item.name}">', f"<h3>{html.escape(item.title)}</h3>"]
+    parts.append(f'<p class="reading">{html.escape(item.reading)}</p>')
+    if svg is not None:
+        parts.append(f'<div class="figure">{inline(svg, item.name, item.title)}</div>')
+    parts += [f'<p class="note">{html.escape(note)}</p>' for note in item.notes]
+    if item.table is not None:
+        parts.append(_table(item.table))
+    elif svg is None and not item.notes:
+        absent = [name for name in item.needs if name not in scores.models]
+        why = f"no model has {', '.join(absent)}" if absent else "it has no rows for it"
+        parts.append(f'<p class="nothing">Not estimable from this table: {html.escape(why)}.</p>')
+    if item.needs:
+        parts.append(f'<p class="standing"><b>Models behind it:</b> {html.escape(standing(scores, item.needs, item.dataset))}</p>')
+    links = [f'<a href="numbers/{item.name}.csv">numbers/{item.name}.csv</a>']
+    if svg is not None:
+        links.append(f'<a href="figures/{item.name}.svg">figures/{item.name}.svg</a>')
+    parts.append(
+        f"<details><summary>Numbers ({len(item.numbers):,} rows)</summary>{_table(item.numbers)}<p>{', '.join(links)}</p></details>"
+    )
+    return "\n".join([*parts, "</section>"])
+
+
+def _table(table: pd.DataFrame) -> str:
+    """The first rows of a table; text to the left, numbers to the right."""
+    if table.empty:
+        return "<p>No rows.</p>"
+    text = [not pd.api.types.is_numeric_dtype(table[name]) and not _like_numbers(table[name]) for name in table]
+    kinds = [' class="text"' if is_text else "" for is_text in text]
+    head = "".join(f"<th{kind}>{html.escape(str(name).replace('_', ' '))}</th>" for name, kind in zip(table.columns, kinds, strict=True))
+    rows = []
+    for row in table.head(_MOST_ROWS).itertuples(index=False):
+        row_cells = []
+        for value, kind in zip(row, kinds, strict=True):
+            shown = _value(value)
+            if shown in ("", "not estimable"):
+                kind = kind[:-1] + ' missing"' if kind else ' class="missing"'
+            row_cells.append(f"<td{kind}>{html.escape(shown or 'not estimable')}</td>")
+        rows.append(f"<tr>{''.join(row_cells)}</tr>")
+    more = f"<p>The first {_MOST_ROWS} of {len(table):,} rows.</p>" if len(table) > _MOST_ROWS else ""
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{more}'
+
+
+def _value(value: object) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _like_numbers(column: pd.Series) -> bool:
+    return all(re.match(r"-?[\d,.]+|not estimable|about|–", str(value)) for value in column)
+
+
+def _s(values: Sequence) -> str:
+    return "" if len(values) == 1 else "s"

@@ -1,0 +1,170 @@
+"""The tidy table of dlib_aggregate_results -> one row per model, one column per score, and a note for all that was left out or is mixed."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from dlib_tf2.errors import UserError
+from dlib_tf2.report import scores as known
+from dlib_tf2.report.choose import KEY, choose
+from dlib_tf2.report.scores import Score
+
+_NEEDED = ("dataset", "method", "hyperparameters", "strength", "seed", "representation", "metric", "key", "value")
+_OPTIONAL = ("study", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps", "finished")
+_TEXT = dict.fromkeys(("study", "dataset", "method", "hyperparameters", "representation", "key", "settings", "run", "path"), "string")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the report is made from.
+
+    Attributes:
+        models: a row per model: dataset, method, setting, strength, rank (of the strength in its method, from 0), seed, and a column per
+            score that any model has; NaN where a model has none.
+        study: its name; empty for runs outside of a study.
+        metrics: the paper's disentanglement metrics that the table holds; `others`: metrics that the paper does not have.
+        measured: a row per metric and representation: what computed it, on how many models.
+        notes: what is mixed, doubled or left out, a sentence each.
+        expected: number of models in the whole study, where it is known.
+        steps: numbers of training updates that occur.
+    """
+
+    models: pd.DataFrame
+    study: str
+    metrics: tuple[str, ...]
+    others: tuple[str, ...]
+    measured: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+    expected: int | None = None
+    steps: tuple[int, ...] = ()
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of datasets, sorted."""
+        return sorted(self.models["dataset"].unique())
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of methods, in the paper's order."""
+        return known.method_order(set(self.models["method"]))
+
+    def have(self, *names: str) -> list[str]:
+        """Those of the named scores that some model has."""
+        return [name for name in names if name in self.models]
+
+
+def read(path: str | os.PathLike) -> pd.DataFrame:
+    """Reads a table that dlib_aggregate_results wrote.
+
+    Raises:
+        UserError: there is no such file, it is no such table, or it is empty.
+    """
+    path = pathlib.Path(path)
+    readers = {".parquet": pd.read_parquet, ".csv": _read_csv, ".json": _read_json}
+    if path.suffix not in readers:
+        raise UserError(f"{path} must end in {', '.join(readers)}; make it with dlib_aggregate_results")
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; make it with dlib_aggregate_results --output={path}")
+    try:
+        table = readers[path.suffix](path)
+    except (ValueError, OSError, KeyError) as error:  # what pandas and pyarrow raise for damaged files derives from these
+        raise UserError(
+            f"{path} cannot be read ({' '.join(str(error).split())[:200]}); make it again with dlib_aggregate_results"
+        ) from error
+    if missing := [name for name in _NEEDED if name not in table]:
+        raise UserError(f"{path} has no column {', '.join(missing)}; make it with dlib_aggregate_results")
+    if table.empty:
+        raise UserError(f"{path} holds no scores; aggregate finished runs first")
+    for name in ("strength", "seed", "value"):
+        try:
+            table[name] = pd.to_numeric(table[name])
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} has a column {name} that is not of numbers ({error}); make it again with dlib_aggregate_results"
+            ) from error
+    return table
+
+
+def prepare(
+    table: pd.DataFrame, study: str | None = None, backend: str | None = None, expected: Callable[[str], int | None] = lambda study: None
+) -> Scores:
+    """Chooses one study, one kind of trees, one configuration of each metric and one run of each model, and says what was left out.
+
+    Args:
+        table: rows of `read`.
+        study: which one; by default the one with most models.
+        backend: "lightgbm" or "sklearn": whose boosted trees the scores may come from; by default those of most models.
+        expected: name of a study -> number of models in the whole of it, where that is known.
+
+    Raises:
+        UserError: the table holds no trained model, or nothing of that study or backend.
+    """
+    notes: list[str] = []
+    table = table.assign(**{name: pd.NA for name in _OPTIONAL if name not in table})
+    table = table.assign(function=table["function"].fillna(table["metric"]), study=table["study"].fillna(""))
+    trained = table["method"].notna() & table["dataset"].notna() & table["seed"].notna()
+    if not trained.any():
+        raise UserError("the table holds no scores of a trained model (a method, a dataset and a seed); aggregate runs of dlib_train")
+    if not trained.all():
+        notes.append(f"{(~trained).sum():,} rows name no method, dataset or seed (scores of arrays from elsewhere) and are left out.")
+    table = table[trained]
+    table, study = choose(table, study, backend, notes)
+    models = _models(table)
+    others = known.other_metrics(table)
+    for score in (*known.METRICS, *others, *known.DEPENDENCE, *known.TRAINING, *known.DOWNSTREAM):
+        _add(models, score, table)
+    for name, (few, many) in known.EFFICIENCY.items():
+        if few in models and many in models:
+            models[name] = (models[few] / models[many]).where(models[many] > 0)
+    present = tuple(score.name for score in known.METRICS if score.name in models)
+    return Scores(
+        models.reset_index(drop=True),
+        study,
+        present,
+        tuple(score.name for score in others if score.name in models),
+        _measured(table),
+        notes,
+        expected(study),
+        tuple(sorted(int(steps) for steps in table["steps"].dropna().unique())),
+    )
+
+
+def _read_csv(path: pathlib.Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=_TEXT, float_precision="round_trip")  # type: ignore[arg-type]
+
+
+def _read_json(path: pathlib.Path) -> pd.DataFrame:
+    table = pd.read_json(path, orient="records", dtype=False, precise_float=True)
+    return table.astype({name: kind for name, kind in _TEXT.items() if name in table} | ({"value": "float64"} if "value" in table else {}))
+
+
+def _models(table: pd.DataFrame) -> pd.DataFrame:
+    models = table.drop_duplicates(KEY)[[*KEY, "hyperparameter", "strength"]].set_index(KEY, drop=False)
+    models["strength"] = models["strength"].astype(float)
+    models["rank"] = models.groupby(models["method"].to_numpy())["strength"].rank(method="dense").fillna(1).astype(int) - 1
+    names = models["hyperparameter"].astype("string").fillna("")
+    settings = [
+        f"{known.symbol(name)} = {strength:g}" if np.isfinite(strength) else text if text != "{}" else "–"
+        for name, strength, text in zip(names, models["strength"], models["hyperparameters"], strict=True)
+    ]
+    return models.assign(setting=settings, seed=models["seed"].astype(int))
+
+
+def _add(models: pd.DataFrame, score: Score, table: pd.DataFrame) -> None:
+    """Adds a score's column where any model has it; of several records of one model the newest counts."""
+    rows = score.of(table).sort_values("finished", kind="stable", na_position="first").drop_duplicates(KEY, keep="last")
+    values = rows.set_index(KEY)["value"].astype(float)
+    if np.isfinite(values).any():
+        models[score.name] = values.where(np.isfinite(values)).reindex(models.index)
+
+
+def _measured(table: pd.DataFrame) -> pd.DataFrame:
+    """What computed each metric."""
+    columns = ["metric", "representation", "backend", "settings", "evaluation_seed"]
+    filled = table.assign(**{name: table[name].astype("string").fillna("") for name in columns})
+    count = filled.drop_duplicates([*columns, *KEY]).groupby(columns).size().rename("models").reset_index()
+    return count.sort_values(columns).reset_index(drop=True)

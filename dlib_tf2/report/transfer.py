@@ -1,0 +1,35 @@
+"""Question 4: do good settings transfer between datasets? Rank correlations of one metric between datasets."""
+
+import itertools
+
+import pandas as pd
+
+from dlib_tf2.report import correlation_maps
+from dlib_tf2.report.exhibit import Exhibit
+from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.statistics import rank_correlations
+from dlib_tf2.report.tidy import Scores
+
+_UNITS = {"settings": ["method", "setting"], "models": ["method", "setting", "seed"]}
+
+
+def transfer(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
+    """Heat maps dataset x dataset, one per metric, over settings (means over seeds); the numbers also hold matched models."""
+    title = "Transfer between datasets"
+    reading = (
+        f"{correlation_maps.HOW} Each pair is a setting (method and strength) with its mean over seeds on two datasets; the numbers also "
+        "have the correlation over models matched by setting and seed. The paper found that good settings transfer between dSprites and "
+        "Color-dSprites only."
+    )
+    needs = tuple(score.name for score in METRICS)
+    columns = ["unit", "metric", "left", "right", "rho", "low", "high", "n"]
+    parts = []
+    for (unit, key), metric in itertools.product(_UNITS.items(), scores.metrics):
+        table = scores.models.pivot_table(index=key, columns="dataset", values=metric, aggfunc="mean").reindex(columns=scores.datasets)
+        parts.append(rank_correlations(table, table, bootstrap, seed).assign(unit=unit, metric=metric)[columns])
+    numbers = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    if len(scores.datasets) < 2:
+        return Exhibit("transfer", title, reading, numbers.iloc[:0], needs, notes=["Not estimable: the table holds a single dataset."])
+    settings = numbers[numbers["unit"] == "settings"]
+    shown = correlation_maps.maps("transfer", title, reading, settings, "metric", scores.datasets, scores.datasets, needs)
+    return Exhibit("transfer", title, reading, numbers, needs, shown.figure, notes=shown.notes)

@@ -1,0 +1,76 @@
+"""Question 3, the pictures: how scores spread over methods, and over the strengths of one method."""
+
+import numpy as np
+import pandas as pd
+
+from dlib_tf2.report import style
+from dlib_tf2.report.dependence import summary
+from dlib_tf2.report.exhibit import Exhibit
+from dlib_tf2.report.scores import METRICS, method_title
+from dlib_tf2.report.tidy import Scores
+
+_SHAPE = "White dot: median; thick line: quartiles; fewer than six models are shown as points with their median."
+_SHORT = {
+    "beta_vae": "β", "factor_vae": "F", "beta_tc_vae": "TC", "dip_vae_i": "D-I", "dip_vae_ii": "D-II", "annealed_vae": "A", "vae": "VAE",
+}  # fmt: skip
+
+
+def violins_by_method(scores: Scores) -> Exhibit:
+    """Violins per method over all its strengths and seeds: rows datasets, columns metrics."""
+    numbers = summary_by_method(scores)
+    names = "; ".join(f"{_SHORT.get(name, name)}: {method_title(name)}" for name in scores.methods)
+    reading = (
+        f"Each violin holds all strengths and seeds of a method ({names}). {_SHAPE} The paper found that the ranges of the methods overlap "
+        "heavily: which method is used matters less than its strength and the seed."
+    )
+    needs = tuple(score.name for score in METRICS)
+    if not scores.metrics:
+        return Exhibit("violins_by_method", "Scores by method", reading, numbers, needs)
+    figure, axes = style.grid(scores.datasets, scores.metrics, 1.95, 1.55)
+    for row, dataset in zip(axes, scores.datasets, strict=True):
+        models = scores.models[scores.models["dataset"] == dataset]
+        for axis, metric in zip(row, scores.metrics, strict=True):
+            style.violins(
+                axis,
+                [
+                    (_SHORT.get(name, name), models.loc[models["method"] == name, metric].to_numpy(), style.colour(name, scores.methods)[0])
+                    for name in scores.methods
+                ],
+            )
+    return Exhibit("violins_by_method", "Scores by method", reading, numbers, needs, figure)
+
+
+def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
+    """Violins per strength on one dataset: rows methods, columns metrics."""
+    models = scores.models[scores.models["dataset"] == dataset]
+    needs = tuple(score.name for score in METRICS)
+    name, title = f"violins_by_strength_{_slug(dataset)}", f"Scores by strength on {dataset}"
+    reading = f"Each violin holds the seeds of one strength of a method. {_SHAPE} Scales are shared within a column."
+    numbers = summary(scores, list(scores.metrics))
+    numbers = numbers[numbers["dataset"] == dataset]
+    methods = [method for method in scores.methods if (models["method"] == method).any()]
+    if not scores.metrics or not methods:
+        return Exhibit(name, title, reading, numbers, needs, dataset=dataset)
+    figure, axes = style.grid(list(map(method_title, methods)), scores.metrics, 1.95, 1.5)
+    for row, method in zip(axes, methods, strict=True):
+        settings = scores.models[scores.models["method"] == method].drop_duplicates("setting").sort_values("rank")
+        of_method = models[models["method"] == method]
+        shade = style.colour(method, scores.methods)[0]
+        for axis, metric in zip(row, scores.metrics, strict=True):
+            groups = [
+                (setting.split("= ")[-1], of_method.loc[of_method["setting"] == setting, metric].to_numpy(dtype=np.float64), shade)
+                for setting in settings["setting"]
+            ]
+            style.violins(axis, groups)
+            axis.set_xlabel(settings["setting"].iloc[0].split(" = ")[0], labelpad=1)
+    return Exhibit(name, title, reading, numbers, needs, figure, dataset=dataset)
+
+
+def summary_by_method(scores: Scores) -> pd.DataFrame:
+    """The numbers behind the violins of whole methods."""
+    whole = scores.models.assign(setting="all", rank=0)
+    return summary(Scores(whole, scores.study, scores.metrics, scores.others, scores.measured), list(scores.metrics))
+
+
+def _slug(text: str) -> str:
+    return "".join(character if character.isalnum() else "_" for character in text)
