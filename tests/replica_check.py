@@ -20,9 +20,7 @@ def value_and_gradients(function, arrays, strategy=None):
 
     def cut(array):
         slices = np.split(array, replicas)
-        return strategy.experimental_distribute_values_from_function(
-            lambda context: tf.constant(slices[context.replica_id_in_sync_group])
-        )
+        return strategy.experimental_distribute_values_from_function(lambda context: tf.constant(slices[context.replica_id_in_sync_group]))
 
     def replica(*slices):
         with tf.GradientTape() as tape:

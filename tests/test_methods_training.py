@@ -1,0 +1,83 @@
+"""What the methods need of the training stage: second batches, double counting, scoped optimizers, labels and a warning."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dlib_tf2 import gin_utils, results, training
+
+TINY = (
+    "import tiny_networks",
+    "train.encoder = @tiny_encoder",
+    "train.decoder = @tiny_decoder",
+    "NUM_LATENT = 2",
+    "BATCH_SIZE = 8",
+    "train.eval_steps = 2",
+    "adam.learning_rate = 1e-3",
+)
+TINY_DISCRIMINATOR = ("fc_discriminator.num_units = 8", "fc_discriminator.num_layers = 2")
+
+
+@pytest.fixture
+def train(data_dir):
+    def run(folder, method, *bindings):
+        gin_utils.parse([f"models/{method}.gin"], [*TINY, *bindings])
+        return training.train(folder, data_dir=data_dir)
+
+    return run
+
+
+def checkpoint(folder, step):
+    reader = tf.train.load_checkpoint(str(folder / "checkpoints" / f"step-{step}"))
+    return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
+
+
+def test_counted_steps_are_twice_the_updates(train, tmp_path):
+    values = train(tmp_path / "run", "factor_vae", *TINY_DISCRIMINATOR, "STEPS = 11", "train.counts_per_update = 2")
+    assert values["steps"] == 6
+    iterations = [value.item() for value in checkpoint(tmp_path / "run", 6).values() if value.dtype.kind in "iu" and value.ndim == 0]
+    assert iterations.count(6) == 2  # one optimizer for each network
+    record = results.read_step(tmp_path / "run")
+    assert record["config"]["train.steps"] == 11
+    assert record["config"]["discriminator/adam.beta_1"] == 0.5
+    assert record["config"]["discriminator/adam.beta_2"] == 0.9
+    assert record["config"]["vae/adam.beta_1"] == 0.9
+    # How long a run goes on is not its identity: counted once, the same folder goes on from update 6 to 8.
+    assert train(tmp_path / "run", "factor_vae", *TINY_DISCRIMINATOR, "STEPS = 8")["steps"] == 8
+
+
+def test_inputs_of_a_model_are_independent_streams(tiny_data):
+    strategy = tf.distribute.get_strategy()
+    whole = iter(training._batches(strategy, tiny_data, ("image", "image_2"), 8, 3))
+    steps = [next(whole) for _ in range(5)]
+    assert sorted(steps[0]) == ["image", "image_2", "position"]
+    assert not any(np.array_equal(step["image"], step["image_2"]) for step in steps)
+    # A resumed run draws the batches that the whole one would have drawn.
+    resumed = next(iter(training._batches(strategy, tiny_data, ("image", "image_2"), 8, 3, start=4)))
+    for name in ("image", "image_2"):
+        assert [np.array_equal(step[name], resumed[name]) for step in steps] == [False, False, False, False, True]
+
+
+def test_schedule_reads_the_step_before_the_update_and_a_run_that_ends_before_is_warned(train, tmp_path, capsys):
+    settings = ("annealed_vae", "ITERATION_THRESHOLD = 4", "C_MAX = 20.0", "train.summary_steps = 1")
+    train(tmp_path / "run", *settings, "STEPS = 2")
+    assert capsys.readouterr().err.count("the run ends at update 2, its regularizer's schedule at 4") == 1
+    values = train(tmp_path / "run", *settings, "STEPS = 6")
+    assert "schedule" not in capsys.readouterr().err
+    assert values["capacity"] == 20.0  # evaluation sees the final step
+    events = sorted((tmp_path / "run" / "summaries").glob("events*"))
+    capacities = {
+        event.step: float(tf.make_ndarray(value.tensor))
+        for path in events
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "capacity"
+    }
+    assert capacities == pytest.approx({1: 0.0, 2: 5.0, 3: 10.0, 4: 15.0, 5: 20.0, 6: 20.0})
+
+
+def test_activation_is_a_label_and_part_of_the_identity(train, tmp_path):
+    train(tmp_path / "run", "vae", "STEPS = 1", 'ACTIVATION = "tanh"', "RECONSTRUCTION_LOSS = @l2_loss")
+    assert results.read_step(tmp_path / "run")["labels"]["activation"] == "tanh"
+    with pytest.raises(training.UserError, match="VAE.activation is tanh there and logits here"):
+        train(tmp_path / "run", "vae", "STEPS = 1", "RECONSTRUCTION_LOSS = @l2_loss")
