@@ -96,7 +96,7 @@ def read_tree(input_dir: str | os.PathLike, num_workers: int | None = None) -> t
         damaged += broken
     if damaged and not entries:
         raise DlibError(f"all {_count(len(damaged), 'record')} below {root} are damaged ({_first(damaged)}); run their steps again")
-    if not entries:
+    if not any(entry.values for entry in entries):
         raise UserError(f"{root} holds no results.json of dlib_train or dlib_evaluate; name the folder of finished runs")
     return _table(_without_copies(entries)), damaged
 
@@ -118,6 +118,7 @@ def find(root: pathlib.Path, damaged: list[Damaged] | None = None) -> Iterator[s
             below.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
+        below.sort()  # or the same tree would give other paths on another disk
         if "results.json" in files:
             yield os.path.relpath(os.path.join(folder, "results.json"), root)
 
@@ -140,12 +141,12 @@ def _read_chunk(root: pathlib.Path, paths: Iterable[str]) -> tuple[list[Entry], 
     entries, damaged, trained = [], [], set()
     for path in paths:
         try:
-            for entry in score_rows.entries(results.read_step((root / path).parent), path):
+            for entry in list(score_rows.entries(results.read_step((root / path).parent), path)):
                 if entry.own or entry.identity not in trained:
                     entries.append(entry)
                 trained.add(entry.identity)
         except (DlibError, ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = " ".join(str(error).replace(str(root / path), "it").split()) or type(error).__name__
             damaged.append(Damaged(path, reason))
     return entries, damaged
 

@@ -15,13 +15,13 @@ import platform
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlib_tf2 import gin_utils
+from dlib_tf2 import __version__, gin_utils
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write, refuse_foreign
 
 FORMAT = 1
 _KEYS = {"step", "values", "config", "labels", "finished", "folder", "made_from"}  # what later steps look up
-_PACKAGES = ("dlib_tf2", "tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "gin-config")
+_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "gin-config")
 
 
 def write_step(
@@ -149,7 +149,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def package_versions() -> dict[str, str]:
     """Versions of what a result depends on; a package that is not installed is left out."""
-    versions = {"python": platform.python_version()}
+    versions = {"dlib_tf2": __version__, "python": platform.python_version()}  # ours also where it runs uninstalled, from a clone
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)

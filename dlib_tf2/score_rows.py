@@ -75,15 +75,19 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
     metric = "train" if step["step"] == "train" else results.label(step, "metric")
     values = list(hyperparameters.values())
     versions, train_versions = step.get("versions", {}), (trained or {}).get("versions", {})
-    known = {name: results.label(record, name) for name in ("study", "model_num", "dataset", "method", "seed", "num_latent")}
-    scored = {} if metric == "train" else {name: results.label(record, name) for name in ("representation", "evaluation_seed")}
+    scored = (
+        {}
+        if metric == "train"
+        else {"representation": _text(record, "representation"), "evaluation_seed": _whole(record, "evaluation_seed")}
+    )
     return {
-        **known,
+        **{name: _text(record, name) for name in ("study", "dataset", "method")},
+        **{name: _whole(record, name) for name in ("model_num", "seed", "num_latent")},
         **scored,
         "hyperparameter": "+".join(hyperparameters),
-        "strength": float(values[0]) if len(values) == 1 else np.nan,
+        "strength": float(values[0]) if len(values) == 1 and isinstance(values[0], int | float) else np.nan,
         "hyperparameters": json.dumps(hyperparameters, sort_keys=True),
-        "steps": (trained or {}).get("values", {}).get("steps"),
+        "steps": int(trained["values"]["steps"]) if trained is not None and "steps" in trained["values"] else None,
         "run": _run(trained) if trained is not None else None,
         "metric": metric,
         "function": next((str(value).strip("@()") for key, value in step["config"].items() if key.endswith("/metric.function")), metric),
@@ -98,6 +102,20 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
         "seconds": step.get("seconds"),
         "path": path.replace(os.sep, "/"),
     }
+
+
+def _text(record: Mapping[str, Any], name: str) -> str | None:
+    value = results.label(record, name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"its label {name} is {value!r}, no text")
+    return value
+
+
+def _whole(record: Mapping[str, Any], name: str) -> int | None:
+    value = results.label(record, name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"its label {name} is {value!r}, no whole number")
+    return value
 
 
 def _backends(config: Mapping[str, Any]) -> list[str]:

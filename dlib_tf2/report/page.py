@@ -86,13 +86,14 @@ def render(scores: Scores, made: Sequence[Section], sampling: Sampling) -> str:
 
 
 def inline(svg: str, name: str, title: str) -> str:
-    """A drawing to stand in a page beside others: no XML header, and identifiers of its own."""
+    """A drawing to stand in a page beside others: no XML header, and no identifiers but those it refers to, which are its own."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    svg = re.sub(r'\s\bid="([^"]+)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
     svg = re.sub(r'(href="#|url\(#)([^")]+)', rf"\g<1>{name}-\2", svg)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.S)
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.S)  # it would reach every other element of the page
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" stroke-linejoin="round" stroke-linecap="butt" ', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}" stroke-linejoin="round" stroke-linecap="butt"', 1)
 
 
 def _contents(made: Sequence[Section]) -> str:

@@ -104,7 +104,7 @@ def prepare(
         UserError: the table holds no trained model, or nothing of that study or backend.
     """
     notes: list[str] = []
-    table = table.assign(**{name: pd.NA for name in _OPTIONAL if name not in table})
+    table = table.reset_index(drop=True).assign(**{name: pd.NA for name in _OPTIONAL if name not in table})
     table = table.assign(function=table["function"].fillna(table["metric"]), study=table["study"].fillna(""))
     trained = table["method"].notna() & table["dataset"].notna() & table["seed"].notna()
     if not trained.any():
@@ -134,7 +134,7 @@ def prepare(
 
 
 def _read_csv(path: pathlib.Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=_TEXT, float_precision="round_trip")  # type: ignore[arg-type]
+    return pd.read_csv(path, dtype=_TEXT)  # type: ignore[arg-type]
 
 
 def _read_json(path: pathlib.Path) -> pd.DataFrame:

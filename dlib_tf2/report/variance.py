@@ -20,7 +20,8 @@ def variance(scores: Scores) -> Exhibit:
     reading = (
         "Share of a score's variance explained by the method alone (least squares on one indicator per method), and by method and "
         "strength together; the rest is due to the seed. Adjusted R² corrects for the number of groups k; the null expectation "
-        "(k − 1)/(n − 1) is the R² that a grouping without any meaning gets with n models. Averaged over datasets and metrics the paper found 37 % for the method "
+        "(k − 1)/(n − 1) is the R² that a grouping without any meaning gets with n models. "
+        "Averaged over datasets and metrics the paper found 37 % for the method "
         "and 59 % for method and strength together, which leaves 41 % to the seed."
     )
     notes = _what_is_left_out(scores, numbers)

@@ -1,0 +1,202 @@
+"""From the tidy table to one row per model: what is chosen, what is left out, and that the page's notes say so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from dlib_tf2.errors import UserError
+from dlib_tf2.report import scores as known
+from dlib_tf2.report import tidy
+from dlib_tf2.report.exhibit import cells, missing, standing
+
+METRICS = tuple(score.name for score in known.METRICS)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return synthetic.table(datasets=("cars3d", "shapes3d"), seeds=3)
+
+
+def value(table, number, metric, key, representation="mean"):
+    rows = (table["model_num"] == number) & (table["metric"] == metric) & (table["key"] == key)
+    if representation:
+        rows &= table["representation"] == representation
+    return table.loc[rows, "value"].item()
+
+
+def test_every_score_of_the_paper_is_found(table):
+    scores = tidy.prepare(table)
+    assert scores.study == "synthetic_study"
+    assert len(scores.models) == 216
+    assert scores.metrics == METRICS
+    assert scores.notes == []
+    assert scores.steps == (300000,)
+    models = scores.models.merge(table.drop_duplicates("model_num")[["dataset", "method", "strength", "seed", "model_num"]])
+    row = models[models["model_num"] == 130].squeeze()
+    expected = {
+        "DCI": value(table, 130, "dci", "disentanglement"),
+        "TC (sampled)": value(table, 130, "unsupervised", "gaussian_total_correlation", "sampled"),
+        "MI (mean)": value(table, 130, "unsupervised", "mutual_info_score"),
+        "ELBO": value(table, 130, "train", "elbo", None),
+        "LR1000": value(table, 130, "downstream_task_logistic_regression", "1000:mean_test_accuracy"),
+        "GBT10": value(table, 130, "downstream_task_boosted_trees", "10:mean_test_accuracy"),
+    }
+    assert row[list(expected)].to_dict() == expected
+    assert row["Efficiency (GBT)"] == row["GBT100"] / row["GBT10000"]
+    assert scores.methods == ["beta_vae", "factor_vae", "beta_tc_vae", "dip_vae_i", "dip_vae_ii", "annealed_vae"]  # the paper's order
+
+
+def test_settings_are_ranked_within_their_method(table):
+    models = tidy.prepare(table).models
+    ranks = models.drop_duplicates(["method", "setting"]).set_index(["method", "setting"])["rank"]
+    assert ranks["beta_vae"].to_dict() == {"β = 1": 0, "β = 2": 1, "β = 4": 2, "β = 6": 3, "β = 8": 4, "β = 16": 5}
+    assert ranks["factor_vae"]["γ = 100"] == 5
+
+
+def test_a_method_without_a_strength_and_one_with_two_have_settings_too(table):
+    part = table[(table["method"] == "beta_vae") & (table["strength"] <= 2)].copy()
+    plain, double = part["strength"] == 1, part["strength"] == 2
+    part.loc[plain, ["method", "hyperparameter", "hyperparameters", "strength"]] = ["vae", "", "{}", np.nan]
+    part.loc[double, ["hyperparameter", "hyperparameters", "strength"]] = ["a+b", '{"a": 1, "b": 2}', np.nan]
+    scores = tidy.prepare(part)
+    assert scores.models.drop_duplicates("method").set_index("method")["setting"].to_dict() == {"vae": "–", "beta_vae": '{"a": 1, "b": 2}'}
+    assert set(scores.models["rank"]) == {0}
+
+
+def test_one_study_is_chosen_and_the_others_are_named(table):
+    other = table[table["dataset"] == "cars3d"].assign(study="small_study", dataset="toy")
+    loose = other[other["method"] == "beta_vae"].assign(study=pd.NA)
+    both = pd.concat([table, other, loose])
+    scores = tidy.prepare(both, expected={"synthetic_study": 12600}.get)
+    assert (scores.study, scores.expected, scores.datasets) == ("synthetic_study", 12600, ["cars3d", "shapes3d"])
+    assert scores.notes == [
+        "108 models of the study small_study are in the table but not in this report; choose with --study.",
+        "18 models of runs outside of a study are in the table but not in this report; choose with --study.",
+    ]
+    assert len(tidy.prepare(both, study="small_study").models) == 108
+    assert len(tidy.prepare(both, study="").models) == 18
+    with pytest.raises(UserError, match="nothing of the study 'nope', only of 'synthetic_study', 'small_study', ''"):
+        tidy.prepare(both, study="nope")
+
+
+def test_trees_of_two_implementations_are_never_mixed(table):
+    fast = synthetic.table(datasets=("cars3d",), seeds=3, backend="lightgbm", random_state=1)
+    fast = fast[fast["backend"].astype("string").str.contains("gradient_boosting", na=False)].assign(run=pd.NA)
+    both = pd.concat([table, fast]).assign(run=pd.NA)
+    scores = tidy.prepare(both)
+    pd.testing.assert_frame_equal(scores.models[["DCI", "GBT10"]], tidy.prepare(table).models[["DCI", "GBT10"]])
+    assert scores.notes == [
+        "Scores of 108 models from boosted trees of lightgbm are left out, because those of sklearn are shown and the two are not "
+        "comparable; choose with --backend."
+    ]
+    other = tidy.prepare(both, backend="lightgbm").models
+    assert other["DCI"].notna().sum() == other["GBT10"].notna().sum() == 108
+    assert other["MIG"].notna().all()  # fits no trees
+    assert other["LR10"].notna().all()
+    with pytest.raises(UserError, match="no scores from trees of 'lightgbm', only of 'sklearn'"):
+        tidy.prepare(table, backend="lightgbm")
+
+
+def test_of_several_configurations_of_a_metric_the_most_frequent_is_taken(table):
+    quick = table[(table["metric"] == "dci") & (table["seed"] == 0)].assign(settings="quickdci", value=9.0, finished="2027")
+    scores = tidy.prepare(pd.concat([table, quick]))
+    assert scores.models["DCI"].max() < 1
+    assert scores.notes == [
+        "dci was computed with 2 configurations or evaluation seeds; 72 models' scores with others than the most frequent (settings "
+        "abcd1234, seed 0) are left out."
+    ]
+
+
+def test_a_model_that_was_trained_twice_counts_once(table):
+    again = table[(table["model_num"] < 5) & (table["metric"].isin(["mig", "train"]))].assign(run="again", value=7.0)
+    scores = tidy.prepare(pd.concat([again, table]))
+    assert len(scores.models) == 216
+    assert scores.models["MIG"].max() < 1
+    assert scores.notes == ["5 further training runs of models that are already counted are left out."]
+
+
+def test_mixed_versions_and_trainings_are_said(table):
+    mixed = table.copy()
+    mixed.loc[mixed["seed"] == 1, ["tensorflow", "steps", "num_latent"]] = ["2.19.0", 3000, 6]
+    mixed.loc[(mixed["seed"] == 2) & (mixed["metric"] == "mig"), "version"] = "0.2.0"
+    assert tidy.prepare(mixed).notes == [
+        "Mixed versions of dlib_tf2 (scores): 0.1.0, 0.2.0.",
+        "Mixed versions of TensorFlow: 2.19.0, 2.21.0.",
+        "Models of different numbers of training steps are mixed: 3,000, 300,000.",
+        "Models of different numbers of latent dimensions are mixed: 6, 10.",
+    ]
+
+
+def test_metrics_that_the_paper_does_not_have_join_by_their_headline(table):
+    rows = table[table["metric"] == "mig"]
+    extra = [
+        rows.assign(metric="mcc", function="mcc", key="num_factors_scored", value=5.0),
+        rows.assign(metric="mcc", function="mcc", key="mcc_pearson"),
+        rows.assign(metric="infomec", function="infomec", key="modularity"),
+        rows.assign(metric="infomec", function="infomec", key="compactness", value=0.0),
+        rows.assign(metric="fairness", function="fairness", key="mean_fairness"),
+        rows.assign(metric="strong", function="strong", key="10:mean_test_accuracy"),
+    ]
+    scores = tidy.prepare(pd.concat([table, *extra]))
+    assert scores.others == ("infomec modularity", "mcc")
+    pd.testing.assert_series_equal(scores.models["mcc"], scores.models["MIG"], check_names=False)
+
+
+def test_scores_that_are_not_finite_are_missing(table):
+    holes = table.copy()
+    holes.loc[(holes["key"] == "gaussian_total_correlation") & (holes["representation"] == "mean"), "value"] = np.inf
+    holes.loc[(holes["metric"] == "mig") & (holes["seed"] == 1), "value"] = np.nan
+    scores = tidy.prepare(holes)
+    assert "TC (mean)" not in scores.models
+    assert scores.models["MIG"].isna().sum() == 72
+
+
+def test_what_is_missing_is_counted_against_the_tables_own_design(table):
+    part = table[~((table["method"] == "beta_vae") & (table["seed"] == 2) & (table["dataset"] == "cars3d"))]
+    part = part[~((part["metric"] == "sap") & (part["model_num"] == 200))]
+    scores = tidy.prepare(part[part["metric"] != "mig"])
+    assert len(cells(scores)) == 216
+    found = missing(scores, METRICS)
+    assert found["lacks"].value_counts().to_dict() == {"model": 6, "SAP": 1}
+    assert found[found["lacks"] == "model"]["setting"].tolist() == [f"β = {beta}" for beta in (1, 2, 4, 6, 8, 16)]
+    said = standing(scores, METRICS)
+    assert said == (
+        "210 of 216 models that the table's own datasets, settings and seeds span; no model has MIG; within the table's own settings and "
+        "seeds 7 lack a score or are not there (cars3d β-VAE β = 1: 1; cars3d β-VAE β = 2: 1; cars3d β-VAE β = 4: 1; and 4 more settings; "
+        "all in numbers/missing.csv)."
+    )
+    assert standing(scores, ("MIG",)) == "none; no model has MIG."
+    assert standing(scores, ("DCI",), "shapes3d") == "108 of 108 models that the table's own settings and seeds span on shapes3d."
+    known_size = tidy.prepare(part, expected=lambda study: 12600)
+    assert standing(known_size, ("DCI",)).startswith("210 of the 12,600 models of synthetic_study; 12,390 are missing; within")
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("none.csv", None, "there is no file .*none.csv; make it with dlib_aggregate_results --output="),
+        ("table.xlsx", "", "must end in .parquet, .csv, .json"),
+        ("empty.csv", "", "cannot be read"),
+        ("other.csv", "a,b\n1,2\n", "has no column dataset, method, hyperparameters, strength, seed, representation, metric, key, value"),
+        ("half.parquet", "PAR1 and then no more", "cannot be read"),
+        ("half.json", '[{"dataset": "toy", ', "cannot be read"),
+        ("scalar.json", "3", "cannot be read"),
+        ("head.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\n", "holds no scores"),
+        ("text.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0,mean,mig,mig,high\n",
+         "a column value that is not of numbers"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_is_refused_in_one_line(tmp_path, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        tidy.read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_of_no_trained_model_are_refused(table):
+    with pytest.raises(UserError, match="holds no scores of a trained model"):
+        tidy.prepare(table.assign(method=pd.NA))
+    half = table.assign(method=table["method"].where(table["dataset"] == "cars3d", None))
+    assert tidy.prepare(half).notes[0].startswith(f"{(table['dataset'] != 'cars3d').sum():,} rows name no method")
