@@ -15,7 +15,8 @@ from dlib_tf2.report.scores import Score
 
 _NEEDED = ("dataset", "method", "hyperparameters", "strength", "seed", "representation", "metric", "key", "value")
 _OPTIONAL = ("study", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps", "finished")
-_TEXT = dict.fromkeys(("study", "dataset", "method", "hyperparameters", "representation", "key", "settings", "run", "path"), "string")
+_TEXT = ["study", "dataset", "method", "hyperparameter", "hyperparameters", "run", "representation", "metric", "function", "key"]
+_TEXT += ["backend", "settings", "version", "train_version", "tensorflow", "scikit_learn", "numpy", "finished", "path"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
             raise UserError(
                 f"{path} has a column {name} that is not of numbers ({error}); make it again with dlib_aggregate_results"
             ) from error
-    return table
+    return _typed(table)
 
 
 def prepare(
@@ -105,6 +106,7 @@ def prepare(
     """
     notes: list[str] = []
     table = table.reset_index(drop=True).assign(**{name: pd.NA for name in _OPTIONAL if name not in table})
+    table = _typed(table)
     table = table.assign(function=table["function"].fillna(table["metric"]), study=table["study"].fillna(""))
     trained = table["method"].notna() & table["dataset"].notna() & table["seed"].notna()
     if not trained.any():
@@ -133,13 +135,17 @@ def prepare(
     )
 
 
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Text columns as text: one that holds no value comes with any type from a file."""
+    return table.astype({name: "string" for name in _TEXT if name in table})
+
+
 def _read_csv(path: pathlib.Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=_TEXT)  # type: ignore[arg-type]
+    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "string"))  # type: ignore[arg-type]
 
 
 def _read_json(path: pathlib.Path) -> pd.DataFrame:
-    table = pd.read_json(path, orient="records", dtype=False, precise_float=True)
-    return table.astype({name: kind for name, kind in _TEXT.items() if name in table} | ({"value": "float64"} if "value" in table else {}))
+    return pd.read_json(path, orient="records", dtype=False, precise_float=True)
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,8 @@
 """From the tidy table to one row per model: what is chosen, what is left out, and that the page's notes say so."""
 
+import json
+import pathlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -200,3 +203,29 @@ def test_scores_of_no_trained_model_are_refused(table):
         tidy.prepare(table.assign(method=pd.NA))
     half = table.assign(method=table["method"].where(table["dataset"] == "cars3d", None))
     assert tidy.prepare(half).notes[0].startswith(f"{(table['dataset'] != 'cars3d').sum():,} rows name no method")
+
+
+def test_the_scores_are_named_as_our_metrics_return_them():
+    folder = pathlib.Path(tidy.__file__).parents[1] / "metrics"
+    found = {}
+    for score in (*known.METRICS, *known.DEPENDENCE, *known.DOWNSTREAM):
+        for path in (folder / f"{function}.py" for function in score.functions):
+            if path.is_file():  # else a name of the old library
+                found[score.name] = any(f'"{key}"' in path.read_text() or key.split(":")[-1] in path.read_text() for key in score.keys)
+    assert {"FactorVAE", "MIG", "DCI"} <= set(found)
+    assert [name for name, returned in found.items() if not returned] == []
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".parquet"])
+def test_columns_without_a_value_and_texts_like_numbers_are_read(tmp_path, ending):
+    table = synthetic.table(datasets=("3",), seeds=2, methods=("beta_vae",))
+    table = table[table["metric"].isin(["mig", "train"])].assign(backend=pd.NA, study=pd.NA, settings="12345678", run="1e5", version="1.10")
+    path = tmp_path / f"results{ending}"
+    if ending == ".json":
+        path.write_text(json.dumps(table.astype(object).where(table.notna(), None).to_dict("records")))
+    else:
+        getattr(table, f"to_{ending[1:]}")(path, index=False)
+    scores = tidy.prepare(tidy.read(path))
+    assert (scores.study, scores.datasets, scores.metrics, len(scores.models)) == ("", ["3"], ("MIG",), 12)
+    assert scores.measured["settings"].tolist() == ["12345678", "12345678"]
+    np.testing.assert_allclose(np.sort(scores.models["MIG"]), np.sort(table[table["metric"] == "mig"]["value"]), rtol=1e-14)
