@@ -37,12 +37,14 @@ class Engine:
         batch_size: the global batch.
         xla: compile a replica's step with jit_compile.
         """
-        self._strategy, self._model, self._optimizers, self._scale = strategy, model, optimizers, data.scale
+        self._strategy, self._model, self._optimizers, self._data = strategy, model, optimizers, data
         self._train_noise = derive_seed(seed, "training noise")
         self._eval_noise = derive_seed(seed, "evaluation noise")
+        # Mixed into the noise's seed, so that a dataset's nuisance is drawn apart from the model's noise, and for each input apart.
+        self._nuisance = {name: derive_seed(seed, f"nuisance of {name}") for name in model.inputs}
         # A trace on the side names what a step measures: a graph's loop must know its totals before its first step.
         scalar, rows = tf.TensorSpec([], tf.int64), batch_size // strategy.num_replicas_in_sync
-        images = {name: tf.TensorSpec([rows, *data.observation_shape], tf.uint8) for name in model.inputs}
+        images = {name: tf.TensorSpec([rows, *data.stored_shape], tf.uint8) for name in model.inputs}
         batch = {**images, "position": tf.TensorSpec([rows], tf.int32)}
         trace = tf.function(self._measure).get_concrete_function(batch, scalar, scalar)
         terms, monitors = trace.structured_outputs
@@ -128,8 +130,13 @@ class Engine:
         return self._stack(*self._measure(batch, step, tf.constant(self._eval_noise, tf.int64), index))
 
     def _measure(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, noise: tf.Tensor, index: tf.Tensor | None = None) -> Any:
-        images = {name: tf.cast(value, tf.float32) / self._scale for name, value in batch.items() if name.startswith("image")}
-        seed = tf.stack([noise, step if index is None else index])
+        step_or_index = step if index is None else index
+        images = {}
+        for name in self._nuisance:
+            image = tf.cast(batch[name], tf.float32) / self._data.scale
+            nuisance_seed = tf.stack([tf.bitwise.bitwise_xor(noise, self._nuisance[name]), step_or_index])
+            images[name] = self._data.augment(image, nuisance_seed, batch["position"])
+        seed = tf.stack([noise, step_or_index])
         return self._model.losses({**batch, **images}, step, seed)
 
     def _stack(self, terms: Mapping[str, tf.Tensor], monitors: Mapping[str, tf.Tensor]) -> tf.Tensor:

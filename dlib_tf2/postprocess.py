@@ -81,7 +81,7 @@ def _encode_into(folder, model_dir, data_dir, batch_size: int, made_from: dict) 
 
 
 def encode_all(model_dir: str | os.PathLike, dataset: str, data_dir: str | os.PathLike | None, batch_size: int) -> representation.Posterior:
-    """Encodes every grid point of a dataset, in grid order, in float32 whatever the policy of the training.
+    """Encodes every row of a dataset's table stream, which is the grid in order, in float32 whatever the policy of the training.
 
     Args:
         model_dir: folder with `encoder.keras`.
@@ -99,15 +99,16 @@ def encode_all(model_dir: str | os.PathLike, dataset: str, data_dir: str | os.Pa
     if tuple(encoder.input_shape[1:]) != tuple(data.observation_shape):
         raise UserError(f"the encoder in {model_dir} takes images {encoder.input_shape[1:]}, {dataset} has {data.observation_shape}")
     encode = _make_encode(encoder, data.scale)
-    num_points, num_latent = data.space.size, encoder.output_shape[0][1]
+    index = data.table_index()
+    num_points, num_latent = len(index), encoder.output_shape[0][1]
     mean, log_variance = np.empty((2, num_points, num_latent), np.float32)
     progress, done = Progress("image", num_points), 0
-    for images, index in data.table_batches(batch_size):
-        rows = index.numpy()
+    for images, _ in data.table_batches(batch_size):
+        rows = slice(done, done + len(images))
         mean[rows], log_variance[rows] = (output.numpy() for output in encode(images))
-        done += len(rows)
+        done = rows.stop
         progress.report(done, every_seconds=2.0)
-    factors = data.visible_factors(np.arange(num_points))
+    factors = data.visible_factors(index)
     sizes = tuple(data.space.sizes[data.space.names.index(name)] for name in data.visible)
     return representation.Posterior(mean, log_variance, factors, data.visible, sizes)
 

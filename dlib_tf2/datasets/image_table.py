@@ -56,6 +56,13 @@ class TableInfo:
             "source": self.source,
         }
 
+    @classmethod
+    def from_json(cls, content: dict) -> "TableInfo":
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError where `content` is something else."""
+        space = FactorSpace(tuple(content["names"]), tuple(content["sizes"]))
+        height, width, channels = content["shape"]
+        return cls(space, tuple(content["visible"]), (height, width, channels), content["scale"], content["source"])
+
 
 def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
     """Where the table of `source` (name/config/version) lives."""
@@ -84,7 +91,7 @@ def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows
         return _open(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder, info.source):
+        with lock(folder, info.source):
             fault = _fault(folder, info)  # another process may have built the table while this one waited for the lock
             if fault is not None:
                 if fault:
@@ -97,6 +104,35 @@ def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows
         remedy = "free space or choose another data_dir" if full else "change its permissions or choose another data_dir"
         what = f"cannot prepare {info.source}: {error.strerror or error}: {error.filename or folder}"
         raise (DlibError if full else UserError)(f"{what}; {remedy}") from error
+
+
+def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo] | str:
+    """Opens a table that is there, and builds nothing.
+
+    Args:
+        folder: where images.npy and table.json live.
+        source: what the table must have been made from.
+
+    Returns:
+        The table as `open_or_build` returns it, and what it says of itself; or what is wrong with it, "" where there is none.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    try:
+        if not (folder / "table.json").exists():
+            return ""
+        info = TableInfo.from_json(json.loads((folder / "table.json").read_text()))
+    except PermissionError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
+    except NotADirectoryError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"the table cannot be read ({(str(error).splitlines() or [''])[0]})"
+    if info.source != source:
+        return "table.json describes another dataset"
+    fault = _fault(folder, info)
+    return (_open(folder), info) if fault is None else fault
 
 
 def _open(folder: pathlib.Path) -> np.ndarray:
@@ -126,9 +162,9 @@ def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
 
 
 @contextlib.contextmanager
-def _lock(folder: pathlib.Path, source: str) -> Iterator[None]:
-    """Holds the folder's lock file; the kernel releases it when the process ends, however it ends."""
-    with open(folder / ".lock", "w") as file:
+def lock(folder: pathlib.Path, source: str, name: str = ".lock") -> Iterator[None]:
+    """Holds a lock file in `folder`; the kernel releases it when the process ends, however it ends."""
+    with open(folder / name, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -139,7 +175,7 @@ def _lock(folder: pathlib.Path, source: str) -> Iterator[None]:
 
 def _check_space(folder: pathlib.Path, info: TableInfo, extra_bytes: int) -> None:
     table, free = int(np.prod(info.table_shape)), shutil.disk_usage(folder).free
-    needs = f"{info.source}: needs {_size(table + extra_bytes)} under {folder}, {_size(free)} are free"
+    needs = f"{info.source}: needs {format_bytes(table + extra_bytes)} under {folder}, {format_bytes(free)} are free"
     if free < table + extra_bytes:
         raise DlibError(f"{needs}; free some space or choose another data_dir")
     _say(needs)
@@ -209,7 +245,8 @@ def _check_cover(seen: np.ndarray, info: TableInfo) -> None:
         raise DlibError(f"{info.source}: {' and '.join(faults)}; the source is damaged, remove it and prepare it again")
 
 
-def _size(count: float) -> str:
+def format_bytes(count: float) -> str:
+    """A number of bytes as MB or GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 

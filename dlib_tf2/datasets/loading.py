@@ -5,6 +5,7 @@ import importlib
 import os
 import pathlib
 from collections.abc import Iterable
+from types import ModuleType
 
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import UserError
@@ -23,13 +24,50 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
         data_dir: where datasets are kept; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets.
 
     Raises:
-        UserError: an unknown name or config, or a data_dir that cannot be read or written.
+        UserError: an unknown name or config, a downloaded dataset that is not prepared, or a data_dir that cannot be read or written.
     """
     base, _, config = name.partition("/")
+    return _module(base).dataset(config, _folder(data_dir))
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that does not exist, without opening anything."""
+    base = name.partition("/")[0]
     if base not in known_names():
         raise UserError(unknown("dataset", base, known_names()))
-    folder = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    return importlib.import_module(f"dlib_tf2.datasets.named.{base}").dataset(config, folder)
+
+
+def downloaded_names() -> list[str]:
+    """The names that have to be prepared before `load` opens them."""
+    return [name for name in known_names() if hasattr(_module(name), "RECIPES")]
+
+
+def prepare(name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None) -> GroundTruthDataset:
+    """Downloads and prepares a dataset, as far as that was not done yet, and opens it.
+
+    Args:
+        name: as in `load`.
+        data_dir: as in `load`.
+        manual_dir: folder of the dataset's files, under their original names, where they are not to be downloaded.
+
+    Raises:
+        UserError: as in `load`, or files are missing in `manual_dir`.
+        DlibError: a download fails, a file is damaged, or the disk is full.
+    """
+    from dlib_tf2.datasets import downloaded
+
+    for recipe in getattr(_module(name.partition("/")[0]), "RECIPES", ()):
+        downloaded.prepare(recipe, _folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None)
+    return load(name, data_dir)
+
+
+def _module(base: str) -> ModuleType:
+    check_name(base)
+    return importlib.import_module(f"dlib_tf2.datasets.named.{base}")
+
+
+def _folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
+    return pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

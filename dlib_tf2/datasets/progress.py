@@ -10,10 +10,11 @@ class Progress:
     Args:
         label: what is being done, such as "rendered_sprites/full: building the table".
         total: the number of items expected.
+        count: how many are finished already.
     """
 
-    def __init__(self, label: str, total: int):
-        self._label, self._total, self._count = label, total, 0
+    def __init__(self, label: str, total: int, count: int = 0):
+        self._label, self._total, self._count, self._first = label, total, count, count
         self._start = self._said = time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._say("")
@@ -24,8 +25,8 @@ class Progress:
         now = time.monotonic()
         if now - self._said >= (0.2 if self._terminal else 10.0):
             self._said = now
-            rate = self._count / max(now - self._start, 1e-9)
-            self._say(f", {rate:,.0f}/s, {(self._total - self._count) / rate:.0f} s left")
+            rate = max(self._count - self._first, 1) / max(now - self._start, 1e-9)
+            self._say(f", {rate:,.0f}/s, {max(0.0, (self._total - self._count) / rate):.0f} s left")
 
     def finish(self) -> None:
         """Says how long it took and leaves the line."""

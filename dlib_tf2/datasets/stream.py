@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from dlib_tf2.datasets.ground_truth import ComputedTable
 from dlib_tf2.errors import UserError
 
 # Small batches are gathered several steps at a time, which spreads the cost of a pass through the graph over them.
@@ -15,7 +16,12 @@ _PREFETCH = 4
 
 
 def train_batches(
-    table: np.ndarray, batch_size: int, seed: int, start: int = 0, num_replicas: int = 1, replicas: Sequence[int] | None = None
+    table: np.ndarray | ComputedTable,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    num_replicas: int = 1,
+    replicas: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
     """An endless stream of training batches, of which batch t is a function of (seed, t) only.
 
@@ -63,24 +69,35 @@ def train_batches(
     return _light(batches, num_steps * len(replicas) + _PREFETCH)
 
 
-def table_batches(table: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """Every row of the table exactly once, in order.
+def table_batches(
+    table: np.ndarray | ComputedTable,
+    batch_size: int,
+    rows: np.ndarray | None = None,
+    index: np.ndarray | None = None,
+    finish: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+) -> tf.data.Dataset:
+    """Rows of the table, each exactly once, in order.
 
     Args:
-        table: uint8 [grid points, h, w, c].
+        table: uint8 [rows, h, w, c].
         batch_size: rows of a batch; the last one may hold fewer.
+        rows: which rows, int64 [n]; all by default.
+        index: the grid points of these rows, int64 [n]; the number of the row by default.
+        finish: what is done to a batch: (uint8 images [b, h, w, c], grid indices [b]) -> images.
 
     Returns:
-        tf.data of (uint8 images [b, h, w, c], int64 grid indices [b]).
+        tf.data of (uint8 images [b, h, w, c], or what `finish` returns, int64 grid indices [b]).
     """
-
+    num_rows = len(table if rows is None else rows)
     images = _gatherer(table)
 
     def batch(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        index = tf.range(first, tf.minimum(first + batch_size, len(table)))
-        return images(index), index
+        part = tf.range(first, tf.minimum(first + batch_size, num_rows))
+        image = images(part if rows is None else tf.gather(rows, part))
+        points = part if index is None else tf.gather(index, part)
+        return (image if finish is None else finish(image, points)), points
 
-    return _light(tf.data.Dataset.range(0, len(table), batch_size).map(batch), _PREFETCH)
+    return _light(tf.data.Dataset.range(0, num_rows, batch_size).map(batch), _PREFETCH)
 
 
 def record_batches(
@@ -136,10 +153,12 @@ def _slice_rows(batch_size: int, num_replicas: int) -> int:
     return batch_size // num_replicas
 
 
-def _gatherer(table: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """What turns indices [n] into images uint8 [n, h, w, c]."""
+def _gatherer(table: np.ndarray | ComputedTable) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What turns rows [n] into images uint8 [n, h, w, c]."""
+    if not isinstance(table, np.ndarray):
+        return table.gatherer(_as_tensor(table.base))
     tensor = _as_tensor(table)
-    return lambda index: tf.gather(tensor, index)
+    return lambda rows: tf.gather(tensor, rows)
 
 
 class _Pages:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
-from collections.abc import Callable, Iterator
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
@@ -17,43 +21,97 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 _READ_BATCH = 1024
+_SHUFFLE_BYTES = 128 << 20  # of records that TFDS holds back in memory before it goes on with files; its own limit is 1 GB
 
 
 def prepare(builder: tfds.core.DatasetBuilder, space: FactorSpace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Prepares the records where that was not done yet, then reads them all.
+    """Prepares the records where that was not done yet, then reads them all; see `write` and `read`."""
+    write(builder)
+    yield from read(builder, space)
+
+
+def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = None) -> None:
+    """Writes the records where that was not done yet; TFDS itself removes what a failed attempt left.
 
     Args:
-        builder: a builder with the features "image" and "label_<factor>" for every factor of `space`.
+        builder: of the dataset.
+        manual_dir: where the files lie that the builder reads, under their original names.
+
+    Raises:
+        DlibError: the source files are damaged, or the records cannot be written.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
+    # TFDS announces its work on stdout, which belongs to the command's results, and with bars that know no total.
+    tfds.display_progress_bar(enable=False)
+    try:
+        with redirect_stdout(io.StringIO()), _small_shuffle_buffer(builder):
+            builder.download_and_prepare(download_config=config)
+    except DlibError:
+        raise
+    except (tf.errors.OpError, RuntimeError) as error:  # how TFDS reports a file that cannot be written, a full disk above all
+        remedy = "free space or choose another data_dir"
+        raise DlibError(f"cannot write the records of {builder.name} to {builder.data_dir}: {_first_line(error)}; {remedy}") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise _damaged_source(builder, manual_dir, error) from error
+        raise DlibError(f"cannot write the records of {builder.name}: {error.strerror}; free space or choose another data_dir") from error
+    except Exception as error:  # whatever readers of npz, HDF5, MATLAB, NORB, gzip and tar files raise on damage; there is no common base
+        raise _damaged_source(builder, manual_dir, error) from error
+    finally:
+        tfds.display_progress_bar(enable=True)
+
+
+def is_written(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether the records are there."""
+    return os.path.exists(os.path.join(builder.data_dir, "dataset_info.json"))
+
+
+def read(
+    builder: tfds.core.DatasetBuilder,
+    space: FactorSpace,
+    labels: Mapping[str, str] | None = None,
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Reads all records of all splits.
+
+    Args:
+        builder: a prepared builder with a feature "image".
         space: the full grid.
+        labels: the feature that holds each factor of `space`; "label_<factor>" by default.
+        transform: what is done to images uint8 [n, h, w, c].
 
     Yields:
         uint8 images [n, h, w, c] and their grid indices [n], in the order of the records.
 
     Raises:
-        DlibError: the records cannot be written, or are damaged.
+        DlibError: the records are damaged.
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    _write(builder)
-    labels = [f"label_{name}" for name in space.names]
+    features = [(labels or {}).get(name, f"label_{name}") for name in space.names]
     try:
         records = builder.as_dataset(split="all", read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False))
-        records = records.map(lambda record: (record["image"], [record[label] for label in labels])).batch(_READ_BATCH)
+        records = records.map(lambda record: (record["image"], [record[feature] for feature in features])).batch(_READ_BATCH)
         for images, factors in records.as_numpy_iterator():
-            yield images, space.to_index(factors)
+            yield images if transform is None else transform(images), space.to_index(factors)
     except (tf.errors.OpError, ValueError) as error:
         remedy = f"remove {builder.data_dir} and prepare it again"
         raise DlibError(f"the records of {builder.name} are damaged ({_first_line(error)}); {remedy}") from error
 
 
-def share(builder: tfds.core.DatasetBuilder, num_hosts: int, host: int) -> tuple[tf.data.Dataset, Callable]:
+def share(
+    builder: tfds.core.DatasetBuilder, num_hosts: int, host: int, transform: Callable[[tf.Tensor], tf.Tensor] | None = None
+) -> tuple[tf.data.Dataset, Callable]:
     """One host's share of the prepared records, in their order, with images still encoded.
 
     Shares are cut by record, not by file, so any number of hosts works whatever the number of files.
 
     Returns:
-        The encoded images, and the function that decodes one of them to uint8 [h, w, c].
+        The encoded images, and the function that decodes one of them to uint8 [h, w, c]; `transform` is its last step.
     """
     import tensorflow_datasets as tfds
 
@@ -62,24 +120,30 @@ def share(builder: tfds.core.DatasetBuilder, num_hosts: int, host: int) -> tuple
         decoders={"image": tfds.decode.SkipDecoding()},
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, skip_prefetch=True),
     )
-    return records.map(lambda record: record["image"]), builder.info.features["image"].decode_example
+    decode = builder.info.features["image"].decode_example
+    return records.map(lambda record: record["image"]), decode if transform is None else lambda image: transform(decode(image))
 
 
-def _write(builder: tfds.core.DatasetBuilder) -> None:
-    """Writes the records where that was not done yet; TFDS itself removes what a failed attempt left."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
+@contextlib.contextmanager
+def _small_shuffle_buffer(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
+    """Keeps the memory of preparing large sets flat: TFDS has no setting for how much of a split it holds before it uses files.
 
-    # TFDS announces its work on stdout, which belongs to the command's results, and with bars that know no total.
-    tfds.display_progress_bar(enable=False)
+    Where shuffling is off its files are of no use: all records go to the first of them, which is read and sorted as a whole.
+    """
+    from tensorflow_datasets.core import shuffle
+
+    before = shuffle.MAX_MEM_BUFFER_SIZE
+    if not builder.info.disable_shuffling:
+        shuffle.MAX_MEM_BUFFER_SIZE = _SHUFFLE_BYTES
     try:
-        with redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
-    except (tf.errors.OpError, RuntimeError) as error:  # how TFDS reports a file that cannot be written, a full disk above all
-        remedy = "free space or choose another data_dir"
-        raise DlibError(f"cannot write the records of {builder.name} to {builder.data_dir}: {_first_line(error)}; {remedy}") from error
+        yield
     finally:
-        tfds.display_progress_bar(enable=True)
+        shuffle.MAX_MEM_BUFFER_SIZE = before
+
+
+def _damaged_source(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None, error: Exception) -> DlibError:
+    what = f"the files of {builder.name} in {manual_dir} cannot be read ({type(error).__name__}: {_first_line(error)})"
+    return DlibError(f"{what}; they are truncated or damaged: remove them and get them again")
 
 
 def _first_line(error: Exception) -> str:

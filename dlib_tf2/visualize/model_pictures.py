@@ -37,8 +37,7 @@ def draw(model_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
         model = load(folder)
         data = datasets.load(results.label(model.record, "dataset"), data_dir)
         rng = np.random.default_rng(derive_seed(0, "pictures"))
-        index = data.space.to_index(data.space.sample(rng, _KL_IMAGES))
-        images = np.asarray(data.images(index), np.float32) / data.scale
+        images = np.asarray(data.images(data.sample_index(rng, _KL_IMAGES)), np.float32) / data.scale
         _save(_draw_reconstructions(model, images[: PAIRS[0] * PAIRS[1]]), paths[0])
         _save(_draw_traversals(model, images), paths[1])
     for path in paths:

@@ -29,3 +29,19 @@ def data_dir():
     folder = pathlib.Path(__file__).parents[2] / ".cache" / "data"
     load("rendered_sprites/small", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def fake_files(tmp_path_factory):
+    """(manual_dir, data_dir): every downloaded dataset, from files of the true format on small grids, prepared once."""
+    from tests.datasets import fakes
+
+    manual_dir, data_dir = tmp_path_factory.mktemp("manual"), tmp_path_factory.mktemp("fake_data")
+    fakes.prepare_all(manual_dir, data_dir)
+    return manual_dir, data_dir
+
+
+@pytest.fixture(scope="session")
+def fake_data_dir(fake_files):
+    """The data_dir of `fake_files`."""
+    return fake_files[1]

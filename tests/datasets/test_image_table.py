@@ -36,7 +36,7 @@ def test_rows_in_any_order_end_in_grid_order(tmp_path, synthetic_rows, capsys):
 
 def test_opening_again_builds_nothing_and_needs_no_write_access(tmp_path, synthetic_rows, monkeypatch):
     built = image_table.open_or_build(tmp_path, INFO, synthetic_rows)
-    monkeypatch.setattr(image_table, "_lock", refuse)
+    monkeypatch.setattr(image_table, "lock", refuse)
     opened = image_table.open_or_build(tmp_path, INFO, refuse)
     np.testing.assert_array_equal(opened, built)
     assert isinstance(opened.base, np.memmap)

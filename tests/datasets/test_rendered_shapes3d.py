@@ -26,6 +26,16 @@ class RenderedShapes3DTest(tfds.testing.DatasetBuilderTestCase):
     EXAMPLE_DIR = "."
 
 
+def use_tiny_grid(monkeypatch):
+    """Puts a tiny grid in the place of config "small"; returns the dataset's name."""
+    monkeypatch.setitem(rooms.GRIDS, "small", TINY.grid)
+    config = builders.RoomsConfig(name="small", description="Tiny.", grid=TINY.grid)
+    # Computed from the list below when first read, and remembered: the true value must be read, and put back, before the list changes.
+    monkeypatch.setattr(builders.Builder, "builder_configs", {"small": config})
+    monkeypatch.setattr(builders.Builder, "BUILDER_CONFIGS", [config])
+    return "rendered_shapes3d/small"
+
+
 def test_configs():
     assert {name: config.grid.space.size for name, config in builders.Builder.builder_configs.items()} == {"full": 480_000, "small": 30_000}
 
@@ -53,10 +63,7 @@ def test_prepared_records_become_the_table(tmp_path, capfd):
 
 def test_load_opens_a_grid_by_its_name(tmp_path, monkeypatch):
     """The named dataset from builder to images, on a grid small enough for every run of the tests."""
-    monkeypatch.setitem(rooms.GRIDS, "small", TINY.grid)
-    monkeypatch.setattr(builders.Builder, "BUILDER_CONFIGS", [builders.RoomsConfig(name="small", description="Tiny.", grid=TINY.grid)])
-    monkeypatch.setattr(builders.Builder, "builder_configs", {"small": builders.Builder.BUILDER_CONFIGS[0]})
-    dataset = load("rendered_shapes3d/small", tmp_path)
+    dataset = load(use_tiny_grid(monkeypatch), tmp_path)
     assert dataset.name == "rendered_shapes3d/small"
     assert dataset.observation_shape == (64, 64, 3)
     assert dataset.scale == 255

@@ -1,0 +1,85 @@
+"""cars3d: a TFDS builder that reads MATLAB files out of their archive."""
+
+import io
+import pathlib
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from dlib_tf2.datasets import png, resize
+from dlib_tf2.datasets.named import cars3d
+from dlib_tf2.datasets.progress import Progress
+from dlib_tf2.errors import DlibError
+
+FILE = "nips2015-analogy-data.tar.gz"
+_SOURCE_SIZE = 128  # pixels, high and wide
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """183 car models, each from 24 azimuths and 4 elevations."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"`dlib_prepare_data --dataset=cars3d --data_dir=DIR` downloads {FILE} from {cars3d.URL}; by hand, put it here under its own name."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        space = cars3d.SPACE
+        labels = {f"label_{name}": tfds.features.ClassLabel(num_classes=size) for name, size in zip(space.names, space.sizes, strict=True)}
+        image = tfds.features.Image(shape=cars3d.SHAPE, encoding_format="png")
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict({"image": image, **labels}), supervised_keys=None, homepage="https://www.scottreed.info"
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        return {"train": self._generate_examples(dl_manager.manual_dir / FILE)}
+
+    def _generate_examples(self, path: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+        space = cars3d.SPACE
+        elevations, azimuths, num_objects = space.sizes
+        # By name: an archive's or a folder's own order would number the cars differently on every machine.
+        objects = {name: number for number, name in enumerate(sorted(name for name, _ in _mat_files(path, read=False)))}
+        if len(objects) != num_objects:
+            missing = num_objects - len(objects)
+            fault = f"{missing} are missing" if missing > 0 else f"{-missing} are too many"
+            raise DlibError(
+                f"{path} holds {len(objects)} .mat files of cars, expected {num_objects}: {fault}; get it again from {cars3d.URL}"
+            )
+        progress = Progress("cars3d: writing the records", space.size)
+        for name, content in _mat_files(path, read=True):
+            pictures = _pictures(content, name, azimuths, elevations)
+            grid = np.stack(np.meshgrid(np.arange(azimuths), np.arange(elevations), indexing="ij"), axis=-1).reshape(-1, 2)  # [n, 2]
+            for image, (azimuth, elevation) in zip(pictures, grid.tolist(), strict=True):
+                index = int(space.to_index(np.array([[elevation, azimuth, objects[name]]]))[0])
+                labels = {"label_elevation": elevation, "label_azimuth": azimuth, "label_object": objects[name]}
+                yield index, {"image": png.encode(image), **labels}
+            progress.advance(len(pictures))
+        progress.finish()
+
+
+def _mat_files(path: Any, read: bool) -> Iterator[tuple[str, bytes]]:
+    """(name, content if `read`) of every MATLAB file in a folder `cars` of the archive, in the archive's order."""
+    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|gz") as archive:
+        for member in archive:
+            name = pathlib.PurePosixPath(member.name)
+            # Archives made on a Mac carry a companion "._name" for each file.
+            if member.isfile() and name.suffix == ".mat" and name.parent.name == "cars" and not name.name.startswith("."):
+                stream = archive.extractfile(member) if read else None
+                yield name.name, stream.read() if stream else b""
+
+
+def _pictures(content: bytes, name: str, azimuths: int, elevations: int) -> np.ndarray:
+    """All pictures of one car, azimuth slowest: uint8 [azimuths * elevations, 64, 64, 3]."""
+    from scipy.io import loadmat
+
+    arrays = loadmat(io.BytesIO(content), variable_names=["im"])
+    expected = (_SOURCE_SIZE, _SOURCE_SIZE, 3, azimuths, elevations)
+    if "im" not in arrays or arrays["im"].shape != expected or arrays["im"].dtype != np.uint8:
+        got = f"{arrays['im'].dtype} {list(arrays['im'].shape)}" if "im" in arrays else "no such array"
+        raise DlibError(f"{name} of {FILE}: expected 'im' as uint8 {list(expected)}, got {got}; get the archive again")
+    pictures = np.moveaxis(arrays["im"], (3, 4), (0, 1))  # [azimuth, elevation, h, w, 3]
+    return resize.lanczos(pictures.reshape(-1, *expected[:3]), cars3d.SHAPE[0])  # [n, h, w, 3]

@@ -1,0 +1,48 @@
+"""scream: a TFDS builder of one picture, from which the backgrounds of scream_dsprites are cut."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from dlib_tf2.datasets import dsprites
+from dlib_tf2.datasets.named import scream_dsprites
+from dlib_tf2.errors import DlibError
+
+_BOX = (350, 274)  # pixels, width and height: the picture is upright, so its height is what limits it
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Edvard Munch, "The Scream", shrunk to at most 350 x 274 pixels."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"`dlib_prepare_data --dataset=scream_dsprites --data_dir=DIR` downloads {scream_dsprites.FILES[0]} from {scream_dsprites.URL}; "
+        "by hand, put it here under its own name."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+            "label_picture": tfds.features.ClassLabel(num_classes=1),
+        }
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), supervised_keys=None)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        paths = [dl_manager.manual_dir / name for name in scream_dsprites.FILES if (dl_manager.manual_dir / name).exists()]
+        if not paths:
+            raise DlibError(f"{dl_manager.manual_dir} holds no {' or '.join(scream_dsprites.FILES)}; {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+        return {"train": self._generate_examples(paths[0])}
+
+    def _generate_examples(self, path: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+        with path.open("rb") as file:
+            picture = Image.open(file)
+            # Before any conversion: a JPEG is then decoded at a fraction of its size. Pixels differ a little between Pillow versions.
+            picture.thumbnail(_BOX)
+            image = np.asarray(picture.convert("RGB"))
+        if min(image.shape[0] - dsprites.SHAPE[0], image.shape[1] - dsprites.SHAPE[1]) < 1:
+            raise DlibError(f"{path} has {image.shape[1]} x {image.shape[0]} pixels, no room for a crop of 64 x 64; get it again")
+        yield 0, {"image": image, "label_picture": 0}

@@ -1,0 +1,13 @@
+"""dsprites_full: all five factors of dSprites."""
+
+import pathlib
+
+from dlib_tf2.datasets import dsprites
+from dlib_tf2.datasets.ground_truth import GroundTruthDataset
+
+RECIPES = (dsprites.RECIPE,)
+
+
+def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
+    """Opens it; there are no configs."""
+    return dsprites.variant("dsprites_full", config, data_dir)

@@ -1,0 +1,13 @@
+"""mpi3d_toy: a robot arm with an object, simple renderings (Gondal et al. 2019)."""
+
+import pathlib
+
+from dlib_tf2.datasets import mpi3d
+from dlib_tf2.datasets.ground_truth import GroundTruthDataset
+
+RECIPES = (mpi3d.recipe("toy"),)
+
+
+def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
+    """Opens it; there are no configs. An edition of 460,800 images has four colours and shapes, one of 1,036,800 has six."""
+    return mpi3d.variant("mpi3d_toy", config, data_dir, RECIPES[0])

@@ -1,0 +1,11 @@
+"""own_arrays/<name>: a dataset of one's own, two .npy files, defined by a gin file."""
+
+import pathlib
+
+from dlib_tf2.datasets import own_arrays
+from dlib_tf2.datasets.ground_truth import GroundTruthDataset
+
+
+def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
+    """Opens the dataset that is called `config`, "default" where no name is given; its first use needs the gin file."""
+    return own_arrays.open_dataset(config or "default", data_dir)

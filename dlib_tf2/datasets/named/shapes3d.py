@@ -1,0 +1,67 @@
+"""shapes3d: 3D Shapes (Burgess and Kim 2018), by TFDS's own builder, read block by block."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dlib_tf2.datasets import downloaded, hdf5
+from dlib_tf2.datasets.download import RemoteFile
+from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.ground_truth import GroundTruthDataset
+from dlib_tf2.datasets.image_table import TableInfo
+
+SPACE = FactorSpace(("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"), (10, 10, 10, 8, 4, 15))
+SHAPE = (64, 64, 3)
+
+
+def _builder_class() -> Any:
+    from tensorflow_datasets.datasets.shapes3d import shapes3d_dataset_builder
+
+    return shapes3d_dataset_builder.Builder
+
+
+def _files() -> tuple[RemoteFile, ...]:
+    return downloaded.tfds_files(_builder_class())
+
+
+def _builder(data_dir: pathlib.Path | str) -> Any:
+    builder = _builder_class()(data_dir=data_dir)
+    # TFDS's own generator holds all 6 GB of pixels in memory; the records are the same.
+    builder._generate_examples = _examples
+    return builder
+
+
+def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    with hdf5.open_file(filepath) as file:
+        values = hdf5.whole(file, "labels")
+        # The file has values only; the number of a value is its rank.
+        labels = np.stack([np.unique(column, return_inverse=True)[1] for column in values.T], axis=1)
+        for row, image in enumerate(hdf5.blocks(file, "images", "shapes3d: writing the records", SHAPE)):
+            classes = {f"label_{name}": labels[row, column] for column, name in enumerate(SPACE.names)}
+            floats = {f"value_{name}": values[row, column] for column, name in enumerate(SPACE.names)}
+            yield row, {"image": hdf5.encode(image), **classes, **floats}
+
+
+def _info(builder: Any) -> TableInfo:
+    del builder  # the grid is known beforehand
+    return TableInfo(SPACE, SPACE.names, SHAPE, 255, RECIPE.source)
+
+
+RECIPE = downloaded.Recipe(
+    source="shapes3d/2.0.0",
+    files=_files,
+    builder=_builder,
+    info=_info,
+    table_bytes=SPACE.size * 64 * 64 * 3,
+    record_bytes=SPACE.size * 5000,
+)
+RECIPES = (RECIPE,)
+
+
+def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
+    """Opens it; there are no configs."""
+    downloaded.no_config("shapes3d", config)
+    table, info = downloaded.open_table(RECIPE, data_dir, "shapes3d")
+    return GroundTruthDataset("shapes3d", info.space, info.visible, table, info.scale, RECIPE.records(data_dir))

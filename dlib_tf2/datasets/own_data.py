@@ -1,0 +1,90 @@
+"""What datasets of one's own share: a definition given by gin once and kept beside the data, and files read with clear errors."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+
+from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.errors import UserError
+from dlib_tf2.files import atomic_write
+
+_FILE = "definition.json"
+
+
+def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
+    """The definition of one dataset of one's own.
+
+    Gin says it when the dataset is first used; it is kept in `folder`, so that later commands need no gin file.
+
+    Args:
+        kind: name of the gin-registered function that returns it, "own_images".
+        folder: of this dataset under data_dir.
+
+    Returns:
+        (the definition, whether gin gave it in this process).
+
+    Raises:
+        UserError: neither gin nor the folder has one.
+    """
+    if gin.get_bindings(kind, resolve_references=False):
+        return gin.get_configurable(kind)(), True
+    try:
+        return json.loads((folder / _FILE).read_text()), False
+    except FileNotFoundError:
+        raise UserError(
+            f"{kind}/{folder.name} is not defined yet under {folder.parents[2]}; give the gin file that sets {kind}.* with --gin_config, "
+            f"as in datasets/{kind}.gin"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {folder / _FILE} ({str(error).splitlines()[0]}); give the gin file of {kind} again") from error
+
+
+def keep(folder: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Saves a definition, where another one or none is there."""
+    try:
+        if json.loads((folder / _FILE).read_text()) == content:
+            return
+    except (OSError, ValueError):
+        pass  # it is written anew
+    with atomic_write(folder / _FILE, "w") as file:
+        json.dump(content, file, indent=1)
+
+
+def space_and_visible(names: Sequence[str], sizes: Sequence[int], hidden: Sequence[str], kind: str) -> tuple[FactorSpace, tuple[str, ...]]:
+    """The grid, and what is scored.
+
+    Raises:
+        UserError: no grid, hidden factors that do not exist, or nothing left to score.
+    """
+    try:
+        space = FactorSpace(tuple(names), tuple(sizes))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{kind}: {error}; correct its gin bindings") from error
+    unknown = sorted(set(hidden) - set(names))
+    visible = tuple(name for name in names if name not in hidden)
+    if unknown or not visible:
+        fault = f"has no factor {', '.join(unknown)}" if unknown else "leaves no factor to score"
+        raise UserError(f"{kind}.hidden = {list(hidden)} {fault}; the factors are {', '.join(names)}")
+    return space, visible
+
+
+def load_array(path: pathlib.Path, what: str) -> np.ndarray:
+    """Opens an .npy file as mapped memory.
+
+    Raises:
+        UserError: it is missing, truncated, or holds Python objects.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(array, np.ndarray):
+            return np.asarray(array)
+        reason = "it holds several arrays"
+    except FileNotFoundError:
+        raise UserError(f"{what} {path} does not exist; correct the path") from None
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+    raise UserError(f"{what} {path} cannot be read ({reason}); save one array with numpy.save")

@@ -1,0 +1,107 @@
+"""dlib_prepare_data as a command: one line per dataset, files from a folder or a server, rerun free, two at once."""
+
+import functools
+import http.server
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from dlib_tf2.datasets import load, mpi3d
+from tests.datasets import fakes
+
+REPO = pathlib.Path(__file__).parents[2]
+
+# The command in a process in which the grids are small.
+SMALL = """
+import sys
+from tests.datasets import fakes
+from dlib_tf2.datasets import mpi3d
+sys.argv = ["dlib_prepare_data", *sys.argv[2:]]
+code = compile(open(f"{__import__('os').getcwd()}/bin/dlib_prepare_data").read(), "bin/dlib_prepare_data", "exec")
+with fakes.small_grids() as patch:
+    exec(code, {"__name__": "__main__", "__file__": "bin/dlib_prepare_data"})
+"""
+
+
+def start(*arguments):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(REPO)}
+    command = [sys.executable, "-c", SMALL, "-", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_two_at_once_from_a_persons_folder_then_free(tmp_path):
+    manual, data = tmp_path / "manual", tmp_path / "data"
+    manual.mkdir()
+    fakes.write_mpi3d(manual, "toy")
+    arguments = ("--dataset=mpi3d_toy", f"--data_dir={data}", f"--manual_dir={manual}")
+    processes = [start(*arguments), start(*arguments)]
+    ends = [finish(process) for process in processes]
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    for _, out, _ in ends:
+        assert out.startswith("mpi3d_toy: 96 images [64, 64, 3], factors object_color, object_shape, ")
+    assert sum("writing the records: 96 of 96" in err for _, _, err in ends) == 1
+    assert sum("building the table: 96 of 96" in err for _, _, err in ends) == 1
+    np.testing.assert_array_equal(load("mpi3d_toy", data).table, fakes.mpi3d_images("toy"))
+
+
+def test_missing_files_are_named_with_address_and_size(run_command, tmp_path):
+    code, out, err = run_command("dlib_prepare_data", "--dataset=cars3d", f"--data_dir={tmp_path}", f"--manual_dir={tmp_path}")
+    assert (code, out) == (2, "")
+    last = err.splitlines()[-1]
+    assert last.startswith(
+        f"dlib_prepare_data: {tmp_path} lacks 1 of 1 files; put there under these names: nips2015-analogy-data.tar.gz (at"
+    )
+    assert last.endswith("from http://www.scottreed.info/files/nips2015-analogy-data.tar.gz")
+
+
+def test_wrong_flags_are_one_line(run_command, tmp_path):
+    code, out, err = run_command("dlib_prepare_data", "--dataset=cars", f"--data_dir={tmp_path}")
+    assert (code, out) == (2, "")
+    assert err.startswith("dlib_prepare_data: unknown dataset 'cars'; known: abstract_dsprites, ")
+    assert "(did you mean cars3d?)" in err
+    code, _, err = run_command("dlib_prepare_data", "--dataset=cars3d", "--all")
+    assert (code, err) == (2, "dlib_prepare_data: --dataset and --all exclude each other; see dlib_prepare_data --help\n")
+
+
+@pytest.fixture
+def file_server(tmp_path):
+    """(folder, address) of a server of files, without ranges."""
+    (tmp_path / "served").mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=tmp_path / "served"))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield tmp_path / "served", f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_downloads_land_where_tfds_looks_for_files_by_hand(file_server, tmp_path, monkeypatch, capsys):
+    from dlib_tf2.datasets import downloaded
+
+    folder, address = file_server
+    monkeypatch.setattr(mpi3d, "URL", address)
+    fakes.write_mpi3d(folder, "real")
+    with fakes.small_grids():
+        for _ in range(2):
+            downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
+    assert (tmp_path / "data" / "downloads" / "manual" / "mpi3d_real.npz").read_bytes() == (folder / "mpi3d_real.npz").read_bytes()
+    text = capsys.readouterr().err
+    assert text.count("mpi3d_real.npz: no checksum is known for it; recorded that of this download") == 1
+    assert text.count("mpi3d/real/1.0.0 is prepared in") == 2
+    np.testing.assert_array_equal(load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real"))
