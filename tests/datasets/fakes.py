@@ -164,11 +164,12 @@ def register_checksums(patch, folder):
                 patch.setitem(infos, url, UrlInfo(len(content), hashlib.sha256(content).hexdigest(), info.filename))
 
 
-def prepare_all(manual_dir, data_dir):
-    """Writes all files and prepares every dataset that is downloaded."""
-    for write in WRITERS.values():
-        write(manual_dir)
+def prepare_all(manual_dir, data_dir, names=None):
+    """Writes the files of all datasets that are downloaded, or of those named, and prepares them."""
+    names = names or loading.downloaded_names()
+    for source in {recipe.source.rsplit("/", 1)[0] for name in names for recipe in loading._module(name).RECIPES}:
+        WRITERS[source](manual_dir)
     with small_grids() as patch:
         register_checksums(patch, manual_dir)
-        for name in loading.downloaded_names():
+        for name in names:
             loading.prepare(name, data_dir, manual_dir)
