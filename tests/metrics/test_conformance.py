@@ -11,10 +11,12 @@ import gin
 import joblib
 import numpy as np
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
 import dlib_tf2.metrics
 from dlib_tf2 import gin_utils, metric_config
 from dlib_tf2.errors import UserError
+from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 
 NAMES = [module.name for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__) if module.name != "common" and module.name[0] != "_"]
 
@@ -27,11 +29,21 @@ def function_of(name):
 
 
 def run(name, codes, factors, seed=0):
-    """Calls a metric with every count at most 60, so that its protocol runs in little time."""
+    """Calls a metric with every count, or each of several, at most 60, so that its protocol runs in little time."""
     function = function_of(name)
     parameters = inspect.signature(function).parameters.values()
-    small = {p.name: min(p.default, 60) for p in parameters if type(p.default) is int}
+    small: dict[str, object] = {p.name: min(p.default, 60) for p in parameters if type(p.default) is int}
+    for p in parameters:
+        if type(p.default) is tuple and all(type(size) is int for size in p.default):
+            small[p.name] = tuple(sorted({min(size, 60) for size in p.default}))
+        if p.default is sklearn_gradient_boosting:
+            small[p.name] = tree
     return function(codes, factors, np.random.default_rng(seed), **small)
+
+
+def tree(random_state):
+    """One tree in the place of the study's hundreds, which would take most of the time of these tests."""
+    return DecisionTreeClassifier(max_depth=3, random_state=random_state)
 
 
 def assert_is_a_result(result):
