@@ -275,7 +275,9 @@ def _batches(
         if needs_records(strategy):
             return data.record_batches(batch_size, seed, hosts, host, replicas // hosts)
         local = range(host * replicas // hosts, (host + 1) * replicas // hosts)
-        return data.train_batches(batch_size, seed, start, replicas, local)
+        # The stream never ends, but only what repeats is known to be infinite: with several workers tf.distribute would prepare
+        # for a last, partial batch, and forget the static shapes that noise and XLA need.
+        return data.train_batches(batch_size, seed, start, replicas, local).repeat()
 
     return strategy.distribute_datasets_from_function(slices)
 
@@ -373,7 +375,8 @@ def _worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[N
 def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Returns when every worker has come here."""
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(1.0)), axis=None)
+        one = tf.function(lambda: tf.constant(1.0))
+        tf.function(lambda: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(one), axis=None))()
 
 
 def _not_finite(step: int, values: Mapping[str, float], checkpoints: Checkpoints) -> str:
