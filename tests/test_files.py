@@ -154,8 +154,8 @@ def test_overwrite_empties_our_folder_but_keeps_its_marker_to_the_end(ours, monk
     unlink, marked = pathlib.Path.unlink, []
 
     def watched(path, *arguments, **others):
-        marked.append((ours / MARKER).is_file())
         unlink(path, *arguments, **others)
+        marked.append((ours / MARKER).is_file())
 
     monkeypatch.setattr(pathlib.Path, "unlink", watched)
     claim_folder(ours, overwrite=True)
