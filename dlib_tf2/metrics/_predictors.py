@@ -1,5 +1,11 @@
-"""The classifiers that metrics fit, as factories of unfitted scikit-learn models, and how one is fitted and scored."""
+"""The boosted trees that metrics fit, and how any classifier is fitted and scored.
 
+A classifier is a factory of unfitted models: `classifier(random_state=int)` has `fit`, `predict` and `classes_`. The linear ones are in
+`_linear` and `_newton`, LightGBM's trees in `_lightgbm`. Each is registered with gin, and which one a score came from is part of its
+configuration: scores of different classifiers do not belong in one table.
+"""
+
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,7 +13,7 @@ import gin
 import numpy as np
 from numpy.typing import NDArray
 
-Classifier = Callable[..., Any]  # classifier(random_state=int) -> an unfitted model with fit and predict
+Classifier = Callable[..., Any]
 
 
 @gin.register
@@ -23,19 +29,34 @@ def sklearn_gradient_boosting(random_state: int) -> Any:
 
 
 class Fit(NamedTuple):
-    """One fitted classifier: importance of each code (summing to 1, or all 0), accuracy on its training rows and on the test rows."""
+    """One fitted classifier: importance of each code (summing to 1, or all 0), accuracy on its training rows and on the test rows.
 
-    importances: NDArray[np.float64]
+    A classifier that has no importances, such as a linear one, leaves them None.
+    """
+
+    importances: NDArray[np.float64] | None
     train_accuracy: float
     test_accuracy: float
+
+
+def fit_quietly(model: Any, codes: NDArray, labels: NDArray) -> Any:
+    """Fits `model` without its warnings about convergence: the study's limits on iterations are part of its numbers."""
+    from sklearn.exceptions import ConvergenceWarning  # scikit-learn is loaded by whoever made the model, or by this fit
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(codes, labels)
 
 
 def fit_and_score(model: Any, train_codes: NDArray, train_labels: NDArray, test_codes: NDArray, test_labels: NDArray) -> Fit:
     """Fits `model` and scores it; training rows of one class give the classifier that always says that class."""
     if (train_labels == train_labels[0]).all():
         return Fit(np.zeros(train_codes.shape[1]), 1.0, float(np.mean(test_labels == train_labels[0])))
-    model.fit(train_codes, train_labels)
-    importances = np.abs(np.asarray(model.feature_importances_, dtype=np.float64))
-    return Fit(
-        importances, float(np.mean(model.predict(train_codes) == train_labels)), float(np.mean(model.predict(test_codes) == test_labels))
+    fit_quietly(model, train_codes, train_labels)
+    train_accuracy, test_accuracy = (
+        float(np.mean(model.predict(codes) == labels)) for codes, labels in ((train_codes, train_labels), (test_codes, test_labels))
     )
+    if (found := getattr(model, "feature_importances_", None)) is None:
+        return Fit(None, train_accuracy, test_accuracy)
+    importances = np.abs(np.asarray(found, dtype=np.float64))
+    return Fit(importances / (importances.sum() or 1.0), train_accuracy, test_accuracy)

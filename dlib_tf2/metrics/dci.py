@@ -1,11 +1,11 @@
 """DCI: disentanglement, completeness and informativeness from the importances of classifiers that predict each factor."""
 
 import gin
-import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.metrics import common
+from dlib_tf2.errors import UserError
+from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
 
 
@@ -52,13 +52,11 @@ def dci(
     labels = common.varying_factors(labels)
     train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
     models = [classifier(random_state=int(rng.integers(2**31))) for _ in range(labels.shape[1])]
-    slowest_first = np.argsort(-common.sizes(labels), kind="stable").tolist()  # time grows with the classes: long fits must not come last
-    fits = joblib.Parallel(batch_size=1)(
-        joblib.delayed(fit_and_score)(models[j], codes[train], labels[train, j], codes[test], labels[test, j]) for j in slowest_first
-    )
-    importance = np.zeros((codes.shape[1], labels.shape[1]))
-    for j, fit in zip(slowest_first, fits, strict=True):
-        importance[:, j] = fit.importances
+    tasks = [(model, codes[train], labels[train, j], codes[test], labels[test, j]) for j, model in enumerate(models)]
+    fits = _parallel.run(fit_and_score, tasks, costs=common.sizes(labels).tolist())
+    if any(fit.importances is None for fit in fits):
+        raise UserError(f"classifier {getattr(classifier, '__name__', classifier)} has no feature_importances_; DCI needs boosted trees")
+    importance = np.stack([fit.importances for fit in fits], axis=1)  # [codes, factors]
     return {
         "disentanglement": disentanglement(importance),
         "completeness": completeness(importance),

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import common
+from dlib_tf2.metrics._fixed_factor import RowsByValue
 
 VOTES_AT_ONCE = 2048  # bounds the memory: votes x batch_size x codes float32
 
@@ -54,7 +55,7 @@ def factor_vae(
     if batch_size < 2 or num_train < 1 or num_eval < 1:
         raise UserError(f"batch_size = {batch_size}, num_train = {num_train}, num_eval = {num_eval}; expected at least 2, 1 and 1")
     labels = common.varying_factors(labels)
-    groups = _Groups(labels)
+    groups = RowsByValue(labels)
     rows = common.draw_rows(rng, labels, num_variance_estimate, "num_variance_estimate")
     deviation = codes[rows].std(axis=0, ddof=1, dtype=np.float64) if len(rows) > 1 else np.zeros(codes.shape[1])
     active = (deviation >= threshold) & (deviation > 0) & (np.ptp(codes, axis=0) > 0)
@@ -70,40 +71,16 @@ def factor_vae(
     return result
 
 
-class _Groups:
-    """The rows of each value of each factor, laid out so that any mix of groups is drawn from with one indexing operation."""
-
-    def __init__(self, labels: common.Labels):
-        self.sizes = common.sizes(labels)
-        counts = [np.bincount(column) for column in labels.T]
-        for factor, count in enumerate(counts):
-            if count.min() < 2:
-                raise UserError(
-                    f"only one row has value {int(count.argmin())} of varying factor {factor} (counted from 0 in the order of its values); "
-                    "holding it fixed needs two: drop those rows or merge rare values"
-                )
-        width = int(self.sizes.max())
-        self.counts = np.stack([np.pad(count, (0, width - len(count))) for count in counts])  # [v, largest size]
-        self.starts = np.cumsum(self.counts, axis=1) - self.counts
-        smallest = np.min_scalar_type(width)  # numpy sorts 8 and 16 bit labels by radix, ten times faster
-        self.rows = np.stack([np.argsort(column.astype(smallest), kind="stable") for column in labels.T])  # [v, n]
-
-    def draw(self, rng: np.random.Generator, num_votes: int, batch_size: int) -> tuple[common.Labels, common.Labels]:
-        """Draws factors [votes] and rows [votes, batch_size] that share a value of that factor."""
-        factor = rng.integers(len(self.sizes), size=num_votes)
-        value = rng.integers(self.sizes[factor])
-        within = rng.integers(self.counts[factor, value][:, None], size=(num_votes, batch_size))
-        return factor, self.rows[factor[:, None], self.starts[factor, value][:, None] + within]
-
-
 def _count_votes(
-    scaled: NDArray[np.float32], groups: _Groups, rng: np.random.Generator, num_votes: int, batch_size: int
+    scaled: NDArray[np.float32], groups: RowsByValue, rng: np.random.Generator, num_votes: int, batch_size: int
 ) -> NDArray[np.int64]:
     """Counts votes as a table [code, factor]; `scaled` codes have variance one over the table."""
     num_codes, num_factors = scaled.shape[1], len(groups.sizes)
     counts = np.zeros(num_codes * num_factors, np.int64)
     for start in range(0, num_votes, VOTES_AT_ONCE):
-        factor, rows = groups.draw(rng, min(VOTES_AT_ONCE, num_votes - start), batch_size)
+        votes = min(VOTES_AT_ONCE, num_votes - start)
+        factor, value = groups.draw_values(rng, votes)
+        rows = groups.draw_rows(rng, factor[:, None], value[:, None], (votes, batch_size))
         winner = scaled[rows].var(axis=1, ddof=1).argmin(axis=1)  # [votes, batch, codes] -> [votes]
         counts += np.bincount(winner * num_factors + factor, minlength=len(counts))
     return counts.reshape(num_codes, num_factors)

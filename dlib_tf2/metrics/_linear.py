@@ -1,0 +1,80 @@
+"""scikit-learn's linear classifiers, with what the study's release meant by each call pinned, and today's meaning as an option.
+
+scikit-learn 0.21 took every multi-class logistic regression apart into one-vs-rest problems; today's fits one multinomial model. On a
+perfect code this moves downstream accuracy from 0.37 to 0.999 and explicitness from 0.93 to 0.98, so the default is the study's.
+"""
+
+import inspect
+from typing import Any
+
+import gin
+
+
+@gin.register
+def sklearn_logistic_regression(random_state: int) -> Any:
+    """Makes the study's LogisticRegression: one-vs-rest, liblinear, L2 with C = 1, the intercept penalised, at most 100 iterations."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    return OneVsRestClassifier(LogisticRegression(solver="liblinear", random_state=random_state))
+
+
+@gin.register
+def sklearn_multinomial_logistic_regression(random_state: int) -> Any:
+    """Makes today's default LogisticRegression: multinomial, lbfgs (which draws nothing), L2 with C = 1, the intercept free."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(random_state=random_state)
+
+
+@gin.register
+def sklearn_logistic_regression_cv(random_state: int, num_penalties: int = 10, num_folds: int = 5) -> Any:
+    """Makes the study's LogisticRegressionCV: one-vs-rest by lbfgs, a penalty of its own per class, chosen by accuracy.
+
+    Args:
+        random_state: unused: contiguous folds and lbfgs draw nothing.
+        num_penalties: values of C, evenly spaced in logarithm from 1e-4 to 1e4; the smallest of equals is taken.
+        num_folds: contiguous folds, not shuffled.
+    """
+    from sklearn.multiclass import OneVsRestClassifier
+
+    return OneVsRestClassifier(_cross_validated(num_penalties, num_folds))
+
+
+@gin.register
+def sklearn_multinomial_logistic_regression_cv(random_state: int, num_penalties: int = 10, num_folds: int = 5) -> Any:
+    """Makes what today's scikit-learn means by the study's LogisticRegressionCV: one multinomial model, one penalty.
+
+    Args:
+        random_state: unused, as above.
+        num_penalties: as in `sklearn_logistic_regression_cv`.
+        num_folds: as there.
+    """
+    return _cross_validated(num_penalties, num_folds)
+
+
+@gin.register
+def sklearn_linear_svc(random_state: int, penalty: float = 0.01) -> Any:
+    """Makes SAP's LinearSVC: one-vs-rest, squared hinge, balanced class weights, the intercept penalised.
+
+    The study's release solved the dual with random numbers; the primal, which today's takes for more rows than codes, agrees to four
+    decimals and draws nothing.
+
+    Args:
+        random_state: of the dual solver, where there are fewer rows than codes.
+        penalty: scikit-learn's C.
+    """
+    from sklearn.svm import LinearSVC
+
+    return LinearSVC(C=penalty, class_weight="balanced", dual="auto", random_state=random_state)
+
+
+def _cross_validated(num_penalties: int, num_folds: int) -> Any:
+    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.model_selection import KFold
+
+    # The last two pin, in the releases that know them, what later ones change; older ones would warn about the first.
+    pinned = {"l1_ratios": (0.0,), "use_legacy_attributes": False}
+    known = inspect.signature(LogisticRegressionCV).parameters
+    pinned = pinned if "use_legacy_attributes" in known else {}
+    return LogisticRegressionCV(Cs=num_penalties, cv=KFold(num_folds), scoring="accuracy", **pinned)
