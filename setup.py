@@ -29,6 +29,7 @@ setup(
         "importlib_resources",  # TFDS needs it for builders that live in packages and does not say so
         "joblib>=1.3",
         "keras>=3.8",
+        "lightgbm>=4.0",  # its wheel needs the system library libgomp1
         "matplotlib>=3.8",
         "numpy>=1.26",
         "pandas>=2.2",

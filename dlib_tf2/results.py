@@ -21,7 +21,7 @@ from dlib_tf2.files import atomic_write, refuse_foreign
 
 FORMAT = 1
 _KEYS = {"step", "values", "config", "labels", "finished", "folder", "made_from"}  # what later steps look up
-_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "gin-config")
+_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "lightgbm", "gin-config")
 
 
 def write_step(
