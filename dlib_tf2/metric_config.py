@@ -6,6 +6,7 @@ function NAME, or, where the file says `NAME/metric.function = @other`, another 
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -85,10 +86,16 @@ def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
     for parameter in sorted({*defaults, *bound}):
         if parameter not in bound:
             value = defaults[parameter]
-            text = f"@{value.__name__}" if callable(value) else repr(value)
+            text = _as_gin(value)
         else:
             # References stay references, macros become their values.
             text = repr(bound[parameter]) if "@" in repr(bound[parameter]) else repr(resolved[parameter])
         yield selector, f"{prefix}{selector}.{parameter} = {text}"
-        if text.startswith("@"):
-            yield from _parameters(text.strip("@()"), prefix)
+        for reference in re.findall(r"@([\w./]+)", text):  # one, or those of a list
+            yield from _parameters(reference, prefix)
+
+
+def _as_gin(value: Any) -> str:
+    if isinstance(value, tuple | list) and any(map(callable, value)):
+        return f"[{', '.join(map(_as_gin, value))}]"
+    return f"@{value.__name__}" if callable(value) else repr(value)
