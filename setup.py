@@ -27,11 +27,13 @@ setup(
         "etils[epath]",
         "gin-config>=0.5.0",
         "importlib_resources",  # TFDS needs it for builders that live in packages and does not say so
+        "h5py",
         "joblib>=1.3",
         "keras>=3.8",
         "lightgbm>=4.0",  # its wheel needs the system library libgomp1
         "matplotlib>=3.8",
         "numpy>=1.26",
+        "pillow>=9.1",
         "pandas>=2.2",
         "pyarrow>=15",
         "scikit-learn>=1.5",

@@ -1,0 +1,135 @@
+"""Seconds and peak memory of preparing a downloaded dataset: records, table, opening; and plain iteration over the records beside it.
+
+    python benchmarks/prepare_table.py                       # parts of dSprites and MPI3D, seconds
+    python benchmarks/prepare_table.py --dataset=dsprites --full    # 737,280 images
+    python benchmarks/prepare_table.py --dataset=mpi3d --full       # 1,036,800 images: 12.7 GB of archive, as much again of table
+
+The benchmark makes the file in its true layout (HDF5 with compressed chunks, or an npz archive), then prepares it in a process of its
+own. Prints one JSON line for each dataset.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+
+import numpy as np
+
+NAMES = {"dsprites": "dsprites_full", "mpi3d": "mpi3d_real"}
+
+
+def use_grid(dataset: str, positions: int) -> None:
+    """Makes the dataset's grid smaller: `positions` values of each of the last two factors."""
+    from dlib_tf2.datasets import FactorSpace, dsprites, mpi3d
+
+    if dataset == "dsprites":
+        dsprites.SPACE = FactorSpace(dsprites.SPACE.names, (*dsprites.SPACE.sizes[:3], positions, positions))
+    else:
+        mpi3d.SPACES = (FactorSpace(mpi3d.NAMES, (*mpi3d.SPACES[-1].sizes[:5], positions, positions)),)
+
+
+def write_dsprites(folder: pathlib.Path) -> int:
+    """The HDF5 file with drawn sprites; returns its images."""
+    import h5py
+
+    from dlib_tf2.datasets import dsprites
+    from dlib_tf2.datasets.renderers import sprites
+
+    space, (file,) = dsprites.SPACE, dsprites.RECIPE.files()
+    factors = space.to_factors(np.arange(space.size))
+    with h5py.File(folder / file.name, "w") as out:
+        images = out.create_dataset("imgs", (space.size, 64, 64), np.uint8, chunks=(1024, 64, 64), compression="gzip", compression_opts=1)
+        step = 32 // space.sizes[-1]
+        grid = sprites.Grid(x_position=tuple(range(0, 32, step)), y_position=tuple(range(0, 32, step)))
+        first = 0
+        for block in grid.blocks():
+            images[first : first + len(block)] = block[..., 0]
+            first += len(block)
+        out["latents/classes"] = np.column_stack([np.zeros(space.size, np.int64), factors])
+        out["latents/values"] = np.column_stack([np.ones(space.size), factors / 10])
+    return space.size
+
+
+def write_mpi3d(folder: pathlib.Path) -> int:
+    """The archive with smooth, slightly noisy pictures, written block by block; returns its images."""
+    from dlib_tf2.datasets import mpi3d
+
+    size, rng = mpi3d.SPACES[-1].size, np.random.default_rng(0)
+    smooth = rng.integers(30, 220, (64, 4, 4, 3), dtype=np.uint8).repeat(16, axis=1).repeat(16, axis=2)
+    with zipfile.ZipFile(folder / mpi3d.FILES["real"], "w") as archive, archive.open("images.npy", "w", force_zip64=True) as out:
+        np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (size, 64, 64, 3)})
+        for first in range(0, size, 1024):
+            count = min(1024, size - first)
+            pictures = smooth[rng.integers(0, 64, count)]
+            out.write((pictures + rng.integers(0, 4, pictures.shape, dtype=np.uint8)).tobytes())
+    return size
+
+
+def prepare(dataset: str, folder: pathlib.Path) -> None:
+    """Prepares in this process and prints what it took."""
+    from dlib_tf2 import command
+
+    command.import_tensorflow()
+    from dlib_tf2.datasets import dsprites, load, loading, tfds_records
+    from dlib_tf2.datasets.image_table import table_folder
+
+    if dataset == "dsprites":  # TFDS must expect the file that was made
+        infos = dsprites._builder_class().url_infos
+        url, info = next(iter(infos.items()))
+        path = folder / info.filename
+        with open(path, "rb") as file:
+            infos[url] = type(info)(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest(), info.filename)
+    name, data_dir = NAMES[dataset], folder / "data"
+    (recipe,) = loading._module(name).RECIPES
+    times, start = {}, time.perf_counter()
+    tfds_records.write(recipe.builder(data_dir), folder)
+    times["records_seconds"] = time.perf_counter() - start
+    start = time.perf_counter()
+    loading.prepare(name, data_dir, folder)
+    times["table_seconds"] = time.perf_counter() - start
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    data = load(name, data_dir)
+    times["open_seconds"] = time.perf_counter() - start
+    builder = recipe.builder(data_dir)
+    start = time.perf_counter()
+    for _ in builder.as_dataset(split="train").as_numpy_iterator():
+        pass
+    times["plain_tfds_iteration_seconds"] = time.perf_counter() - start
+    table_bytes = (table_folder(data_dir, recipe.source) / "images.npy").stat().st_size
+    records_bytes = sum(path.stat().st_size for path in pathlib.Path(builder.data_dir).iterdir())
+    measured = {key: round(value, 4) for key, value in times.items()}
+    sizes = {"images": len(data.table), "peak_bytes": peak, "table_bytes": table_bytes, "records_bytes": records_bytes}
+    print(json.dumps({"benchmark": "prepare_table", "dataset": name, **measured, **sizes}))
+
+
+def main() -> None:
+    """Makes the files, then measures in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", choices=sorted(NAMES), action="append", help="default: both")
+    parser.add_argument("--full", action="store_true", help="the true size")
+    parser.add_argument("--folder", help="where to work; needs the dataset's size three times over")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    for dataset in arguments.dataset or sorted(NAMES):
+        if not arguments.full:
+            use_grid(dataset, {"dsprites": 8, "mpi3d": 6}[dataset])
+        if arguments.child:
+            prepare(dataset, pathlib.Path(arguments.child))
+            continue
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            {"dsprites": write_dsprites, "mpi3d": write_mpi3d}[dataset](pathlib.Path(folder))
+            flags = [f"--dataset={dataset}", f"--child={folder}", *(["--full"] if arguments.full else [])]
+            child = subprocess.run([sys.executable, __file__, *flags], stdout=subprocess.PIPE, text=True, env=os.environ, check=True)
+            print(child.stdout.strip().splitlines()[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
