@@ -115,18 +115,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", choices=sorted(NAMES), action="append", help="default: both")
     parser.add_argument("--full", action="store_true", help="the true size")
+    parser.add_argument("--positions", type=int, help="values of each of the last two factors, instead; default 8 (dsprites), 6 (mpi3d)")
     parser.add_argument("--folder", help="where to work; needs the dataset's size three times over")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     for dataset in arguments.dataset or sorted(NAMES):
         if not arguments.full:
-            use_grid(dataset, {"dsprites": 8, "mpi3d": 6}[dataset])
+            use_grid(dataset, arguments.positions or {"dsprites": 8, "mpi3d": 6}[dataset])
         if arguments.child:
             prepare(dataset, pathlib.Path(arguments.child))
             continue
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             {"dsprites": write_dsprites, "mpi3d": write_mpi3d}[dataset](pathlib.Path(folder))
             flags = [f"--dataset={dataset}", f"--child={folder}", *(["--full"] if arguments.full else [])]
+            flags += [f"--positions={arguments.positions}"] if arguments.positions else []
             child = subprocess.run([sys.executable, __file__, *flags], stdout=subprocess.PIPE, text=True, env=os.environ, check=True)
             print(child.stdout.strip().splitlines()[-1], flush=True)
 

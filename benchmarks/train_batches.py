@@ -49,13 +49,14 @@ def measure(table: np.ndarray, batch_size: int, images: int, turns: int) -> dict
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=60_000)
+    parser.add_argument("--rows", type=int, default=200_000, help="of the grey table; the RGB one has as many bytes")
+    parser.add_argument("--channels", type=int, choices=(1, 3), action="append", help="default: both")
     parser.add_argument("--images", type=int, default=200_000, help="images per turn")
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()
-    for channels in (1, 3):
+    for channels in arguments.channels or (1, 3):
         with tempfile.TemporaryDirectory() as folder:
-            table = make_table(pathlib.Path(folder) / "images.npy", arguments.rows, channels)
+            table = make_table(pathlib.Path(folder) / "images.npy", arguments.rows // channels, channels)
             for batch_size in (64, 1024):
                 rates = measure(table, batch_size, arguments.images // channels, arguments.turns)
                 shown = {f"{name}_images_per_second": round(rate) for name, rate in rates.items()}
