@@ -29,7 +29,7 @@ def fairness(
     sensitive factors.
 
     A classifier that ignores j scores exactly 0 where codes are a function of the factors; with hidden factors or `sampled` codes the
-    finite number of test points adds a positive bias. Perfect and constant codes score 0, independent noise about 0.1 by that bias. On
+    finite number of test points adds a positive bias. Perfect and constant codes score 0, independent noise 0.15 by that bias. On
     a table that is no full grid, rows with the value stand for the intervention: what the target depends on through the data then counts
     as unfair (`interventional` says which it was).
 
