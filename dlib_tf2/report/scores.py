@@ -35,8 +35,8 @@ METRICS = (
     Score("SAP", ("sap", "sap_score"), ("sap", "sap_score", "SAP_score")),
 )
 DEPENDENCE = tuple(
-    Score(f"{name} ({representation})", ("unsupervised", "unsupervised_metrics", "unsupervised_scores"), (key,), representation)
-    for name, key in (("TC", "gaussian_total_correlation"), ("MI", "mutual_info_score"))
+    Score(f"{name} ({representation})", ("unsupervised", "unsupervised_metrics", "unsupervised_scores"), keys, representation)
+    for name, keys in (("TC", ("gaussian_total_correlation",)), ("MI", ("mutual_information", "mutual_info_score")))
     for representation in ("sampled", "mean")
 )
 TRAINING = tuple(
