@@ -105,9 +105,11 @@ def _neighbour_information(units: NDArray[np.float64], factor: common.Labels, nu
 def _log_loss(units: NDArray[np.float64], factor: common.Labels, max_iterations: int) -> float:
     """Mean log loss, on the rows it was fitted on, of a class-balanced multinomial logistic regression without penalty."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     if not units.shape[1]:
         return float(np.log(factor.max() + 1))  # balanced classes and no codes: every class equally likely
     model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=max_iterations)
-    probability = fit_quietly(model, units, factor).predict_proba(units)
+    with threadpool_limits(1):  # also outside of a worker: small products gain nothing, and on busy cores took twenty times longer
+        probability = fit_quietly(model, units, factor).predict_proba(units)
     return float(-np.mean(np.log(np.maximum(probability[np.arange(len(factor)), factor], np.finfo(float).tiny))))
