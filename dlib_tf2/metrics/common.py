@@ -183,11 +183,12 @@ def mutual_information(first: Labels, second: Labels, chunk: int = 1 << 16) -> N
         rows = slice(start, start + chunk)
         cells = pair + first[rows, :, None] * b + second[rows, None, :]  # [rows, d, v]
         counts += np.bincount(cells.ravel(), minlength=len(counts))
-    joint = counts.reshape(d, v, a, b) / n
+    joint = counts.reshape(d, v, a, b).astype(np.float64)
     outer = joint.sum(axis=3, keepdims=True) * joint.sum(axis=2, keepdims=True)  # [d, v, a, b]
     terms = np.zeros_like(joint)
-    np.log(np.divide(joint, outer, out=terms, where=joint > 0), out=terms, where=joint > 0)
-    return np.maximum((joint * terms).sum(axis=(2, 3)), 0.0)
+    # Counts, not fractions: with a single value the ratio is then exactly 1, and scores that ask for "no information" see 0.
+    np.log(np.divide(joint * n, outer, out=terms, where=joint > 0), out=terms, where=joint > 0)
+    return np.maximum((joint / n * terms).sum(axis=(2, 3)), 0.0)
 
 
 def entropy(labels: Labels) -> NDArray[np.float64]:
