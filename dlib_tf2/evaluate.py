@@ -11,7 +11,7 @@ from typing import Any
 import gin
 import joblib
 
-from dlib_tf2 import gin_utils, metric_config, results, seeds
+from dlib_tf2 import gin_utils, metric_config, repeats, results
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import claim_folder
 from dlib_tf2.metric_config import MetricCall
@@ -29,6 +29,7 @@ def evaluate(
     output_dir: str | os.PathLike,
     metrics: Sequence[str] = DEFAULT_METRICS,
     seed: int = 0,
+    eval_seeds: int = 1,
     num_workers: int | None = None,
     overwrite: bool = False,
 ) -> Scores:
@@ -42,6 +43,7 @@ def evaluate(
         output_dir: a folder of ours, or one that is empty or does not exist.
         metrics: names, see `metric_config`. A metric's generator depends on `seed` and its name only: adding one changes no other score.
         seed: of the rows that metrics draw.
+        eval_seeds: how often each metric draws them; with more than one, values are means and `<key>:std` their standard deviations.
         num_workers: processes that a metric may fit in parallel; all cores by default. Scores do not depend on it.
         overwrite: compute the named metrics again, whatever the folder holds of them.
 
@@ -53,14 +55,14 @@ def evaluate(
         DlibError: a metric failed. The other metrics are computed and kept before this is raised.
     """
     workers = joblib.cpu_count() if num_workers is None else num_workers
-    if workers < 1 or seed < 0:
-        raise UserError(f"num_workers = {workers} and seed = {seed}; expected at least 1 and 0")
+    if workers < 1 or seed < 0 or eval_seeds < 1:
+        raise UserError(f"num_workers = {workers}, seed = {seed} and eval_seeds = {eval_seeds}; expected at least 1, 0 and 1")
     names = list(dict.fromkeys(metrics))
     files = metric_config.files(names)
     table, previous = _load(source)
     gin_utils.parse_more(files)
     calls = [metric_config.resolve(name) for name in names]
-    labels = {"evaluation_seed": seed, "codes_sha256": fingerprint(table)}
+    labels = {"evaluation_seed": seed, "eval_seeds": eval_seeds, "codes_sha256": fingerprint(table)}
 
     folder = claim_folder(output_dir)
     _refuse_other_codes(folder, names if overwrite else [], labels)
@@ -78,7 +80,7 @@ def evaluate(
             print(f"{line} ...", flush=True)
             started = time.time()
             try:
-                values = call(table.codes, table.factors, seeds.generator(seed, call.name))
+                values = repeats.score(call, table, seed, eval_seeds, line)
             except Exception as error:  # a metric may fail in its own way; the others must still be scored
                 failures[call.name] = error
                 print(f"{line}: failed: {_reason(error)}", flush=True)

@@ -159,10 +159,13 @@ def package_versions() -> dict[str, str]:
 
 
 def format_table(rows: Mapping[str, float]) -> str:
-    """A small aligned table of names and numbers for the terminal."""
-    width = max(map(len, rows), default=0)
+    """A small aligned table of names and numbers for the terminal; a row "<name>:std" stands beside its name's number."""
+    names = [name for name in rows if name.removesuffix(":std") == name or name.removesuffix(":std") not in rows]
+    width = max(map(len, names), default=0)
+    beside = {name: f"  +- {rows[f'{name}:std']:.4f}" if f"{name}:std" in rows else "" for name in names}
     return "\n".join(
-        f"  {name:<{width}}  {value:.4f}" if math.isfinite(value) else f"  {name:<{width}}  {value}" for name, value in rows.items()
+        f"  {name:<{width}}  {rows[name]:.4f}{beside[name]}" if math.isfinite(rows[name]) else f"  {name:<{width}}  {rows[name]}"
+        for name in names
     )
 
 
