@@ -1,0 +1,150 @@
+"""The classifiers: each fast one against the scikit-learn model that it stands for, and what is pinned."""
+
+import sys
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from dlib_tf2.errors import UserError
+from dlib_tf2.metrics import _linear, _parallel
+from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
+from dlib_tf2.metrics._newton import newton_logistic_regression_cv
+from dlib_tf2.metrics._predictors import fit_and_score, fit_quietly, sklearn_gradient_boosting
+
+LINEAR = [
+    _linear.sklearn_logistic_regression,
+    _linear.sklearn_multinomial_logistic_regression,
+    _linear.sklearn_logistic_regression_cv,
+    _linear.sklearn_multinomial_logistic_regression_cv,
+    _linear.sklearn_linear_svc,
+    newton_logistic_regression_cv,
+]
+
+
+def draw(seed, n, sizes=(2, 5), num_codes=4):
+    rng = np.random.default_rng(seed)
+    factors = np.stack([rng.integers(size, size=n) for size in sizes], axis=1)
+    mixing = np.random.default_rng(9).normal(size=(len(sizes), num_codes))
+    return (factors @ mixing + 0.7 * rng.normal(size=(n, num_codes))).astype(np.float32), factors
+
+
+@pytest.mark.parametrize("classifier", LINEAR, ids=lambda classifier: classifier.__name__)
+@pytest.mark.parametrize("factor", [0, 1])
+def test_every_classifier_learns_without_a_warning(classifier, factor):
+    (codes, factors), (test_codes, test_factors) = draw(0, 300), draw(1, 300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = fit_and_score(classifier(random_state=0), codes, factors[:, factor], test_codes, test_factors[:, factor])
+    chance = (1 / 2, 1 / 5)[factor]
+    assert fit.importances is None
+    assert fit.test_accuracy > chance + 0.15
+
+
+def test_one_class_in_the_training_rows_is_said_always():
+    codes, factors = draw(0, 50)
+    fit = fit_and_score(None, codes, np.full(50, 3), codes, np.where(factors[:, 0], 3, 1))
+    assert (fit.train_accuracy, fit.test_accuracy) == (1.0, factors[:, 0].mean())
+    assert (fit.importances == 0).all()
+
+
+@pytest.mark.parametrize("factor", [0, 1])
+def test_lightgbm_grows_the_trees_of_sklearn(factor):
+    # On integer codes of few values, where bins lose nothing, the two algorithms are the same but for ties and rounding.
+    rng = np.random.default_rng(0)
+    codes = rng.integers(12, size=(1200, 4)).astype(np.float32)
+    labels = (
+        (codes @ [3, 1, 0, 0] + rng.normal(0, 4, 1200) > 22).astype(int)
+        if factor == 0
+        else ((codes[:, 0] + 2 * codes[:, 1]) // 8).astype(int)
+    )
+    train, test = slice(0, 800), slice(800, None)
+    ours = lightgbm_gradient_boosting(random_state=0, num_rounds=30).fit(codes[train], labels[train])
+    theirs = GradientBoostingClassifier(n_estimators=30, random_state=0).fit(codes[train], labels[train])
+    np.testing.assert_allclose(ours.feature_importances_, theirs.feature_importances_, atol=0.01)
+    assert ours.feature_importances_.sum() == pytest.approx(1.0)
+    assert np.mean(ours.predict(codes[test]) == theirs.predict(codes[test])) > 0.97
+
+
+def test_lightgbm_and_sklearn_agree_on_codes_that_mix_factors():
+    (codes, factors), (test_codes, test_factors) = draw(0, 1000), draw(1, 1000)
+    fits = [
+        fit_and_score(classifier(random_state=0), codes, factors[:, 1], test_codes, test_factors[:, 1])
+        for classifier in (lightgbm_gradient_boosting, sklearn_gradient_boosting)
+    ]
+    np.testing.assert_allclose(fits[0].importances, fits[1].importances, atol=0.03)
+    assert fits[0].test_accuracy == pytest.approx(fits[1].test_accuracy, abs=0.03)
+
+
+def test_lightgbm_says_the_most_frequent_class_of_constant_codes():
+    for labels in (np.array([5, 7, 7, 9]), np.array([2, 2, 4])):
+        fit = fit_and_score(
+            lightgbm_gradient_boosting(random_state=0), np.ones((len(labels), 2), np.float32), labels, np.ones((1, 2)), labels[1:2]
+        )
+        assert fit.test_accuracy == 1.0
+        assert (fit.importances == 0).all()
+
+
+def test_lightgbm_does_not_depend_on_seed_order_of_classes_or_workers():
+    codes, factors = draw(0, 400)
+    model = lightgbm_gradient_boosting(random_state=0).fit(codes, factors[:, 1])
+    other = lightgbm_gradient_boosting(random_state=7).fit(codes, -factors[:, 1])
+    np.testing.assert_allclose(model.feature_importances_, other.feature_importances_, atol=1e-6)
+    assert (model.predict(codes) == -other.predict(codes)).mean() > 0.995
+    task = (lightgbm_gradient_boosting(random_state=0), codes, factors[:, 1], codes, factors[:, 1])
+    with joblib.parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=1):
+        for fit in _parallel.run(fit_and_score, [task, task], [1.0, 1.0]):
+            np.testing.assert_array_equal(fit.importances, model.feature_importances_)
+
+
+def test_a_missing_lightgbm_names_its_packages(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(
+        UserError, match="LightGBM does not load .*pip install lightgbm, and on Debian or Ubuntu apt-get install libgomp1; or take"
+    ):
+        lightgbm_gradient_boosting(random_state=0)
+
+
+@pytest.mark.parametrize("factor", [0, 1])
+def test_newton_reaches_sklearns_optimum(factor):
+    codes, factors = draw(0, 400)
+    labels = factors[:, factor]
+    model = newton_logistic_regression_cv(random_state=0, tolerance=1e-10).fit(codes, labels)
+    positives = [1] if factor == 0 else range(5)
+    for column, positive in enumerate(positives):
+        expected = LogisticRegression(C=model.penalty_[column], tol=1e-10, max_iter=10_000).fit(
+            codes.astype(np.float64), labels == positive
+        )
+        np.testing.assert_allclose(model.weights_[:-1, column], expected.coef_[0], rtol=1e-3, atol=1e-5)
+        assert model.weights_[-1, column] == pytest.approx(expected.intercept_[0], rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0, 1])
+def test_newton_chooses_sklearns_penalties(factor):
+    (codes, factors), (test_codes, _) = draw(0, 303), draw(1, 500)  # folds of 61, 61, 61, 60 and 60 rows
+    ours = newton_logistic_regression_cv(random_state=0).fit(codes, factors[:, factor])
+    theirs = fit_quietly(_linear.sklearn_logistic_regression_cv(random_state=0), codes, factors[:, factor])
+    penalties = [estimator.C_ for estimator in theirs.estimators_]
+    # lbfgs stops early: a class whose accuracies nearly tie may get a neighbour's penalty.
+    assert np.mean(np.abs(np.log10(ours.penalty_ / penalties)) < 0.1) >= 0.8
+    assert np.mean(ours.predict(test_codes) == theirs.predict(test_codes)) > 0.98
+
+
+def test_newton_ends_on_separable_classes_and_on_folds_without_a_class():
+    codes = np.repeat(np.arange(5.0), 2)[:, None].astype(np.float32)
+    model = newton_logistic_regression_cv(random_state=0).fit(codes, np.repeat(np.arange(5), 2))
+    assert np.isfinite(model.weights_).all()
+    assert set(model.predict(codes)) <= set(range(5))
+
+
+def test_tasks_run_the_expensive_first_and_report_their_share():
+    seen, parts = [], []
+    with _parallel.reporting(parts.append):
+        assert _parallel.run(lambda value: seen.append(value) or value * 10, [(1,), (2,), (3,)], [1.0, 6.0, 3.0]) == [10, 20, 30]
+    assert seen == [2, 3, 1]
+    assert parts == pytest.approx([0.6, 0.9, 1.0])
+    _parallel.run(int, [(1,)], [1.0])
+    assert len(parts) == 3
