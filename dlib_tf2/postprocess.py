@@ -31,7 +31,7 @@ def postprocess(
     data_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
     representations: Sequence[str] = ("mean", "sampled"),
-    batch_size: int = 512,
+    batch_size: int = 1024,
     seed: int = 0,
 ) -> None:
     """Writes `<output_dir>/posterior.npz` and, for each name, `<output_dir>/<name>/representation.npz`.
