@@ -162,7 +162,7 @@ def test_records_tell_what_was_made_from_what(make, model, data):
     assert results.label(sampled, "hyperparameters") == {"beta": 4.0}
     assert results.label(sampled, "representation") == "sampled"
     gin_utils.parse([str(folder / "sampled" / "config.gin")])
-    assert gin_utils.typed_bindings(gin_utils.resolved_text())["postprocess.batch_size"] == 512
+    assert gin_utils.typed_bindings(gin_utils.resolved_text())["postprocess.batch_size"] == 1024
 
 
 def test_a_rerun_does_nothing(make, made, never_encode, capsys):
