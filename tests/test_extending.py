@@ -1,14 +1,15 @@
 """The code of docs/extending.md, run as the page says, from a folder outside of the package."""
 
 import os
+import pathlib
 import re
 import shlex
 
 import pytest
-from conftest import REPO
 
 from dlib_tf2 import results
 
+REPO = pathlib.Path(__file__).parents[1]
 PAGE = (REPO / "docs" / "extending.md").read_text()
 REGULARIZER, ENCODER = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (GIN,) = re.findall(r"```gin\n(.*?)```", PAGE, re.DOTALL)
