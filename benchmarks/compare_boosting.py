@@ -1,0 +1,128 @@
+"""How far scores by LightGBM's trees are from scikit-learn's, beside scikit-learn's own spread over evaluation seeds.
+
+    python benchmarks/compare_boosting.py                                        # two tables at 1,000 rows: a few minutes
+    python benchmarks/compare_boosting.py --points=10000 --tables=20 --output=boosting.jsonl --representation=runs/a/mean ...
+
+Each table is scored three times: by scikit-learn under evaluation seeds 0 and 1, by LightGBM under seed 0, which draws the same rows as
+scikit-learn's first. The scores are those of `dci`, whose `informativeness_test` is the mean test accuracy of the downstream task at that
+number of rows, and of `downstream_task` at a tenth of them. Tables are synthetic (every kind in turn, sizes of dSprites, the sizes of
+mixing, noise and number of codes drawn by number) or folders with representation.npz. On two cores scikit-learn takes about six minutes
+per table and seed at 10,000 rows.
+
+Every score is a JSON line in --output; what it already holds is not computed again, so the command can be killed and repeated. The last
+line printed sums up all the file holds of these tables: mean and largest absolute difference, and Spearman's rank correlation over tables.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import time
+from collections.abc import Iterator
+
+import joblib
+import numpy as np
+from scipy.stats import spearmanr
+
+from dlib_tf2 import seeds
+from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
+from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
+from dlib_tf2.metrics.dci import dci
+from dlib_tf2.metrics.downstream_task import downstream_task
+from dlib_tf2.representation import Representation
+
+SIZES = (3, 6, 40, 32, 32)
+RUNS = (("sklearn", 0), ("sklearn", 1), ("lightgbm", 0))
+CLASSIFIERS = {"sklearn": sklearn_gradient_boosting, "lightgbm": lightgbm_gradient_boosting}
+
+
+def synthetic(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and factors of table `number`: from a pure permutation of factors to full mixing, linear or not, with noise."""
+    rng = np.random.default_rng(number)
+    factors = np.stack(np.unravel_index(np.arange(np.prod(SIZES)), SIZES), axis=1)
+    inputs = ((factors - factors.mean(axis=0)) / factors.std(axis=0)).astype(np.float32)
+    num_codes = int(rng.choice([5, 10, 10, 16]))
+    spread = rng.uniform(0, 1)  # 0: each code follows one factor; 1: all factors alike
+    weights = np.eye(5)[rng.integers(5, size=num_codes)].T * (1 - spread) + spread * rng.normal(size=(5, num_codes))
+    codes = inputs @ weights.astype(np.float32)
+    if number % 3 == 1:
+        codes = np.tanh(codes)
+    elif number % 3 == 2:
+        codes = np.sin(2 * codes) + 0.3 * codes
+    noise = rng.uniform(0, 0.6) * rng.standard_normal(codes.shape, dtype=np.float32) * codes.std(axis=0)
+    dead = rng.random(num_codes) < 0.2
+    return np.where(dead, 0.01 * rng.standard_normal(codes.shape, dtype=np.float32), codes + noise), factors
+
+
+def tables(arguments: argparse.Namespace) -> Iterator[tuple[str, Representation]]:
+    """Names and tables."""
+    for number in range(arguments.tables):
+        yield f"synthetic_{number}", Representation(*synthetic(number), tuple("abcde"), SIZES)
+    for folder in arguments.representation:
+        yield folder, Representation.load(pathlib.Path(folder) / "representation.npz")
+
+
+def score(table: Representation, backend: str, seed: int, points: int) -> dict[str, float]:
+    """DCI at `points` training rows, and the downstream task at a tenth of them."""
+    rows = {"num_test": points // 2, "classifier": CLASSIFIERS[backend]}
+    arrays = table.codes, table.factors
+    scores = dci(*arrays, seeds.generator(seed, "dci"), num_train=points, **rows)
+    tenth = downstream_task(*arrays, seeds.generator(seed, "downstream_task"), num_train=[points // 10], **rows)
+    kept = {key: scores[key] for key in ("disentanglement", "completeness", "informativeness_train", "informativeness_test")}
+    return kept | {f"downstream_{points // 10}": tenth[f"{points // 10}:mean_test_accuracy"]}
+
+
+def summary(found: dict[tuple[str, str, int], dict[str, float]], names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Differences over the tables that have all three runs."""
+    complete = [name for name in names if all((name, *run) in found for run in RUNS)]
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for title, other in (("lightgbm_against_sklearn", ("lightgbm", 0)), ("sklearn_against_itself", ("sklearn", 1))):
+        result[title] = {}
+        for key in found[complete[0], "sklearn", 0] if complete else ():
+            first, second = (np.array([found[name, *run][key] for name in complete]) for run in (("sklearn", 0), other))
+            ranks = float(spearmanr(first, second).statistic) if len(complete) > 2 else float("nan")
+            differences = {
+                "mean": np.abs(second - first).mean(),
+                "largest": np.abs(second - first).max(),
+                "signed": (second - first).mean(),
+            }
+            result[title][key] = {
+                "tables": len(complete),
+                **{k: round(float(v), 4) for k, v in differences.items()},
+                "ranks": round(ranks, 4),
+            }
+    return result
+
+
+def main() -> None:
+    """Scores what is missing and sums up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=1000, help="training rows; half as many test rows")
+    parser.add_argument("--tables", type=int, default=2, help="synthetic tables")
+    parser.add_argument("--representation", action="append", default=[], help="folder with representation.npz; repeatable")
+    parser.add_argument("--output", default="", help="JSON lines, kept between runs")
+    parser.add_argument("--workers", type=int, default=joblib.cpu_count())
+    arguments = parser.parse_args()
+    os.nice(10)
+    path = pathlib.Path(arguments.output or os.devnull)
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    found = {(line["table"], line["backend"], line["seed"]): line["scores"] for line in lines if line["points"] == arguments.points}
+    names = []
+    for name, table in tables(arguments):
+        names.append(name)
+        for backend, seed in RUNS:
+            if (name, backend, seed) in found:
+                continue
+            begin = time.perf_counter()
+            with joblib.parallel_config(backend="loky", n_jobs=arguments.workers, inner_max_num_threads=1):
+                found[name, backend, seed] = scores = score(table, backend, seed, arguments.points)
+            line = {"table": name, "backend": backend, "seed": seed, "points": arguments.points, "scores": scores}
+            text = json.dumps(line | {"seconds": round(time.perf_counter() - begin, 1)})
+            print(text, flush=True)
+            with open(path, "a") as file:
+                file.write(text + "\n")
+    print(json.dumps({"benchmark": "compare_boosting", "points": arguments.points, **summary(found, names)}))
+
+
+if __name__ == "__main__":
+    main()
