@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -42,6 +43,15 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
     except DlibError as error:
         # gin appends lines of its own to what passes through a configurable.
         return _say(name, (str(error).strip() or type(error).__name__).splitlines()[0], error.exit_code)
+    except (TypeError, ValueError, AttributeError) as error:
+        # gin names the configurable that an error passed through: most often one that was given a value of a wrong kind.
+        inside = re.search(r"In call to configurable '([^']+)'", str(error))
+        if inside is None or os.environ.get("DLIB_TRACEBACK"):
+            raise
+        # From inside a graph the error comes wrapped in the lines of its code.
+        reason = re.search(r"^ *(\w+Error: .+)", str(error), re.MULTILINE) or re.match(r"(.*)", str(error))
+        reason = f"gin: {inside[1]}: {reason[1]}"
+        return _say(name, f"{reason}; correct what it is given (DLIB_TRACEBACK=1 shows where it failed)", EXIT_USER)
     except KeyboardInterrupt:
         return _say(name, "interrupted; run the same command again to resume", EXIT_INTERRUPTED)
     except MemoryError as error:
@@ -119,7 +129,7 @@ def hold_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # an interruption explains itself
             os.dup2(saved, 2)
             held.seek(0)
             os.write(2, held.read())

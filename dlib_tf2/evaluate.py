@@ -57,19 +57,19 @@ def evaluate(
     workers = joblib.cpu_count() if num_workers is None else num_workers
     if workers < 1 or seed < 0 or eval_seeds < 1:
         raise UserError(f"num_workers = {workers}, seed = {seed} and eval_seeds = {eval_seeds}; expected at least 1, 0 and 1")
-    names = list(dict.fromkeys(metrics))
+    names = metric_config.names(metrics)
     files = metric_config.files(names)
     table, previous = _load(source)
     gin_utils.parse_more(files)
     calls = [metric_config.resolve(name) for name in names]
     labels = {"evaluation_seed": seed, "eval_seeds": eval_seeds, "codes_sha256": fingerprint(table)}
 
-    folder = claim_folder(output_dir)
-    _refuse_other_codes(folder, names if overwrite else [], labels)
+    folder = claim_folder(output_dir, "evaluate", ["scores.json"], ["metric"])
+    _refuse_other_codes(folder, names, overwrite, labels)
     scores = {} if overwrite else _earlier_scores(folder, calls, labels)
     for call in calls:
         if call.name not in scores:  # before hours of work: the folder must be ours
-            claim_folder(folder / call.name, overwrite)
+            claim_folder(folder / call.name, "metric", results.FILES, overwrite=overwrite)
     failures: dict[str, Exception] = {}
     with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):  # one thread per fit: no oversubscription
         for number, call in enumerate(calls, 1):
@@ -116,7 +116,8 @@ def _load(source: str | os.PathLike | Representation) -> tuple[Representation, d
         hint = f"it holds {', '.join(inside)}: name {folder / inside[0]}" if inside else "name a folder that dlib_postprocess wrote"
         raise UserError(f"{folder} holds no representation.npz; {hint}")
     table = Representation.load(folder / "representation.npz")
-    return table, results.read_step(folder) if results.is_complete(folder) else None
+    # A table without a record is one from elsewhere; a record that is damaged must not be lost in silence.
+    return table, results.read_step(folder) if (folder / "results.json").exists() else None
 
 
 def _earlier_scores(folder: pathlib.Path, calls: Sequence[MetricCall], labels: Mapping[str, Any]) -> Scores:
@@ -165,20 +166,22 @@ def _all_scores(folder: pathlib.Path) -> Scores:
     return {name: record["values"] for name, record in _records(folder).items()}
 
 
-def _refuse_other_codes(folder: pathlib.Path, replaced: Sequence[str], labels: Mapping[str, Any]) -> None:
+def _refuse_other_codes(folder: pathlib.Path, wanted: Sequence[str], overwrite: bool, labels: Mapping[str, Any]) -> None:
     """scores.json is about one representation: refuses a folder that holds the scores of another one."""
-    for name, record in _records(folder).items():
-        if name not in replaced and record["labels"].get("codes_sha256") != labels["codes_sha256"]:
-            raise UserError(
-                f"{folder / name} holds a score of another representation (made {record['finished']}); choose another output folder, "
-                f"or replace it too: --overwrite --metrics={','.join([*replaced, name])}"
-            )
+    replaced = wanted if overwrite else ()
+    others = {name: record for name, record in _records(folder).items() if record["labels"].get("codes_sha256") != labels["codes_sha256"]}
+    if left := [name for name in others if name not in replaced]:
+        raise UserError(
+            f"{folder / left[0]} holds a score of another representation (made {others[left[0]]['finished']}); choose another output "
+            f"folder, or replace all of them: --overwrite --metrics={','.join(dict.fromkeys([*wanted, *left]))}"
+        )
 
 
 def _raise_failures(failures: Mapping[str, Exception], total: int, folder: pathlib.Path) -> None:
     reasons = "; ".join(f"{name}: {_reason(error)}" for name, error in failures.items())
     kind = UserError if all(isinstance(error, UserError) for error in failures.values()) else DlibError
-    raise kind(f"{len(failures)} of {total} metrics failed ({reasons}); the others are kept in {folder}") from next(iter(failures.values()))
+    kept = f"; the others are kept in {folder}" if len(failures) < total else ""
+    raise kind(f"{len(failures)} of {total} metrics failed ({reasons}){kept}") from next(iter(failures.values()))
 
 
 def _reason(error: Exception) -> str:

@@ -61,6 +61,16 @@ def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     _refuse_unset_macros([*in_files, *in_bindings])
 
 
+def bound_value(files: Sequence[str], bindings: Sequence[str], key: str) -> Any:
+    """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved; None where they give none."""
+    check(files, bindings)
+    statements = [statement for name in files for statement in _read_file(name, ())]
+    statements += _bindings(config_parser.ConfigParser("\n".join(bindings), _Delegate()), ())
+    macros = {_scoped(statement): statement.value for statement in statements if not statement.arg_name}
+    found = [statement.value for statement in statements if f"{_scoped(statement)}.{statement.arg_name}" == key]
+    return _plain(found[-1], macros) if found else None
+
+
 def typed_bindings(text: str) -> dict[str, Any]:
     """Reads gin text into {"scope/name.parameter": value}; references become "@name", macros their values."""
     macros, values = {}, {}

@@ -15,9 +15,10 @@ from typing import Any
 import gin
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.gin_text import check, config_dir, find_file, typed_bindings
+from dlib_tf2.gin_text import bound_value, check, config_dir, find_file, typed_bindings
 
 __all__ = [
+    "bound_value",
     "check",
     "config_dir",
     "find_file",
@@ -68,6 +69,23 @@ def parse_more(files: Sequence[str]) -> None:
 def resolved_text() -> str:
     """The configuration as parsed, as gin text."""
     return gin.config_str()
+
+
+def dry_run_text(stage: str, **given: Any) -> str:
+    """The configuration as parsed, and every parameter of a stage with the value it will have.
+
+    Args:
+        stage: a gin-configurable stage function, e.g. "train".
+        given: what the command passes itself and so wins over gin, such as its flags; None is not passed, other names do not count.
+    """
+    given = {name: value for name, value in given.items() if value is not None and value != []}
+    bound = gin.get_bindings(stage, resolve_references=False)
+    lines = [resolved_text(), f"# {stage} runs with:"]
+    for parameter in inspect.signature(gin.get_configurable(stage)).parameters.values():
+        value = given.get(parameter.name, bound.get(parameter.name, parameter.default))
+        shown = f"@{value.__name__}" if inspect.isroutine(value) else repr(value)
+        lines.append(f"# {stage}.{parameter.name} = {shown}")
+    return "\n".join(lines)
 
 
 def operative_text() -> str:

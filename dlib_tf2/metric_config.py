@@ -34,6 +34,17 @@ class MetricCall(NamedTuple):
             return self.function(*args)
 
 
+def names(metrics: Any) -> list[str]:
+    """The distinct names of a list of metrics, in its order.
+
+    Raises:
+        UserError: it is no list of names.
+    """
+    if not isinstance(metrics, list | tuple) or not all(isinstance(name, str) for name in metrics):
+        raise UserError(f"evaluate.metrics is {metrics!r}; expected a list of names, such as ['mig', 'dci']")
+    return list(dict.fromkeys(metrics))
+
+
 def files(names: Sequence[str]) -> list[str]:
     """The gin files of metrics.
 

@@ -19,6 +19,7 @@ from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import claim_folder
 from dlib_tf2.progress import Progress
 from dlib_tf2.saved_model import load_network
+from dlib_tf2.strategies import describe
 from dlib_tf2.table import Table
 
 T = TypeVar("T", bound=Table)
@@ -51,8 +52,7 @@ def postprocess(
     """
     made_from = results.read_training(model_dir)
     settings = {name: _settings(name, seed) for name in representations}  # unknown names are refused before the long pass
-    results.check_output_folder(output_dir, "posterior")
-    folder = claim_folder(output_dir, overwrite, keep=[model_dir])
+    folder = claim_folder(output_dir, "posterior", ["posterior.npz", *results.FILES], ["postprocess"], overwrite, keep=[model_dir])
     posterior = _saved_posterior(folder, made_from) or _encode_into(folder, model_dir, data_dir, batch_size, made_from)
     for name in representations:
         _write_representation(folder, name, seed, posterior, settings[name])
@@ -76,7 +76,8 @@ def _encode_into(folder, model_dir, data_dir, batch_size: int, made_from: dict) 
     posterior = encode_all(model_dir, results.label(made_from, "dataset"), data_dir, batch_size)
     values = {"grid_points": len(posterior.mean), "latent_kl": _latent_kl(posterior)}
     posterior.save(folder / "posterior.npz")
-    results.write_step(folder, "posterior", values, started=started, previous=made_from)
+    device = describe(tf.distribute.get_strategy())
+    results.write_step(folder, "posterior", values, started=started, previous=made_from, device=device)
     return posterior
 
 
@@ -142,7 +143,7 @@ def _write_representation(folder: pathlib.Path, name: str, seed: int, posterior:
         print(f"{target} is there; nothing to do")
         return
     table = representation.derive(posterior, name, seed)
-    claim_folder(target)
+    claim_folder(target, "postprocess", ["representation.npz", *results.FILES])
     table.save(target / "representation.npz")
     results.write_step(
         target,

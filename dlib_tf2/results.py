@@ -17,9 +17,10 @@ from typing import Any
 
 from dlib_tf2 import __version__, gin_utils
 from dlib_tf2.errors import DlibError, UserError
-from dlib_tf2.files import atomic_write, refuse_foreign
+from dlib_tf2.files import atomic_write
 
 FORMAT = 1
+FILES = ("config.gin", "results.json")  # what `write_step` writes
 _KEYS = {"step", "values", "config", "labels", "finished", "folder", "made_from"}  # what later steps look up
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "lightgbm", "gin-config")
 
@@ -105,17 +106,6 @@ def read_training(model_dir: str | os.PathLike) -> dict[str, Any]:
     if record["step"] != "train":
         raise UserError(f"{model_dir} was written by the step {record['step']!r}, not by dlib_train; name the folder of a training run")
     return record
-
-
-def check_output_folder(folder: str | os.PathLike, step: str) -> None:
-    """Refuses, before any work is done, an output folder that the step cannot have; touches nothing.
-
-    Raises:
-        UserError: it is not ours (see `files.refuse_foreign`), or another step has finished in it.
-    """
-    refuse_foreign(folder)
-    if is_complete(folder) and (other := read_step(folder)["step"]) != step:
-        raise UserError(f"{folder} holds the results of the step {other!r}, not of {step!r}; choose another output folder")
 
 
 def is_complete(folder: str | os.PathLike) -> bool:

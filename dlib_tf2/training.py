@@ -1,5 +1,6 @@
 """The training stage: from a dataset and a configuration to a folder with a trained model, resumed wherever it stopped."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -7,8 +8,9 @@ import signal
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import gin
@@ -34,6 +36,7 @@ _NOT_IDENTITY = {
         *("counts_per_update", "method", "hyperparameters"),
     )
 }
+_WRITES = ("checkpoints", "summaries", "pictures", "identity.json", "*.keras", ".*.keras", ".lock", *results.FILES)
 _PRECISIONS = ("float32", "mixed_bfloat16")
 _SECONDS_PER_CALL = 5.0  # a signal is only seen when the running call returns
 _EVALUATION_CALL = 50  # batches
@@ -108,8 +111,10 @@ def train(
     _check_whole(1, summary_steps=summary_steps, save_steps=save_steps)
     _check_whole(1, counts_per_update=counts_per_update)
     _check_whole(0, seed=seed)
-    if not save_minutes > 0:
-        raise UserError(f"train.save_minutes must be above 0, got {save_minutes!r}")
+    if not isinstance(save_minutes, int | float) or not save_minutes > 0:
+        raise UserError(f"train.save_minutes must be a number above 0, got {save_minutes!r}")
+    if not isinstance(dataset, str):
+        raise UserError(f"train.dataset must be a name such as 'rendered_sprites/small', got {dataset!r}")
     if precision not in _PRECISIONS:
         raise UserError(f"train.precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
     if batch_size % strategy.num_replicas_in_sync:
@@ -121,9 +126,10 @@ def train(
     if not overwrite:
         _refuse_other_run(folder, settings, settings)  # before another dataset is prepared for nothing
     data = datasets.load(dataset, data_dir)
-    with _worker_loss_is_interruption(strategy), _stop_on_signals() as stop:
+    with _worker_loss_is_interruption(strategy), _stop_on_signals() as stop, ExitStack() as alone:
         if chief:
-            claim_folder(folder, overwrite)
+            claim_folder(folder, "train", _WRITES, overwrite=overwrite)
+            alone.enter_context(_only_process(folder))
         _wait_for_all(strategy)
         vae, optimizers = _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed)
         engine = Engine(strategy, vae, optimizers, data, seed, batch_size, use_xla(strategy, xla))
@@ -313,6 +319,9 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
     values = results.read_step(folder)["values"]
     if values["steps"] < steps:
         return None
+    if damaged := [name for name in ("encoder.keras", "decoder.keras") if not zipfile.is_zipfile(folder / name)]:
+        print(f"{folder} is trained, but {' and '.join(damaged)} missing or damaged: written again", file=sys.stderr)
+        return None
     print(f"{folder} is already trained ({values['steps']:,} steps); nothing to do")
     return values
 
@@ -370,6 +379,19 @@ def _worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[N
             raise
         reason = str(error).splitlines()[0][:200]
         raise Interrupted(f"another worker stopped ({reason}); start all workers again to resume from the last checkpoint") from error
+
+
+@contextmanager
+def _only_process(folder: pathlib.Path) -> Iterator[None]:
+    """Refuses a second process in one run's folder; the lock ends with the process, however it ends."""
+    with open(folder / ".lock", "a", encoding="utf-8") as file:  # leaves the file as it is
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another process is training in {folder}; wait for it, or choose another --model_dir") from error
+        except OSError:
+            pass  # a file system without locks
+        yield
 
 
 def _wait_for_all(strategy: tf.distribute.Strategy) -> None:

@@ -150,8 +150,7 @@ def rank_folders(
     labels: dict[str, Any] = {"metric": "udr", "evaluation_seed": seed, "dataset": results.label(records[0], "dataset")}
     labels["models"] = [str(folder.resolve()) for folder in folders]
     labels["codes_sha256"] = [hashlib.sha256(table.codes.tobytes()).hexdigest() for table in tables]
-    results.check_output_folder(output_dir, "udr")
-    target = claim_folder(output_dir, overwrite, keep=folders)
+    target = claim_folder(output_dir, "udr", ["relations.npz", *results.FILES], overwrite=overwrite, keep=folders)
     if results.is_complete(target):
         there = results.read_step(target)
         if there["labels"] == labels and there["config"] == gin_utils.typed_bindings(call.config_text):

@@ -70,7 +70,7 @@ def finished(tmp_path):
     """A folder that holds the record of a step: (step) -> folder."""
 
     def write(step):
-        folder = claim_folder(tmp_path / step)
+        folder = claim_folder(tmp_path / step, step, ["*"])
         results.write_step(folder, step, {"steps": 1}, started=time.time(), config_text="")
         return folder
 
@@ -172,7 +172,7 @@ class TestFolders:
         assert refused("dlib_train", TRAIN[2], f"--model_dir={tmp_path / ('x' * 300)}", code=1).startswith("File name too long: ")
 
     def test_a_model_folder_without_a_finished_run(self, refused, tmp_path, finished):
-        missing, unfinished = tmp_path / "missing", claim_folder(tmp_path / "unfinished")
+        missing, unfinished = tmp_path / "missing", claim_folder(tmp_path / "unfinished", "train")
         for folder in (missing, unfinished):
             message = refused("dlib_postprocess", f"--model_dir={folder}", f"--output_dir={tmp_path / 'out'}")
             assert message == f"{folder} holds no finished training run; finish it with dlib_train --model_dir={folder}"

@@ -182,9 +182,21 @@ def test_errors_of_the_disk_and_of_memory_are_one_line(does):
     assert does("throw(MemoryError('9 GB'))") == (1, "dlib_small: out of memory (9 GB); use smaller batches\n")
 
 
-@pytest.mark.parametrize("code", ["1 / 0", "open('nowhere')", "throw(RuntimeError('a bug'))", "in_gin(TypeError('a bug'))"])
+@pytest.mark.parametrize("code", ["1 / 0", "open('nowhere')", "throw(RuntimeError('a bug'))", "throw(TypeError('a bug'))"])
 def test_what_nobody_foresaw_keeps_its_traceback(does, code):
     number, err = does(code)
+    assert number == 1
+    assert "Traceback (most recent call last)" in err
+
+
+def test_a_value_of_a_wrong_kind_in_gin_is_one_line_unless_the_traceback_is_asked_for(does, monkeypatch):
+    number, err = does("in_gin(TypeError('no number'))")
+    assert number == 2
+    assert err.startswith("dlib_small: gin: ")
+    assert "no number; correct what it is given (DLIB_TRACEBACK=1 shows where it failed)" in err
+    assert len(err.splitlines()) == 1
+    monkeypatch.setenv("DLIB_TRACEBACK", "1")
+    number, err = does("in_gin(TypeError('no number'))")
     assert number == 1
     assert "Traceback (most recent call last)" in err
 

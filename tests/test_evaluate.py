@@ -331,3 +331,27 @@ def test_each_mistake_is_one_line(tmp_path, name):
     assert done.stderr.startswith("dlib_evaluate: ")
     assert "In call to configurable" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_record_of_the_representation_is_not_lost_in_silence(tmp_path, table):
+    table.save(tmp_path / "mean" / "representation.npz")
+    (tmp_path / "mean" / "results.json").write_text("{")
+    with pytest.raises(DlibError, match="results.json is damaged"):
+        evaluate(tmp_path / "mean", tmp_path / "scores", metrics=["mig"])
+
+
+def test_metrics_named_by_gin_alone_bring_their_files(tmp_path, table):
+    np.save(tmp_path / "codes.npy", table.codes)
+    np.save(tmp_path / "factors.npy", table.factors)
+    flags = ["--codes=codes.npy", "--factors=factors.npy", "--output_dir=out"]
+    done = command(*flags, "--gin_bindings=evaluate.metrics = ['med']", "--gin_bindings=mig.num_train = 5", cwd=tmp_path)
+    assert done.returncode == 2  # only the files of the metrics that are asked for are read
+    assert "mig" in done.stderr
+    done = command(*flags, "--gin_bindings=evaluate.metrics = ['mig']", "--gin_bindings=mig.num_train = 50", "--dry_run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mig.num_train = 50" in done.stdout
+    assert "# evaluate.metrics = ['mig']" in done.stdout
+    assert "# evaluate.seed = 0" in done.stdout
+    done = command(*flags, "--gin_bindings=evaluate.metrics = 'mig'", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "expected a list of names" in done.stderr

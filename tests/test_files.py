@@ -17,10 +17,15 @@ def tree(folder):
     return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
+def claim(folder, **options):
+    """Claims a folder for the step of these tests."""
+    return claim_folder(folder, "train", ["results.json", "checkpoints", "to_*"], ["pictures"], **options)
+
+
 @pytest.fixture
 def ours(tmp_path):
     """A folder of ours that holds an earlier run."""
-    folder = claim_folder(tmp_path / "ours")
+    folder = claim(tmp_path / "ours")
     (folder / "results.json").write_text("{}")
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "step-1.index").write_text("1")
@@ -107,17 +112,17 @@ def test_the_folder_is_flushed_after_the_rename(tmp_path, monkeypatch):
 
 
 def test_claiming_marks_a_new_folder_and_accepts_an_empty_one_and_ours(tmp_path, ours):
-    assert (claim_folder(tmp_path / "new" / "deep") / MARKER).is_file()
+    assert (claim(tmp_path / "new" / "deep") / MARKER).is_file()
     (tmp_path / "empty").mkdir()
-    assert (claim_folder(str(tmp_path / "empty")) / MARKER).is_file()
+    assert (claim(str(tmp_path / "empty")) / MARKER).is_file()
     before = tree(ours)
-    assert claim_folder(ours) == ours
+    assert claim(ours) == ours
     assert tree(ours) == before
 
 
 def test_a_finished_folder_is_not_written_to_again(ours, monkeypatch):
     monkeypatch.setattr(files, "atomic_write", lambda *arguments: pytest.fail("a folder that is read-only can still be opened"))
-    claim_folder(ours)
+    claim(ours)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -126,7 +131,7 @@ def test_a_foreign_folder_is_refused_and_untouched(tmp_path, overwrite):
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "text").write_text("years of work")
     before = tree(folder)
-    for check in (refuse_foreign, lambda path: claim_folder(path, overwrite)):
+    for check in (lambda path: refuse_foreign(path, "train"), lambda path: claim(path, overwrite=overwrite)):
         with pytest.raises(UserError, match=r"holds files that dlib_tf2 did not write \(no \.dlib_tf2 in it\); choose another folder"):
             check(folder)
     assert tree(folder) == before
@@ -136,7 +141,7 @@ def test_a_foreign_folder_is_refused_and_untouched(tmp_path, overwrite):
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="file is a file, not a folder; choose another output folder"):
-        claim_folder(tmp_path / name, overwrite=True)
+        claim(tmp_path / name, overwrite=True)
     assert tree(tmp_path) == {"file": "x"}
 
 
@@ -144,10 +149,10 @@ def test_a_folder_of_a_run_that_was_killed_before_its_marker_was_there_is_ours(t
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", lambda *names: os._exit(9))  # the process ends here, without clean-up
         if (child := os.fork()) == 0:
-            claim_folder(tmp_path / "run")
+            claim(tmp_path / "run")
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert len(list((tmp_path / "run").iterdir())) == 1
-    assert (claim_folder(tmp_path / "run") / MARKER).is_file()
+    assert (claim(tmp_path / "run") / MARKER).is_file()
 
 
 def test_overwrite_empties_our_folder_but_keeps_its_marker_to_the_end(ours, monkeypatch):
@@ -158,7 +163,7 @@ def test_overwrite_empties_our_folder_but_keeps_its_marker_to_the_end(ours, monk
         marked.append((ours / MARKER).is_file())
 
     monkeypatch.setattr(pathlib.Path, "unlink", watched)
-    claim_folder(ours, overwrite=True)
+    claim(ours, overwrite=True)
     assert list(tree(ours)) == [MARKER]
     assert marked
     assert all(marked)
@@ -169,14 +174,14 @@ def test_overwrite_deletes_links_not_what_they_point_to(tmp_path, ours):
     (tmp_path / "thesis" / "text").write_text("years of work")
     (ours / "to_folder").symlink_to(tmp_path / "thesis")
     (ours / "to_file").symlink_to(tmp_path / "thesis" / "text")
-    claim_folder(ours, overwrite=True)
+    claim(ours, overwrite=True)
     assert list(tree(ours)) == [MARKER]
     assert tree(tmp_path / "thesis") == {"text": "years of work"}
 
 
 def test_a_link_to_a_folder_of_ours_stays_a_link(tmp_path, ours):
     (tmp_path / "link").symlink_to(ours)
-    claim_folder(tmp_path / "link", overwrite=True)
+    claim(tmp_path / "link", overwrite=True)
     assert (tmp_path / "link").is_symlink()
     assert list(tree(ours)) == [MARKER]
 
@@ -186,7 +191,7 @@ def test_a_link_to_a_foreign_folder_is_refused(tmp_path):
     (tmp_path / "thesis" / "text").write_text("years of work")
     (tmp_path / "link").symlink_to(tmp_path / "thesis")
     with pytest.raises(UserError, match="did not write"):
-        claim_folder(tmp_path / "link", overwrite=True)
+        claim(tmp_path / "link", overwrite=True)
     assert tree(tmp_path / "thesis") == {"text": "years of work"}
 
 
@@ -196,19 +201,52 @@ def test_overwrite_refuses_the_current_folder_and_those_above_it(ours, monkeypat
     before = tree(ours)
     for name in (ours, os.path.relpath(ours)):
         with pytest.raises(UserError, match=r"--overwrite would delete .* which is in use"):
-            claim_folder(name, overwrite=True)
+            claim(name, overwrite=True)
     assert tree(ours) == before
-    claim_folder(ours)  # without --overwrite it may be used
+    claim(ours)  # without --overwrite it may be used
 
 
 def test_overwrite_refuses_to_delete_the_input_of_the_step(ours):
     before = tree(ours)
     for kept in (ours, ours / "checkpoints"):
         with pytest.raises(UserError, match=f"--overwrite would delete {kept}"):
-            claim_folder(ours, overwrite=True, keep=[kept])
+            claim(ours, overwrite=True, keep=[kept])
     assert tree(ours) == before
-    claim_folder(ours, overwrite=True, keep=[ours.parent, ours.with_name("ours_too")])
+    claim(ours, overwrite=True, keep=[ours.parent, ours.with_name("ours_too")])
     assert list(tree(ours)) == [MARKER]
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "mythesis/chapter.tex", "drawn/notes.txt", "scores/scores.json"])
+def test_overwrite_refuses_what_the_step_did_not_write(ours, place):
+    claim_folder(ours / "drawn", "pictures", ["*.png"])
+    (ours / "drawn" / "a.png").write_text("p")
+    if place.startswith("scores"):
+        claim_folder(ours / "scores", "evaluate", ["scores.json"])
+    (ours / place).parent.mkdir(exist_ok=True)
+    (ours / place).write_text("years of work")
+    before = tree(ours)
+    with pytest.raises(UserError, match=r"--overwrite would delete .*, which this step did not write; move it away"):
+        claim(ours, overwrite=True)
+    assert tree(ours) == before
+    (ours / place).unlink()
+
+
+def test_overwrite_takes_the_folders_that_belong_to_the_step(ours):
+    claim_folder(ours / "drawn", "pictures", ["*.png"])
+    (ours / "drawn" / "a.png").write_text("p")
+    claim(ours, overwrite=True)
+    assert list(tree(ours)) == [MARKER]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_another_step_is_refused_even_unfinished(ours, overwrite):
+    (ours / "results.json").unlink()
+    before = tree(ours)
+    with pytest.raises(UserError, match="holds the results of the step 'train', not of 'posterior'; choose another"):
+        claim_folder(ours, "posterior", ["*"], overwrite=overwrite)
+    with pytest.raises(UserError, match="not of 'posterior'"):
+        refuse_foreign(ours, "posterior")
+    assert tree(ours) == before
 
 
 def test_what_cannot_be_deleted_is_one_line(ours, monkeypatch):
@@ -217,5 +255,5 @@ def test_what_cannot_be_deleted_is_one_line(ours, monkeypatch):
 
     monkeypatch.setattr(files.shutil, "rmtree", busy)
     with pytest.raises(DlibError, match=r"cannot delete .*checkpoints: .*busy; delete .* yourself"):
-        claim_folder(ours, overwrite=True)
+        claim(ours, overwrite=True)
     assert (ours / MARKER).is_file()

@@ -186,17 +186,6 @@ def test_a_folder_without_a_finished_training_run_is_refused(tmp_path):
     assert results.read_training(tmp_path) == record
 
 
-def test_an_output_folder_of_another_step_is_refused(tmp_path):
-    results.check_output_folder(tmp_path / "new", "train")
-    record = write(tmp_path / "run")
-    with pytest.raises(UserError, match="did not write"):
-        results.check_output_folder(record["folder"], "train")
-    (tmp_path / "run" / ".dlib_tf2").write_text("")
-    results.check_output_folder(record["folder"], "train")
-    with pytest.raises(UserError, match="holds the results of the step 'train', not of 'posterior'; choose another"):
-        results.check_output_folder(record["folder"], "posterior")
-
-
 def test_the_table_for_the_terminal_is_aligned():
     assert results.format_table({"mig": 0.12345, "dci.long": math.nan, "x": 1}) == "  mig       0.1235\n  dci.long  nan\n  x         1.0000"
     assert results.format_table({}) == ""

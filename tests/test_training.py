@@ -1,5 +1,6 @@
 """The training stage in one process: what a run leaves, how it goes on, what it refuses, and how it stops."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -74,7 +75,8 @@ def test_a_finished_run_holds_values_networks_and_two_checkpoints(finished):
     assert values["elbo"] == pytest.approx(-(values["reconstruction_loss"] + values["kl"]), rel=1e-6)
     assert saved_steps(folder) == [10, 20]
     names = {path.name for path in folder.iterdir()}
-    expected = {"encoder.keras", "decoder.keras", "results.json", "config.gin", "identity.json", "checkpoints", "summaries", ".dlib_tf2"}
+    expected = {"encoder.keras", "decoder.keras", "results.json", "config.gin", "identity.json", "checkpoints", "summaries"}
+    expected |= {".dlib_tf2", ".lock"}
     assert names == expected
 
 
@@ -267,7 +269,7 @@ def test_a_signal_saves_before_the_run_stops(finished, tiny_train, tmp_path, mon
         ("train.eval_steps = 0", "train.eval_steps must be a whole number of at least 1, got 0"),
         ("train.summary_steps = 0", "train.summary_steps must be a whole number of at least 1, got 0"),
         ("train.save_steps = -1", "train.save_steps must be a whole number of at least 1, got -1"),
-        ("train.save_minutes = 0", "train.save_minutes must be above 0, got 0"),
+        ("train.save_minutes = 0", "train.save_minutes must be a number above 0, got 0"),
         ("train.precision = 'float16'", "train.precision must be one of float32, mixed_bfloat16, got 'float16'"),
         ("BATCH_SIZE = 7", "batch_size 7 is not divisible by the 2 replicas; choose a multiple"),
         ("train.xla = True", "train.xla = True needs exactly one replica"),
@@ -321,3 +323,24 @@ def test_the_wrong_size_for_a_network_is_the_networks_own_message(tiny_data, tmp
     with pytest.raises(UserError) as raised:
         training.train(tmp_path / "run")
     assert one_line(raised) == "expected an observation shape (h, w, c) with h and w divisible by 16, got (12, 16, 1)"
+
+
+def test_a_second_process_in_one_folder_is_refused(tiny_train, tmp_path):
+    tiny_train(tmp_path, "STEPS = 2")
+    with open(tmp_path / ".lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process is training in"):
+            tiny_train(tmp_path, "STEPS = 4")
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+def test_networks_that_are_missing_or_cut_are_written_again_from_the_checkpoint(tiny_train, tmp_path, capsys, name):
+    tiny_train(tmp_path, "STEPS = 2")
+    path = tmp_path / f"{name}.keras"
+    weights = keras.saving.load_model(path, compile=False).get_weights()
+    for damage in (path.unlink, lambda: path.write_bytes(path.read_bytes()[:-100])):
+        damage()
+        tiny_train(tmp_path, "STEPS = 2")
+        assert f"{name}.keras missing or damaged: written again" in capsys.readouterr().err
+        for now, before in zip(keras.saving.load_model(path, compile=False).get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(now, before)

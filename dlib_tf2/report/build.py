@@ -42,7 +42,7 @@ def build(
     """
     sampling = sampling or Sampling()
     scores = tidy.prepare(tidy.read(results), study, backend, expected)
-    folder = claim_folder(output_dir)
+    folder = claim_folder(output_dir, "report")
     written = set()
     made = []
     with matplotlib.rc_context(style.RC):

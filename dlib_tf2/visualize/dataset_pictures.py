@@ -40,11 +40,11 @@ def draw(name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike |
     Raises:
         UserError: an unknown dataset, images that are neither grey nor RGB, or a folder that is not ours.
     """
-    refuse_foreign(output_dir)  # before a preparation that may take minutes
+    refuse_foreign(output_dir, "dataset pictures")  # before a preparation that may take minutes
     dataset = datasets.load(name, data_dir)
     if dataset.observation_shape[2] not in (1, 3):
         raise UserError(f"images of {name} have {dataset.observation_shape[2]} channels; only 1 (grey) or 3 (RGB) can be drawn")
-    paths = [claim_folder(output_dir) / picture for picture in PICTURES]
+    paths = [claim_folder(output_dir, "dataset pictures") / picture for picture in PICTURES]
     for path, figure in zip(paths, (_factors_figure(dataset), _samples_figure(dataset)), strict=False):
         with atomic_write(path) as file:
             FigureCanvasAgg(figure).print_png(file)
