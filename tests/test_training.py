@@ -344,3 +344,10 @@ def test_networks_that_are_missing_or_cut_are_written_again_from_the_checkpoint(
         assert f"{name}.keras missing or damaged: written again" in capsys.readouterr().err
         for now, before in zip(keras.saving.load_model(path, compile=False).get_weights(), weights, strict=True):
             np.testing.assert_array_equal(now, before)
+
+
+def test_the_quickstart_saves_before_its_end():
+    assert (
+        gin_utils.bound_value(["quickstart.gin"], [], "train.save_steps")
+        <= gin_utils.bound_value(["quickstart.gin"], [], "train.steps") / 4
+    )
