@@ -45,7 +45,7 @@ class Table:
         content = {name: np.asarray(value) for name, value in self._content().items()}
         content |= {"kind": np.asarray(type(self).__name__), "format": np.asarray(FORMAT)}
         with atomic_write(path) as file:
-            np.savez(file, allow_pickle=False, **content)
+            np.savez(file, **content)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:

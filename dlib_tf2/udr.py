@@ -166,7 +166,7 @@ def rank_folders(
         "pairwise_disentanglement_scores": ranking.pair_scores.tolist(),
     }
     with atomic_write(target / "relations.npz") as file:
-        np.savez(file, allow_pickle=False, **{f"{i}_{j}": matrix for (i, j), matrix in ranking.relations.items()})
+        np.savez(file, **{f"{i}_{j}": matrix for (i, j), matrix in ranking.relations.items()})
     results.write_step(target, "udr", values, started=started, labels=labels, config_text=call.config_text)
     return values
 
