@@ -32,7 +32,9 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
     prefix = tmp_path_factory.mktemp("installed")
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--prefix", prefix, wheel], check=True, timeout=300)
+    # Without --ignore-installed pip would take the clone's own installation out of this environment.
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--ignore-installed", "--prefix", prefix, wheel]
+    subprocess.run(install, check=True, timeout=300)
     return prefix
 
 
