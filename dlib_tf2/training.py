@@ -1,12 +1,9 @@
 """The training stage: from a dataset and a configuration to a folder with a trained model, resumed wherever it stopped."""
 
-import fcntl
 import json
 import os
 import pathlib
-import signal
 import sys
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,15 +15,15 @@ import keras
 import tensorflow as tf
 
 from dlib_tf2 import datasets, gin_utils, results
-from dlib_tf2.checkpoints import Checkpoints
 from dlib_tf2.engine import Engine
-from dlib_tf2.errors import DlibError, Interrupted, UserError
+from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import claim_folder, sync_folder
+from dlib_tf2.interruptions import only_process, stop_on_signals, wait_for_all, worker_loss_is_interruption
 from dlib_tf2.models.optimizers import adam
 from dlib_tf2.models.vae import VAE
-from dlib_tf2.progress import Progress
 from dlib_tf2.seeds import derive_seed
 from dlib_tf2.strategies import describe, is_chief, needs_records, use_xla
+from dlib_tf2.training_run import Run
 
 # Where, how long and how a run goes on is not what it computes: these may change between two starts of one run.
 _NOT_IDENTITY = {
@@ -38,9 +35,6 @@ _NOT_IDENTITY = {
 }
 _WRITES = ("checkpoints", "summaries", "pictures", "identity.json", "*.keras", ".*.keras", ".lock", *results.FILES)
 _PRECISIONS = ("float32", "mixed_bfloat16")
-_SECONDS_PER_CALL = 5.0  # a signal is only seen when the running call returns
-_EVALUATION_CALL = 50  # batches
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _IDENTITY, _ABSENT = "identity.json", "absent"
 
 
@@ -126,24 +120,24 @@ def train(
     if not overwrite:
         _refuse_other_run(folder, settings, settings)  # before another dataset is prepared for nothing
     data = datasets.load(dataset, data_dir)
-    with _worker_loss_is_interruption(strategy), _stop_on_signals() as stop, ExitStack() as alone:
+    with worker_loss_is_interruption(strategy), stop_on_signals() as stop, ExitStack() as alone:
         if chief:
             claim_folder(folder, "train", _WRITES, overwrite=overwrite)
-            alone.enter_context(_only_process(folder))
-        _wait_for_all(strategy)
+            alone.enter_context(only_process(folder))
+        wait_for_all(strategy)
         vae, optimizers = _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed)
         engine = Engine(strategy, vae, optimizers, data, seed, batch_size, use_xla(strategy, xla))
         _check_identity(folder, settings, chief)
         if (values := _finished_values(folder, steps)) is not None:
             return values
-        _wait_for_all(strategy)
+        wait_for_all(strategy)
         if chief and steps < vae.schedule_steps:
             print(
                 f"warning: the run ends at update {steps:,}, its regularizer's schedule at {vae.schedule_steps:,}: the final strength is "
                 "never reached; raise STEPS, or shorten the schedule (ITERATION_THRESHOLD)",
                 file=sys.stderr,
             )
-        run = _Run(strategy, engine, folder, stop, steps, summary_steps, save_steps, save_minutes)
+        run = Run(engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes)
         run.train(lambda start: _batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "data"), start))
         values = run.evaluate(_batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "evaluation data")), eval_steps)
         if chief:
@@ -155,90 +149,6 @@ def train(
             labels |= {name.removeprefix("train."): value for name, value in settings.items()}
             results.write_step(folder, "train", values, started=started, labels=labels, device=describe(strategy))
     return values
-
-
-class _Run:
-    """The host's side of the loop: calls of the engine, cut at summaries, checkpoints and the patience for signals."""
-
-    def __init__(self, strategy, engine, folder, stop, steps, summary_steps, save_steps, save_minutes):
-        self._engine, self._stop, self._chief = engine, stop, is_chief(strategy)
-        self._steps, self._summary_steps, self._save_steps, self._save_minutes = steps, summary_steps, save_steps, save_minutes
-        self._checkpoints = Checkpoints(os.path.join(folder, "checkpoints"), engine.variables())
-        self._writer = tf.summary.create_file_writer(os.path.join(folder, "summaries")) if self._chief else None
-
-    def train(self, batches: Callable[[int], Iterable]) -> None:
-        """Makes the updates that are missing, from the newest checkpoint on."""
-        step = saved = self._checkpoints.restore()
-        if step and self._chief:
-            print(f"resuming at step {step:,} of {self._steps:,}", file=sys.stderr)
-        if step > self._steps:
-            raise UserError(
-                f"{self._checkpoints.folder} is at step {step:,} already, past STEPS = {self._steps:,}; "
-                f"ask for at least {step:,}, or choose another --model_dir"
-            )
-        if step == self._steps:
-            return
-        iterator, progress, means = iter(batches(step)), Progress("step", self._steps, step), _Means()
-        pace = _SECONDS_PER_CALL  # unknown yet: the first call makes one step
-        measured, saved_at = pace, time.monotonic()
-        while step < self._steps:
-            count = min(_until(step, self._summary_steps), _until(step, self._save_steps), self._steps - step)
-            count = max(1, min(count, int(_SECONDS_PER_CALL / pace)))
-            began = time.monotonic()
-            values, bad, pace = self._engine.train(iterator, step, count, measured)
-            measured = (time.monotonic() - began) / count
-            if bad is not None:
-                raise DlibError(_not_finite(bad, values, self._checkpoints))
-            step += count
-            means.add(values, count)
-            stopping = bool(self._stop)  # once: a signal that comes while files are written is seen after the next call
-            due = step % self._save_steps == 0 or time.monotonic() - saved_at > 60 * self._save_minutes
-            if self._chief and (due or stopping or step == self._steps):
-                self._checkpoints.save(step)
-                saved, saved_at = step, time.monotonic()
-            if self._chief and (step % self._summary_steps == 0 or step == self._steps):
-                self._summarise(step, values := means.take())
-                progress.report(step, _terms(values), every_seconds=2.0)
-            if stopping:
-                kept = f"saved at step {saved:,}" if self._chief else "the chief saves"
-                raise Interrupted(f"stopped by signal {self._stop[0]} at step {step:,}, {kept}; run the same command again to resume")
-
-    def evaluate(self, batches: Iterable, count: int) -> dict[str, float]:
-        """Means over `count` batches of the evaluation stream, in calls short enough to see a signal."""
-        iterator, means, progress = iter(batches), _Means(), Progress("evaluation batch", count)
-        for start in range(0, count, _EVALUATION_CALL):
-            part = min(_EVALUATION_CALL, count - start)
-            means.add(self._engine.evaluate(iterator, start, part, self._steps), part)
-            if self._chief:
-                progress.report(start + part, every_seconds=5.0)
-            if self._stop:
-                raise Interrupted(f"stopped by signal {self._stop[0]} in the evaluation; run the same command again to finish it")
-        values = means.take()
-        # Summed, not subtracted: the loss is thousands of nats in float32, a regularizer may be a hundredth.
-        regularizer = sum(values[f"term/{name}"] for name in self._engine.parts["vae"].terms if name != "reconstruction_loss")
-        return {**values, "regularizer": regularizer, "steps": self._steps}
-
-    def _summarise(self, step: int, values: Mapping[str, float]) -> None:
-        with self._writer.as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
-
-
-class _Means:
-    """Means over several calls of the engine, each weighted by its steps."""
-
-    def __init__(self):
-        self._totals, self._count = {}, 0
-
-    def add(self, values: Mapping[str, float], count: int) -> None:
-        self._totals = {name: self._totals.get(name, 0.0) + value * count for name, value in values.items()}
-        self._count += count
-
-    def take(self) -> dict[str, float]:
-        means = {name: total / self._count for name, total in self._totals.items()}
-        self._totals, self._count = {}, 0
-        return means
 
 
 def _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed):
@@ -352,68 +262,6 @@ def _precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[list[str]]:
-    """Collects SIGTERM and Ctrl-C instead of dying from them; the loop looks after each call."""
-    stop: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may set handlers
-        return
-    before = {number: signal.signal(number, lambda received, _: stop.append(signal.Signals(received).name)) for number in _SIGNALS}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """With several workers, the loss of one ends the others; what they then raise means: start all again."""
-    try:
-        yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError) as error:
-        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            raise
-        reason = str(error).splitlines()[0][:200]
-        raise Interrupted(f"another worker stopped ({reason}); start all workers again to resume from the last checkpoint") from error
-
-
-@contextmanager
-def _only_process(folder: pathlib.Path) -> Iterator[None]:
-    """Refuses a second process in one run's folder; the lock ends with the process, however it ends."""
-    with open(folder / ".lock", "a", encoding="utf-8") as file:  # leaves the file as it is
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is training in {folder}; wait for it, or choose another --model_dir") from error
-        except OSError:
-            pass  # a file system without locks
-        yield
-
-
-def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
-    """Returns when every worker has come here."""
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        one = tf.function(lambda: tf.constant(1.0))
-        tf.function(lambda: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(one), axis=None))()
-
-
-def _not_finite(step: int, values: Mapping[str, float], checkpoints: Checkpoints) -> str:
-    saved = checkpoints.steps()
-    kept = f"the checkpoint of step {saved[-1]:,} is kept" if saved else "no checkpoint yet"
-    terms = ", ".join(f"{name} {value:.4g}" for name, value in _terms(values).items())
-    return f"the loss is not finite at step {step:,} ({terms}); stopped, {kept}; lower the learning rate or the strength"
-
-
-def _terms(values: Mapping[str, float]) -> dict[str, float]:
-    return {"loss": values["loss"]} | {name.removeprefix("term/"): value for name, value in values.items() if name.startswith("term/")}
-
-
-def _until(step: int, interval: int) -> int:
-    return interval - step % interval
 
 
 def _check_whole(least: int, **numbers: int) -> None:

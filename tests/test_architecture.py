@@ -28,7 +28,7 @@ ROOMS = {"datasets": set(), "metrics": set(), "models": {"regularizers"}, "regul
 READERS = {"report": {"results"}, "studies": {"results"}, "results": set(), "representation": set()}
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets"}
 HEAVY = {"datasets", "models", "regularizers", "replicas", "strategies", "engine", "checkpoints", "training"}  # may load it
-HEAVY |= {"saved_model", "postprocess", "visualize"}
+HEAVY |= {"training_run", "interruptions", "saved_model", "postprocess", "visualize"}
 
 
 class Module:

@@ -234,7 +234,7 @@ def test_an_export_that_fails_leaves_no_record_of_mixed_networks(copy, tiny_trai
 @pytest.mark.parametrize("moment", ["call", "summary"])
 def test_a_signal_saves_before_the_run_stops(finished, tiny_train, tmp_path, monkeypatch, moment):
     handler = signal.getsignal(signal.SIGTERM)
-    owner, name = {"call": (training.Engine, "train"), "summary": (training._Run, "_summarise")}[moment]
+    owner, name = {"call": (training.Engine, "train"), "summary": (training.Run, "_summarise")}[moment]
     original, calls = getattr(owner, name), []
 
     def with_signal(*arguments, **keywords):

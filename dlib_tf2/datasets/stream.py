@@ -10,8 +10,10 @@ import tensorflow as tf
 from dlib_tf2.datasets.ground_truth import ComputedTable
 from dlib_tf2.errors import UserError
 
+# The grid points of this many steps are drawn at once. The number is part of what a seed means: another one, other batches.
+_STEPS_PER_DRAW = 32
 # Small batches are gathered several steps at a time, which spreads the cost of a pass through the graph over them.
-_BYTES_PER_GATHER, _STEPS_PER_GATHER = 2**22, 32
+_BYTES_PER_GATHER, _STEPS_PER_GATHER = 2**21, 32
 _PREFETCH = 4
 
 
@@ -54,18 +56,20 @@ def train_batches(
     num_steps = max(1, min(_STEPS_PER_GATHER, _BYTES_PER_GATHER // step_bytes))
     images = _gatherer(table)
 
-    def indices(t: tf.Tensor) -> tf.Tensor:
-        pair = tf.stack([tf.constant(seed, tf.int64), t])
+    def draw(block: tf.Tensor) -> tf.Tensor:
+        pair = tf.stack([tf.constant(seed, tf.int64), block])
         # 64-bit integers: the bias of drawing modulo the number of grid points is below 1e-12.
-        index = tf.random.stateless_uniform([batch_size], pair, 0, len(table), tf.int64, alg="philox")
-        return tf.gather(index, positions)
+        index = tf.random.stateless_uniform([_STEPS_PER_DRAW, batch_size], pair, 0, len(table), tf.int64, alg="philox")
+        to_come = index[tf.maximum(start - block * _STEPS_PER_DRAW, 0) :]  # all but in the block in which `start` lies
+        return tf.gather(to_come, positions, axis=1)
 
-    def gather(first: tf.Tensor) -> dict[str, tf.Tensor]:
-        index = tf.concat([indices(first + step) for step in range(num_steps)], axis=0)
-        return {"image": images(index), "position": tf.tile(tf.constant(positions), [num_steps])}
+    def gather(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"image": images(tf.reshape(index, [-1])), "position": tf.tile(tf.constant(positions), [num_steps])}  # [steps * rows]
 
-    # The upper end is out of reach: 2**62 steps. Unlike unbatch, rebatch cuts a gather into slices without copying them.
-    batches = tf.data.Dataset.range(start, 2**62, num_steps).map(gather, num_parallel_calls=2).rebatch(rows, drop_remainder=True)
+    # The upper end is out of reach: 2**62 steps. Unlike unbatch, rebatch cuts what was drawn or gathered without copying it.
+    blocks = tf.data.Dataset.range(start // _STEPS_PER_DRAW, 2**62 // _STEPS_PER_DRAW)
+    indices = blocks.map(draw).rebatch(num_steps, drop_remainder=True)
+    batches = indices.map(gather).rebatch(rows, drop_remainder=True)  # a parallel map is slower: large batches leave the cache
     return _light(batches, num_steps * len(replicas) + _PREFETCH)
 
 

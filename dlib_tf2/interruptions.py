@@ -1,0 +1,61 @@
+"""What stops a run from outside: signals, the loss of another worker, and a second process in its folder."""
+
+import fcntl
+import pathlib
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from dlib_tf2.errors import Interrupted, UserError
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[list[str]]:
+    """Collects SIGTERM and Ctrl-C instead of dying from them; the loop looks after each call."""
+    stop: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may set handlers
+        return
+    before = {number: signal.signal(number, lambda received, _: stop.append(signal.Signals(received).name)) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """With several workers, the loss of one ends the others; what they then raise means: start all again."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError) as error:
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
+        reason = str(error).splitlines()[0][:200]
+        raise Interrupted(f"another worker stopped ({reason}); start all workers again to resume from the last checkpoint") from error
+
+
+@contextmanager
+def only_process(folder: pathlib.Path) -> Iterator[None]:
+    """Refuses a second process in one run's folder; the lock ends with the process, however it ends."""
+    with open(folder / ".lock", "a", encoding="utf-8") as file:  # leaves the file as it is
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another process is training in {folder}; wait for it, or choose another --model_dir") from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    """Returns when every worker has come here."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        one = tf.function(lambda: tf.constant(1.0))
+        tf.function(lambda: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(one), axis=None))()
