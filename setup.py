@@ -42,6 +42,7 @@ setup(
         "tensorflow>=2.19,<2.22",
         "tensorflow-datasets>=4.9.7",
         "tensorflow-probability[tf]>=0.25",
+        "threadpoolctl>=3.0",
     ],
     extras_require={
         # dill: TFDS's own test case for builders imports it without declaring it
