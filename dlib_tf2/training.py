@@ -30,7 +30,7 @@ _NOT_IDENTITY = {
     f"train.{name}"
     for name in (
         *("strategy", "data_dir", "overwrite", "xla", "steps", "eval_steps", "summary_steps", "save_steps", "save_minutes"),
-        *("counts_per_update", "method", "hyperparameters"),
+        *("counts_per_update", "method", "hyperparameters", "labels"),
     )
 }
 _WRITES = ("checkpoints", "summaries", "pictures", "identity.json", "*.keras", ".*.keras", ".lock", *results.FILES)
@@ -56,6 +56,7 @@ def train(
     counts_per_update: int = 1,
     method: str = "",
     hyperparameters: Mapping[str, float] | None = None,
+    labels: Mapping[str, Any] | None = None,
     eval_steps: int = 1000,
     summary_steps: int = 100,
     save_steps: int | None = None,
@@ -83,6 +84,7 @@ def train(
             for each network, so that 300,000 steps were 150,000 updates: 2 reproduces that.
         method: a label for results and reports.
         hyperparameters: the method's own strengths, e.g. {"beta": 4.0}, a label likewise.
+        labels: further ones, such as the study and the model_num in it.
         eval_steps: batches of the evaluation at the end.
         summary_steps: updates between two TensorBoard points and progress lines.
         save_steps: updates between two checkpoints, in addition to `save_minutes`.
@@ -145,9 +147,9 @@ def train(
             (folder / "results.json").unlink(missing_ok=True)
             _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
-            labels = {"method": method, "hyperparameters": hyperparameters or {}, "activation": vae.activation}
-            labels |= {name.removeprefix("train."): value for name, value in settings.items()}
-            results.write_step(folder, "train", values, started=started, labels=labels, device=describe(strategy))
+            kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}, "activation": vae.activation}
+            kept |= {name.removeprefix("train."): value for name, value in settings.items()}
+            results.write_step(folder, "train", values, started=started, labels=kept, device=describe(strategy))
     return values
 
 

@@ -1,0 +1,54 @@
+"""A study by its name, which is the name of a file: `studies/<name>.py` in the current folder, or one of `named/`."""
+
+import difflib
+import functools
+import importlib.machinery
+import pathlib
+import re
+import types
+
+from dlib_tf2.errors import UserError
+from dlib_tf2.studies.study import Study
+
+_SHIPPED = pathlib.Path(__file__).parent / "named"
+
+
+def known_names() -> list[str]:
+    """The names that `find` accepts."""
+    files = [*pathlib.Path("studies").glob("*.py"), *_SHIPPED.glob("*.py")]
+    return sorted({path.stem for path in files if not path.stem.startswith("_")})
+
+
+def find(name: str) -> Study:
+    """Loads a study.
+
+    Raises:
+        UserError: there is none of that name, or its file fails or makes no `STUDY`.
+    """
+    for folder in (pathlib.Path("studies"), _SHIPPED):
+        path = folder / f"{name}.py"
+        if re.fullmatch(r"[A-Za-z]\w*", name) and path.is_file():
+            return _load(path.resolve())
+    known = known_names()
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise UserError(f"unknown study {name!r}{hint}; the known ones are {', '.join(known)}")
+
+
+def number_of_models(name: str) -> int | None:
+    """How many models the whole study has; None where no file defines it."""
+    return len(find(name)) if name in known_names() else None
+
+
+@functools.cache
+def _load(path: pathlib.Path) -> Study:
+    loader = importlib.machinery.SourceFileLoader(f"dlib_tf2_study_{path.stem}", str(path))
+    module = types.ModuleType(loader.name)
+    try:
+        loader.exec_module(module)
+    except Exception as error:  # a person's file may fail in any way
+        raise UserError(f"{path} fails: {type(error).__name__}: {error}; correct it") from error
+    study = getattr(module, "STUDY", None)
+    if not isinstance(study, Study) or not len(study):
+        raise UserError(f"{path} defines no STUDY = Study(...) of at least one model (dlib_tf2.studies.Study); add it")
+    return study

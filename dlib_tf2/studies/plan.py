@@ -1,0 +1,109 @@
+"""One model of a study as it is to be run: which gin files and bindings, which representations, which metrics, and their fingerprint."""
+
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlib_tf2 import gin_utils
+from dlib_tf2.errors import UserError
+from dlib_tf2.studies.finding import find
+from dlib_tf2.studies.study import Configuration
+
+_INCLUDE = re.compile(r"""^\s*include\s+["']([^"']+)["']""", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What dlib_reproduce does.
+
+    Attributes:
+        study: its name.
+        model_num: the model's number; None where a model that exists is scored.
+        configuration: the model; None likewise.
+        suite: name of the suite of metrics.
+        changes: what the user bound on top of the study, in order.
+        files: gin files, in order.
+        bindings: gin text on top of them, `changes` last.
+        representations: names.
+        metrics: names.
+    """
+
+    study: str
+    model_num: int | None
+    configuration: Configuration | None
+    suite: str
+    changes: tuple[str, ...]
+    files: tuple[str, ...]
+    bindings: tuple[str, ...]
+    representations: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    @property
+    def dataset(self) -> str | None:
+        """The dataset that the model is trained on, which `changes` may have replaced."""
+        return None if self.configuration is None else gin_utils.bound_value(self.files, self.bindings, "train.dataset")
+
+    def fingerprint(self, of_model: str = "") -> str:
+        """SHA-256 of all that the results depend on: study, number, suite, bindings and the text of every gin file.
+
+        Args:
+            of_model: what identifies a model that exists.
+        """
+        texts: dict[str, str] = {}
+        for file in [*self.files, *(f"metrics/{metric}.gin" for metric in self.metrics)]:
+            _add_text(texts, file)
+        identity = [self.study, self.model_num, self.suite, self.bindings, texts, of_model]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def make_plan(study: str, model_num: int | None, suite: str | None = None, changes: Sequence[str] = ()) -> Plan:
+    """Resolves a model of a study; loads nothing that gin files name.
+
+    Args:
+        study: its name.
+        model_num: the model's number; None for what a model that exists is scored by.
+        suite: name of a suite of the study; its own by default.
+        changes: gin text that wins over the study, for all steps: "STEPS = 1000", "mig.num_train = 100", "evaluate.metrics = ['mig']".
+
+    Raises:
+        UserError: unknown study, number or suite, or gin text that `gin_utils.check` refuses.
+    """
+    found = find(study)
+    files, bindings = [found.suite_file(suite)], [f"postprocess.representations = {list(found.representations)!r}"]
+    configuration = None if model_num is None else found.configuration(model_num)
+    if configuration is not None:
+        files += [f"models/{configuration.setting.method}.gin", *found.gin_config]
+        labels = {"study": study, "model_num": model_num} | ({"changes": list(changes)} if changes else {})
+        bindings += [*configuration.bindings, f"train.labels = {labels!r}"]
+    bindings += changes
+    gin_utils.check(files, bindings)
+    representations, metrics = (
+        _names(gin_utils.bound_value(files, bindings, key), key) for key in ("postprocess.representations", "evaluate.metrics")
+    )
+    name = suite or found.suite
+    return Plan(study, model_num, configuration, name, tuple(changes), tuple(files), tuple(bindings), representations, metrics)
+
+
+def _names(value: object, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
+        raise UserError(f"{key} is {value!r}; expected a list of one or more names, such as ['mean']")
+    return tuple(dict.fromkeys(value))
+
+
+def _add_text(texts: dict[str, str], name: str) -> None:
+    """Adds the text of a gin file and of those it includes."""
+    if name in texts:
+        return
+    texts[name] = _read(os.fspath(gin_utils.find_file(name).resolve()))
+    for included in _INCLUDE.findall(texts[name]):
+        _add_text(texts, included)
+
+
+@functools.cache
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()

@@ -1,0 +1,145 @@
+"""The folder of one model of a study: whose it is, who works in it, and whether it is done or why it failed.
+
+<output_dir>/study.json              the study, its suite and the changes: the same for all models of the folder
+<output_dir>/<model_num>/model/      of the training     codes/<representation>/      scores/<representation>/<metric>/
+                         done.json   there once all of it is, with the fingerprint that it was made by
+                         failed.json why the last attempt failed
+                         .lock       locked by the process that works here, for as long as it lives
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from dlib_tf2 import results
+from dlib_tf2.errors import UserError
+from dlib_tf2.files import claim_folder
+from dlib_tf2.studies.plan import Plan
+
+_LOCK_SECONDS = 2.0  # longer than a look at the lock takes, which holds it for a moment
+_STUDY_FILE = "study.json"
+
+
+class State(NamedTuple):
+    """What a folder says about a model: "done", "running", "failed", "stopped" (begun, nobody at work) or "missing"."""
+
+    kind: str
+    reason: str = ""
+
+
+def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
+    """Makes `output_dir` the folder of a study, or accepts the one that it is.
+
+    Raises:
+        UserError: it is another study's, of another suite or with other changes, or not ours.
+    """
+    folder = claim_folder(output_dir, "study")
+    identity = {"study": plan.study, "suite": plan.suite, "gin_bindings": list(plan.changes)}
+    there = read_json(folder / _STUDY_FILE)
+    if there is None:
+        results.write_json(folder / _STUDY_FILE, identity)
+    else:
+        for key, value in identity.items():
+            if there.get(key) != value:
+                raise UserError(f"{folder} holds models of {key} {there.get(key)!r}, not of {value!r}; choose another --output_dir")
+    return folder
+
+
+def study_of(output_dir: str | os.PathLike) -> str:
+    """The name of the study whose folder this is.
+
+    Raises:
+        UserError: it is no study's.
+    """
+    there = read_json(pathlib.Path(output_dir) / _STUDY_FILE)
+    if there is None or not isinstance(there.get("study"), str):
+        raise UserError(
+            f"{output_dir} is not the folder of a study (no {_STUDY_FILE}); name the --output_dir of dlib_sweep or dlib_reproduce"
+        )
+    return there["study"]
+
+
+@contextlib.contextmanager
+def only_process(folder: pathlib.Path) -> Iterator[None]:
+    """Refuses a second process in a model's folder; the lock ends with the process, however it ends."""
+    with open(folder / ".lock", "a", encoding="utf-8") as file:
+        until = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > until:
+                    raise UserError(f"another process is at work in {folder}; wait for it, or choose another --output_dir") from error
+                time.sleep(0.1)
+            except OSError:
+                break  # a file system without locks
+        yield
+
+
+def is_locked(folder: pathlib.Path) -> bool:
+    """Whether some process works in a model's folder."""
+    try:
+        with open(folder / ".lock", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def is_done(folder: pathlib.Path, fingerprint: str) -> bool:
+    """Whether all was made by this fingerprint, and is still there."""
+    done = read_json(folder / "done.json")
+    return done is not None and done.get("fingerprint") == fingerprint and all(results.is_complete(folder / part) for part in done["parts"])
+
+
+def write_done(folder: pathlib.Path, fingerprint: str, parts: Sequence[str], seconds: dict[str, float]) -> None:
+    """Says that all is made.
+
+    Args:
+        folder: the model's folder.
+        fingerprint: what it was made by.
+        parts: folders of finished steps, relative to it or absolute.
+        seconds: of each step that this run made.
+    """
+    results.write_json(folder / "done.json", {"fingerprint": fingerprint, "parts": list(parts), "seconds": seconds, **_where()})
+    (folder / "failed.json").unlink(missing_ok=True)
+
+
+def write_failure(folder: pathlib.Path, reason: str, exit_code: int) -> None:
+    """Says why an attempt failed."""
+    results.write_json(folder / "failed.json", {"reason": reason, "exit_code": exit_code, **_where()})
+
+
+def state(folder: pathlib.Path) -> State:
+    """What the folder says."""
+    if not folder.is_dir():
+        return State("missing")
+    if read_json(folder / "done.json") is not None:
+        return State("done")
+    if is_locked(folder):
+        return State("running")
+    failure = read_json(folder / "failed.json")
+    return State("stopped") if failure is None else State("failed", str(failure.get("reason", "no reason given")))
+
+
+def read_json(path: pathlib.Path) -> dict | None:
+    """The object in a file; None where there is none or it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _where() -> dict[str, str]:
+    return {"finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "host": platform.node()}
