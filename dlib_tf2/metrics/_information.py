@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.metrics import common
 
-ROUNDING = 1e-12  # nats; far above the rounding of the sums, far below the chance information of any sample
-
 
 class Information(NamedTuple):
     """What histograms of the drawn rows say about codes and the factors that vary, in nats."""
@@ -28,9 +26,7 @@ def measure(codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, num_
     rows = common.draw_rows(rng, labels, num_train)
     scored = common.varying_factors(labels[rows])
     bins = common.discretize(checked[rows], num_bins)
-    mutual = common.mutual_information(bins, scored)
-    mutual[mutual < ROUNDING] = 0.0  # a constant code knows nothing, and must not win a ratio of two rounding errors
-    return Information(bins, mutual, common.entropy(scored))
+    return Information(bins, common.mutual_information(bins, scored), common.entropy(scored))
 
 
 def top_two(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

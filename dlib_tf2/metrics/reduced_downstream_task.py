@@ -17,8 +17,8 @@ def reduced_downstream_task(
     factors: ArrayLike,
     rng: np.random.Generator,
     *,
-    num_train: Sequence[int] = (1000,),
-    num_test: int = 1000,
+    num_train: Sequence[int] | None = (1000,),
+    num_test: int | None = 1000,
     num_codes_to_remove: int = 1,
     disjoint: bool | None = None,
     classifier: Classifier = sklearn_gradient_boosting,
@@ -40,7 +40,7 @@ def reduced_downstream_task(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows and of each classifier's random state.
-        num_train: training set sizes.
+        num_train: training set sizes; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
         num_codes_to_remove: at least 0.
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a full grid, else True.
@@ -56,28 +56,30 @@ def reduced_downstream_task(
         UserError: a table that cannot be scored, too few rows, no factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
-    if not num_train or num_codes_to_remove < 0:
+    wanted = [None] if num_train is None else list(dict.fromkeys(num_train))
+    if not wanted or num_codes_to_remove < 0:
         raise UserError(f"num_train = {num_train}, num_codes_to_remove = {num_codes_to_remove}; expected sizes, and a number of at least 0")
     kept = np.flatnonzero(common.sizes(labels) > 1).tolist()
     labels = common.varying_factors(labels)
     num_factors = labels.shape[1]
     result: dict[str, float] = {}
     overlaps, tasks, costs = {}, [], []
-    for size in num_train:
+    for size in wanted:
         train, test, overlap = common.split_rows(rng, labels, size, num_test, disjoint)
-        overlaps[f"{size}:test_overlap"] = overlap
+        overlaps[len(train)] = overlap
         sets = checked[train], labels[train], checked[test], labels[test]
         for factor in range(num_factors):
             seeds = rng.integers(2**31, size=num_codes_to_remove + num_factors).tolist()
             removers = [importance_classifier(random_state=seed) for seed in seeds[:num_codes_to_remove]]
             predictors = [classifier(random_state=seed) for seed in seeds[num_codes_to_remove:]]
             tasks.append((factor, removers, predictors, *sets))
-            costs.append(size * float(common.sizes(labels).sum()))
-    accuracies = np.array(_parallel.run(_reduce_and_predict, tasks, costs)).reshape(len(num_train), num_factors, num_factors, 2)
-    for size, of_size in zip(num_train, accuracies, strict=True):
+            costs.append(len(train) * float(common.sizes(labels).sum()))
+    accuracies = np.array(_parallel.run(_reduce_and_predict, tasks, costs)).reshape(len(wanted), num_factors, num_factors, 2)
+    for (size, overlap), of_size in zip(overlaps.items(), accuracies, strict=True):
+        result[f"{size}:test_overlap"] = overlap
         for side, name in enumerate(("train", "test")):
             result |= _keys(of_size[..., side], kept, f"{size}:", f"mean_{name}_accuracy_")
-    return {**result, **overlaps, "num_factors_scored": float(num_factors)}
+    return {**result, "num_factors_scored": float(num_factors)}
 
 
 def _reduce_and_predict(

@@ -18,8 +18,8 @@ def strong_downstream_task(
     factors: ArrayLike,
     rng: np.random.Generator,
     *,
-    num_train: Sequence[int] = (1000,),
-    num_test: int = 1000,
+    num_train: Sequence[int] | None = (1000,),
+    num_test: int | None = 1000,
     num_experiments: int = 2,
     disjoint: bool | None = None,
     classifier: Classifier = sklearn_gradient_boosting,
@@ -39,7 +39,7 @@ def strong_downstream_task(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows, the shifts and each classifier's random state.
-        num_train: training set sizes.
+        num_train: training set sizes; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
         num_experiments: shifts per target factor, at least 1.
         disjoint: of the plain sets, True: no row in both; False: both drawn with replacement; None: False on a full grid, else True.
@@ -53,26 +53,28 @@ def strong_downstream_task(
         UserError: a table that cannot be scored, too few rows, no factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
-    if not num_train or num_experiments < 1:
+    wanted = [None] if num_train is None else list(dict.fromkeys(num_train))
+    if not wanted or num_experiments < 1:
         raise UserError(f"num_train = {num_train} and num_experiments = {num_experiments}; expected sizes, and a number of at least 1")
     labels = common.varying_factors(labels)
-    num_factors, interventions, tasks, costs, overlaps = labels.shape[1], Interventions(labels), [], [], []
+    num_factors, interventions, tasks, costs = labels.shape[1], Interventions(labels), [], []
+    overlaps: dict[int, float] = {}
 
     def add(target: int, train: common.Labels, test: common.Labels) -> None:
         model = classifier(random_state=int(rng.integers(2**31)))
         tasks.append((model, checked[train], labels[train, target], checked[test], labels[test, target]))
         costs.append(len(train) * float(common.sizes(labels)[target]))
 
-    for size in num_train:
+    for size in wanted:
         train, test, overlap = common.split_rows(rng, labels, size, num_test, disjoint)
-        overlaps.append(overlap)
+        overlaps[len(train)] = overlap
         for target in range(num_factors):
             add(target, train, test)
         for target in np.repeat(np.arange(num_factors), num_experiments if num_factors > 1 else 0).tolist():
             add(target, *_shift(interventions, rng, labels, target, train, test))
     accuracy = np.array([(fit.train_accuracy, fit.test_accuracy) for fit in _parallel.run(fit_and_score, tasks, costs)])
     result: dict[str, float] = {}
-    for size, overlap, of_size in zip(num_train, overlaps, np.split(accuracy, len(num_train)), strict=True):
+    for (size, overlap), of_size in zip(overlaps.items(), np.split(accuracy, len(wanted)), strict=True):
         result |= _keys(f"{size}:", of_size[:num_factors].mean(axis=0), of_size[num_factors:]) | {f"{size}:test_overlap": overlap}
     return {**result, "interventional": float(interventions.exact), "num_factors_scored": float(num_factors)}
 

@@ -51,8 +51,7 @@ def mutual_information_matrix(
         rng: unused.
         num_bins: equal-width bins per code; None takes each distinct value as its own bin.
     """
-    mutual = common.mutual_information(common.discretize(codes[:num_train], num_bins), labels[:num_train])
-    return np.where(mutual > 1e-12, mutual, 0.0)  # what constant codes leave is rounding
+    return common.mutual_information(common.discretize(codes[:num_train], num_bins), labels[:num_train])
 
 
 @gin.register
@@ -90,8 +89,8 @@ def unified_scores(
     factors: ArrayLike,
     rng: np.random.Generator,
     *,
-    num_train: int = 10_000,
-    num_test: int = 5_000,
+    num_train: int | None = 10_000,
+    num_test: int | None = 5_000,
     disjoint: bool | None = None,
     matrices: Sequence[Callable[..., Matrix]] = (mutual_information_matrix, importance_gbt_matrix, accuracy_svm_matrix),
 ) -> dict[str, float]:
@@ -113,7 +112,7 @@ def unified_scores(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows and of the classifiers' random states.
-        num_train: training rows.
+        num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows, used by matrices of accuracies.
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a full grid, else True.
         matrices: functions (codes, labels, num_train, rng) -> [codes, factors], not negative; keys start with their names.

@@ -28,6 +28,11 @@ def test_mutual_information_of_a_single_valued_variable_is_exactly_zero():
         values = rng().integers(40, size=(n, 5))
         assert (common.mutual_information(np.zeros_like(values), values) == 0.0).all()
         assert (common.mutual_information(values, np.zeros_like(values)) == 0.0).all()
+        for constant in (0.1, -7.3e20):
+            bins = common.discretize(np.full((n, 2), constant, np.float32), 20)
+            assert (common.mutual_information(bins, values) == 0.0).all()
+    labels = np.stack(np.unravel_index(np.arange(7 * 9 * 11), (7, 9, 11)), axis=1)  # so it is of the factors of a grid among themselves
+    assert (common.mutual_information(labels, labels)[~np.eye(3, dtype=bool)] == 0.0).all()
 
 
 def test_entropy_is_information_about_itself():

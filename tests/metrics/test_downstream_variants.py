@@ -118,3 +118,13 @@ def test_one_factor_cannot_be_shifted_against_another():
     }
     with pytest.raises(UserError, match="num_experiments = 0"):
         strong(GRID, num_experiments=0)
+
+
+def test_all_rows_are_split_two_to_one():
+    for result in (reduced(GRID.astype(float), num_train=None), strong(GRID.astype(float), num_train=None)):
+        assert {key.split(":")[0] for key in result if ":" in key} == {"40"}
+        assert result["40:test_overlap"] == 0.0
+    with pytest.raises(UserError, match="expected sizes"):
+        reduced(GRID.astype(float), num_train=())
+    with pytest.raises(UserError, match="expected sizes"):
+        strong(GRID.astype(float), num_train=())
