@@ -54,6 +54,71 @@ def assert_is_a_result(result):
         assert np.isfinite(value), key
 
 
+# What a metric claims of perfect codes, by the key that it is read by and its better direction: better than noise, and than constant codes.
+# One that is not here claims both of the key of its own name.
+BOTH, NOISE, NEITHER = ("noise", "constant"), ("noise",), ()
+CLAIMS = {
+    "beta_vae": ("eval_accuracy", 1, BOTH),
+    "dci": ("disentanglement", 1, BOTH),
+    "dci_es": ("informativeness", 1, BOTH),
+    "downstream_task": ("60:mean_test_accuracy", 1, BOTH),
+    "factor_vae": ("eval_accuracy", 1, BOTH),
+    "fairness": ("mean_fairness:mean_pred:mean_sens", -1, NOISE),  # who says always the same is fair
+    "infomec": ("explicitness", 1, BOTH),
+    "jemmig": ("jemmig_normalized", 1, BOTH),
+    "mcc": ("mcc_pearson", 1, BOTH),
+    "modularity_explicitness": ("explicitness_test", 1, BOTH),
+    "reduced_downstream_task": ("60:mean_test_accuracy_other_factors", 1, BOTH),
+    "rmig": ("rmig_normalized", 1, BOTH),
+    "strong_downstream_task": ("60:mean_strong_test_accuracy", 1, BOTH),
+    "unified_scores": ("mutual_information_matrix.mig", 1, BOTH),
+    "unsupervised": ("gaussian_total_correlation", -1, NEITHER),  # it sees no factors
+}
+
+
+def read(name, codes, factors, seeds):
+    """The claimed score under each seed, its sign such that larger is better."""
+    key, direction, _ = CLAIMS.get(name, (name, 1, BOTH))
+    return np.array([direction * run(name, codes, factors, seed)[key] for seed in seeds])
+
+
+@pytest.fixture(scope="module")
+def large_grid():
+    """3 x 4 x 2 points, forty times: noise that a tree meets again would score."""
+    return np.tile(np.stack(np.unravel_index(np.arange(24), (3, 4, 2)), axis=1), (40, 1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_perfect_codes_score_above_noise_and_constant_ones(name, large_grid):
+    rng = np.random.default_rng(5)
+    units = (large_grid - large_grid.mean(axis=0)) / large_grid.std(axis=0)
+    others = {"noise": rng.normal(size=(len(units), 3)), "constant": np.zeros_like(units)}
+    perfect = read(name, units + rng.normal(0, 0.01, units.shape), large_grid, seeds=range(2)).mean()
+    for kind in CLAIMS.get(name, (name, 1, BOTH))[2]:
+        # Their scores lie near chance; on sixty rows a perfect code is better by much more than their spread.
+        worse = read(name, others[kind], large_grid, seeds=range(2))
+        assert perfect > worse.mean() + 0.03, kind
+        assert perfect > worse.max(), kind
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_of_codes_and_of_factors_does_not_matter(name, large_grid):
+    rng = np.random.default_rng(6)
+    codes = large_grid @ rng.normal(size=(3, 4)) + rng.normal(0, 0.3, (len(large_grid), 4))
+    seeds = range(3)
+    one, other = read(name, codes, large_grid, seeds=seeds), read(name, codes[:, [2, 0, 3, 1]], large_grid[:, [1, 2, 0]], seeds=seeds)
+    # The same rows where rows are all that is drawn; else equal up to the draws: four standard errors of the difference of the means.
+    error = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / len(one))
+    assert abs(one.mean() - other.mean()) <= 4 * error + 1e-9
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_number_of_workers_changes_nothing(name, small_table):
+    alone = run(name, *small_table)
+    with joblib.parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=1):
+        assert run(name, *small_table) == alone
+
+
 def test_metrics_are_found():
     assert {"mig", "factor_vae", "dci"} <= set(NAMES)
 
