@@ -9,8 +9,9 @@ number of rows, and of `downstream_task` at a tenth of them. Tables are syntheti
 mixing, noise and number of codes drawn by number) or folders with representation.npz. On two cores scikit-learn takes about six minutes
 per table and seed at 10,000 rows.
 
-Every score is a JSON line in --output; what it already holds is not computed again, so the command can be killed and repeated. The last
-line printed sums up all the file holds of these tables: mean and largest absolute difference, and Spearman's rank correlation over tables.
+Every score is a JSON line in --output; what it already holds is not computed again, so the command can be killed and repeated. At the end
+all that the file holds of these tables is summed up, as a JSON line and as the rows of docs/metrics.md: mean and largest absolute
+difference, and Spearman's rank correlation over tables.
 """
 
 import argparse
@@ -94,6 +95,35 @@ def summary(found: dict[tuple[str, str, int], dict[str, float]], names: list[str
     return result
 
 
+def read(path: pathlib.Path, points: int) -> dict[tuple[str, str, int], dict[str, float]]:
+    """The scores in a file; a line that a kill cut short is passed over, and computed again."""
+    found = {}
+    for text in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if line["points"] == points:
+            found[line["table"], line["backend"], line["seed"]] = line["scores"]
+    return found
+
+
+def _torn(path: pathlib.Path) -> bool:
+    """Tells whether the last line has no end."""
+    return path.is_file() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+
+
+def markdown(summed: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The rows of docs/metrics.md: LightGBM against scikit-learn, beside scikit-learn under another evaluation seed."""
+    title = "mean, largest difference, rank correlation"
+    rows = [f"| Score | Tables | LightGBM against scikit-learn: {title} | scikit-learn against itself: {title} |", "|---|---|---|---|"]
+    ours, theirs = summed["lightgbm_against_sklearn"], summed["sklearn_against_itself"]
+    for key, entry in ours.items():
+        cells = [f"{one[key]['mean']:.4f}, {one[key]['largest']:.4f}, {one[key]['ranks']:.3f}" for one in (ours, theirs)]
+        rows.append(f"| {key} | {entry['tables']} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def main() -> None:
     """Scores what is missing and sums up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,8 +135,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.nice(10)
     path = pathlib.Path(arguments.output or os.devnull)
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    found = {(line["table"], line["backend"], line["seed"]): line["scores"] for line in lines if line["points"] == arguments.points}
+    found = read(path, arguments.points)
     names = []
     for name, table in tables(arguments):
         names.append(name)
@@ -120,8 +149,10 @@ def main() -> None:
             text = json.dumps(line | {"seconds": round(time.perf_counter() - begin, 1)})
             print(text, flush=True)
             with open(path, "a") as file:
-                file.write(text + "\n")
-    print(json.dumps({"benchmark": "compare_boosting", "points": arguments.points, **summary(found, names)}))
+                file.write("\n" * _torn(path) + text + "\n")
+    summed = summary(found, names)
+    print(json.dumps({"benchmark": "compare_boosting", "points": arguments.points, **summed}))
+    print(markdown(summed))
 
 
 if __name__ == "__main__":
