@@ -81,7 +81,8 @@ def summary(found: dict[tuple[str, str, int], dict[str, float]], names: list[str
         result[title] = {}
         for key in found[complete[0], "sklearn", 0] if complete else ():
             first, second = (np.array([found[name, *run][key] for name in complete]) for run in (("sklearn", 0), other))
-            ranks = float(spearmanr(first, second).statistic) if len(complete) > 2 else float("nan")
+            ranked = len(complete) > 2 and np.ptp(first) > 0 and np.ptp(second) > 0
+            ranks = float(spearmanr(first, second).statistic) if ranked else float("nan")
             differences = {
                 "mean": np.abs(second - first).mean(),
                 "largest": np.abs(second - first).max(),
