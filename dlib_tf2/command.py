@@ -1,18 +1,19 @@
 """What every command shares: flags, quiet start-up, one line for each mistake, and the exit codes of errors.py."""
 
-import contextlib
 import errno
 import os
 import re
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import flags
 
 from dlib_tf2.errors import EXIT_DONE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER, DlibError, UserError
+from dlib_tf2.quiet import hold_stderr, import_tensorflow
+
+__all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "run"]
 
 _FOLDER_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 
@@ -118,33 +119,3 @@ def _help_text(name: str) -> str:
 def _say(name: str, message: str, code: int) -> int:
     print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     return code
-
-
-@contextlib.contextmanager
-def hold_stderr() -> Iterator[None]:
-    """Holds back what libraries print on file descriptor 2 (TensorFlow's start-up lines); shows it if the block fails."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except Exception:  # an interruption explains itself
-            os.dup2(saved, 2)
-            held.seek(0)
-            os.write(2, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
-def import_tensorflow() -> None:
-    """Imports TensorFlow and lists its devices without the half-dozen lines of noise that it prints at start."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with hold_stderr():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()

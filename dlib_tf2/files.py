@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, the marker of our own folders, and their safe removal."""
+"""Files that are whole or absent: atomic writes, the marker of our own folders, and their safe removal; local and remote."""
 
 import contextlib
 import fnmatch
@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
 
 from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.paths import RemotePath, as_path
 
 MARKER = ".dlib_tf2"
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
-    """Opens a temporary neighbour of `path` for writing and renames it to `path` once it is whole and on the disk.
+    """Opens a temporary file for writing, which takes the place of `path` once it is whole and, for a local path, on the disk.
 
     Args:
         path: the file to write; its folder is made if needed.
@@ -25,7 +26,16 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
     Raises:
         DlibError: the disk is full or the folder cannot be written; an existing `path` is left as it was.
     """
-    path = pathlib.Path(path)
+    path = as_path(path)
+    try:
+        with path.replacing(mode) if isinstance(path, RemotePath) else _replacing(path, mode) as file:
+            yield file
+    except OSError as error:
+        raise DlibError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
+
+
+@contextlib.contextmanager
+def _replacing(path: pathlib.Path, mode: str) -> Iterator[IO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +45,6 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
-    except OSError as error:
-        raise DlibError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -57,7 +65,7 @@ def refuse_foreign(folder: str | os.PathLike, step: str) -> pathlib.Path:
     Raises:
         UserError: it is a file or below one, holds files without our marker, or the work of another step.
     """
-    folder = pathlib.Path(folder)
+    folder = as_path(folder)
     for part in (folder, *folder.parents):
         if part.exists() and not part.is_dir():
             raise UserError(f"{part} is a file, not a folder; choose another output folder")
@@ -128,7 +136,7 @@ def _is_temporary_marker(path: pathlib.Path) -> bool:
 
 def _refuse_inside(folder: pathlib.Path, keep: Sequence[str | os.PathLike]) -> None:
     target = folder.resolve()
-    for other in map(pathlib.Path, keep):
+    for other in map(as_path, keep):
         if target == other.resolve() or target in other.resolve().parents:
             raise UserError(f"--overwrite would delete {other}, which is in use, with {folder}; choose another output folder")
 
@@ -143,7 +151,7 @@ def _empty(folder: pathlib.Path) -> None:
     try:
         for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                path.rmtree() if isinstance(path, RemotePath) else shutil.rmtree(path)
             elif path.name != MARKER:
                 path.unlink()
     except OSError as error:
