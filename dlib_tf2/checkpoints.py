@@ -88,7 +88,7 @@ class Checkpoints:
     def _damage(self, step: int) -> str:
         """What is wrong with a checkpoint's files; empty if every tensor can be read and has the right checksum."""
         try:
-            reader = tf.train.load_checkpoint(self._prefix(step))
+            reader = tf.compat.v1.train.NewCheckpointReader(self._prefix(step))
             for name in reader.get_variable_to_shape_map():
                 reader.get_tensor(name)
         # A short data file arrives as an IndexError.

@@ -15,6 +15,7 @@ from dlib_tf2 import gin_utils, metric_config, repeats, results
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import claim_folder
 from dlib_tf2.metric_config import MetricCall
+from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
 
 Scores = dict[str, dict[str, float]]
@@ -110,7 +111,7 @@ def _load(source: str | os.PathLike | Representation) -> tuple[Representation, d
     """Reads the table, and the record of the step that made it where there is one."""
     if isinstance(source, Representation):
         return source, None
-    folder = pathlib.Path(source)
+    folder = as_path(source)
     if not (folder / "representation.npz").is_file():
         inside = sorted(path.parent.name for path in folder.glob("*/representation.npz"))
         hint = f"it holds {', '.join(inside)}: name {folder / inside[0]}" if inside else "name a folder that dlib_postprocess wrote"

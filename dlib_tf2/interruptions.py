@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from dlib_tf2.errors import Interrupted, UserError
+from dlib_tf2.paths import RemotePath
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -43,7 +44,10 @@ def worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[No
 
 @contextmanager
 def only_process(folder: pathlib.Path) -> Iterator[None]:
-    """Refuses a second process in one run's folder; the lock ends with the process, however it ends."""
+    """Refuses a second process in one run's folder; the lock ends with the process, however it ends. A bucket has no locks."""
+    if isinstance(folder, RemotePath):
+        yield
+        return
     with open(folder / ".lock", "a", encoding="utf-8") as file:  # leaves the file as it is
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

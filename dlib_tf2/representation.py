@@ -5,7 +5,6 @@ Numpy only: the seam between TensorFlow and the metrics.
 
 import dataclasses
 import os
-import pathlib
 import zipfile
 from collections.abc import Callable
 from typing import Any, Self
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2 import seeds
 from dlib_tf2.errors import UserError
+from dlib_tf2.paths import as_path, local_copy
 from dlib_tf2.table import Table, checked_integers
 
 Codes = NDArray[np.float32]
@@ -163,16 +163,17 @@ def load_arrays(codes: str | os.PathLike, factors: str | os.PathLike) -> Represe
 
 
 def _load_array(path: str | os.PathLike, name: str) -> NDArray[Any]:
-    if not pathlib.Path(path).is_file():
+    if not as_path(path).is_file():
         raise UserError(f"the {name} file {path} does not exist; save the array with numpy.save and name that file")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            if name not in loaded.files and len(loaded.files) != 1:
-                raise UserError(f"{path} holds arrays {loaded.files} and none named {name}; save that array alone with numpy.save")
-            return loaded[name if name in loaded.files else loaded.files[0]]
+        with local_copy(as_path(path)) as local:
+            loaded = np.load(local, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded:
+                if name not in loaded.files and len(loaded.files) != 1:
+                    raise UserError(f"{path} holds arrays {loaded.files} and none named {name}; save that array alone with numpy.save")
+                return loaded[name if name in loaded.files else loaded.files[0]]
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged or holds no plain numpy array ({reason}); save it again with numpy.save") from error

@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import math
 import os
-import pathlib
 import platform
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from dlib_tf2 import __version__, gin_utils
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write
+from dlib_tf2.paths import as_path
 
 FORMAT = 1
 FILES = ("config.gin", "results.json")  # what `write_step` writes
@@ -51,7 +51,7 @@ def write_step(
     Returns:
         The record that was written.
     """
-    folder = pathlib.Path(folder)
+    folder = as_path(folder)
     text = gin_utils.operative_text() if config_text is None else config_text
     finished = datetime.datetime.now(datetime.UTC)
     record = {
@@ -81,7 +81,7 @@ def read_step(folder: str | os.PathLike) -> dict[str, Any]:
     Raises:
         DlibError: the folder has no readable `results.json`.
     """
-    path = pathlib.Path(folder) / "results.json"
+    path = as_path(folder) / "results.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -100,7 +100,7 @@ def read_training(model_dir: str | os.PathLike) -> dict[str, Any]:
         UserError: the folder holds none.
         DlibError: the record is damaged.
     """
-    if not (pathlib.Path(model_dir) / "results.json").is_file():
+    if not (as_path(model_dir) / "results.json").is_file():
         raise UserError(f"{model_dir} holds no finished training run; finish it with dlib_train --model_dir={model_dir}")
     record = read_step(model_dir)
     if record["step"] != "train":

@@ -2,12 +2,17 @@
 
 import os
 import pathlib
+import shutil
+import tempfile
+import zipfile
 from typing import Any, NamedTuple
 
 import keras
 
 from dlib_tf2 import results
 from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.files import atomic_write, sync_folder
+from dlib_tf2.paths import RemotePath, as_path, local_copy
 
 
 class SavedModel(NamedTuple):
@@ -18,6 +23,46 @@ class SavedModel(NamedTuple):
     record: dict[str, Any]
 
 
+def save_network(folder: pathlib.Path, name: str, network: keras.Model) -> None:
+    """Writes `<folder>/<name>.keras`, whole or not at all.
+
+    Raises:
+        DlibError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        if isinstance(folder, RemotePath):  # Keras writes local files only
+            with tempfile.TemporaryDirectory() as local:
+                network.save(saved := pathlib.Path(local) / f"{name}.keras")
+                with atomic_write(folder / f"{name}.keras") as file, open(saved, "rb") as content:
+                    shutil.copyfileobj(content, file)
+        else:
+            _save_locally(folder, name, network)
+    except OSError as error:
+        raise DlibError(f"cannot write {folder / name}.keras ({error}); free space and run again: training is saved") from error
+
+
+def _save_locally(folder: pathlib.Path, name: str, network: keras.Model) -> None:
+    for leftover in folder.glob(f".{name}.*.keras"):  # of a start that was killed here
+        leftover.unlink()
+    temporary = folder / f".{name}.{os.getpid()}.keras"
+    try:
+        network.save(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / f"{name}.keras")
+        sync_folder(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def is_whole(path: pathlib.Path) -> bool:
+    """Whether a network's file is there and not cut off."""
+    if not path.is_file():
+        return False
+    with local_copy(path) as local:
+        return zipfile.is_zipfile(local)
+
+
 def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
     """Loads `<model_dir>/<name>.keras` in Keras' safe mode.
 
@@ -25,13 +70,14 @@ def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
         UserError: there is no such file.
         DlibError: the file is damaged.
     """
-    path = pathlib.Path(model_dir) / f"{name}.keras"
+    path = as_path(model_dir) / f"{name}.keras"
     # A finished run is not trained again; without its record it is: from the last checkpoint, so only the end is repeated.
-    remedy = f"delete {pathlib.Path(model_dir) / 'results.json'} and run dlib_train again, which writes it from the last checkpoint"
+    remedy = f"delete {as_path(model_dir) / 'results.json'} and run dlib_train again, which writes it from the last checkpoint"
     if not path.is_file():
         raise UserError(f"{path} does not exist; {remedy}")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with local_copy(path) as local:
+            return keras.saving.load_model(local, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, json, h5py and Keras each raise their own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DlibError(f"{path} is damaged ({reason}); {remedy}") from error

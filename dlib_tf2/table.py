@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 import zipfile
 from typing import Any, Self
 
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write
+from dlib_tf2.paths import as_path, local_copy
 
 FORMAT = 1
 
@@ -56,11 +56,11 @@ class Table:
             DlibError: the file is damaged.
         """
         remedy = "make it again with dlib_postprocess"
-        if not pathlib.Path(path).is_file():
+        if not as_path(path).is_file():
             raise UserError(f"{path} does not exist; {remedy} or name another folder")
         try:
             # Opened here, because np.load leaves a damaged file open.
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            with local_copy(as_path(path)) as local, open(local, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
         except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]

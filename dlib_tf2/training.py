@@ -5,7 +5,6 @@ import os
 import pathlib
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,10 +16,12 @@ import tensorflow as tf
 from dlib_tf2 import datasets, gin_utils, results
 from dlib_tf2.engine import Engine
 from dlib_tf2.errors import DlibError, UserError
-from dlib_tf2.files import claim_folder, sync_folder
+from dlib_tf2.files import claim_folder
 from dlib_tf2.interruptions import only_process, stop_on_signals, wait_for_all, worker_loss_is_interruption
 from dlib_tf2.models.optimizers import adam
 from dlib_tf2.models.vae import VAE
+from dlib_tf2.paths import as_path
+from dlib_tf2.saved_model import is_whole, save_network
 from dlib_tf2.seeds import derive_seed
 from dlib_tf2.strategies import describe, is_chief, needs_records, use_xla
 from dlib_tf2.training_run import Run
@@ -118,7 +119,7 @@ def train(
     steps = -(-steps // counts_per_update)  # updates, from here on
     settings = {"dataset": dataset, "num_latent": num_latent, "batch_size": batch_size, "seed": seed, "precision": precision}
     settings = {f"train.{name}": value for name, value in settings.items()}
-    folder, chief = pathlib.Path(model_dir), is_chief(strategy)
+    folder, chief = as_path(model_dir), is_chief(strategy)
     if not overwrite:
         _refuse_other_run(folder, settings, settings)  # before another dataset is prepared for nothing
     data = datasets.load(dataset, data_dir)
@@ -231,7 +232,7 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
     values = results.read_step(folder)["values"]
     if values["steps"] < steps:
         return None
-    if damaged := [name for name in ("encoder.keras", "decoder.keras") if not zipfile.is_zipfile(folder / name)]:
+    if damaged := [name for name in ("encoder.keras", "decoder.keras") if not is_whole(folder / name)]:
         print(f"{folder} is trained, but {' and '.join(damaged)} missing or damaged: written again", file=sys.stderr)
         return None
     print(f"{folder} is already trained ({values['steps']:,} steps); nothing to do")
@@ -241,19 +242,7 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
 def _export(folder: pathlib.Path, name: str, network: keras.Model, trained: keras.Model) -> None:
     """Saves the weights in a float32 copy of a network, made outside of any strategy, as `<name>.keras`."""
     network.set_weights(trained.get_weights())
-    for leftover in folder.glob(f".{name}.*.keras"):  # of a start that was killed here
-        leftover.unlink()
-    temporary = folder / f".{name}.{os.getpid()}.keras"
-    try:
-        network.save(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / f"{name}.keras")
-        sync_folder(folder)
-    except OSError as error:
-        raise DlibError(f"cannot write {folder / name}.keras ({error}); free space and run again: training is saved") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_network(folder, name, network)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dlib_tf2 import gin_utils, metric_config, results, seeds
 from dlib_tf2.errors import UserError
 from dlib_tf2.files import atomic_write, claim_folder
+from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
 from dlib_tf2.table import checked_reals
 
@@ -138,7 +139,7 @@ def rank_folders(
     Raises:
         UserError: a folder holds no such representation, is named twice or shows other examples; another configuration is in `output_dir`.
     """
-    started, folders = time.time(), [pathlib.Path(folder) for folder in input_dirs]
+    started, folders = time.time(), [as_path(folder) for folder in input_dirs]
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
         raise UserError(f"{len(folders)} input folders, expected at least two different ones: a model is ranked by those it agrees with")
     workers = joblib.cpu_count() if num_workers is None else num_workers

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dlib_tf2 import datasets, results
 from dlib_tf2.files import atomic_write
 from dlib_tf2.models.reconstruction import pixel_means
+from dlib_tf2.paths import as_path
 from dlib_tf2.saved_model import SavedModel, load
 from dlib_tf2.seeds import derive_seed
 
@@ -30,7 +31,7 @@ def draw(model_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
     Returns:
         The paths.
     """
-    folder = pathlib.Path(model_dir)
+    folder = as_path(model_dir)
     paths = [folder / "pictures" / name for name in PICTURES]
     trained = (folder / "results.json").stat().st_mtime
     if not all(path.is_file() and path.stat().st_mtime >= trained for path in paths):
