@@ -15,6 +15,7 @@ from dlib_tf2.datasets import image_table
 from dlib_tf2.datasets.download import RemoteFile, fetch, find_all
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
 from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.paths import RemotePath
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -83,7 +84,10 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
     opened = image_table.open_built(image_table.table_folder(data_dir, recipe.source), recipe.source)
     if isinstance(opened, str):
         reason = f" ({opened})" if opened else ""
-        raise UserError(f"{name} is not prepared in {data_dir}{reason}; run: dlib_prepare_data --dataset={name} --data_dir={data_dir}")
+        remedy = f"run: dlib_prepare_data --dataset={name} --data_dir={data_dir}"
+        if isinstance(data_dir, RemotePath):
+            remedy = f"run dlib_prepare_data --dataset={name} --data_dir=DIR with a local DIR, and copy all that it holds to {data_dir}"
+        raise UserError(f"{name} is not prepared in {data_dir}{reason}; {remedy}")
     return opened
 
 

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from dlib_tf2.datasets import table_cache
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write, sync_folder
+from dlib_tf2.paths import RemotePath
 
 # (uint8 images [n, h, w, c], grid indices [n]), in any order, each grid point exactly once over the whole iteration.
 Rows = Iterable[tuple[np.ndarray, np.ndarray]]
@@ -65,8 +67,23 @@ class TableInfo:
 
 
 def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
-    """Where the table of `source` (name/config/version) lives."""
-    return data_dir / "dlib_tables" / source
+    """Where the table of `source` (name/config/version) lives; of a data_dir in a bucket, the local folder that it is copied to.
+
+    Raises:
+        DlibError: it cannot be copied.
+    """
+    folder = data_dir / "dlib_tables" / source
+    if not isinstance(folder, RemotePath):
+        return folder
+    local = table_cache.local_folder(folder)
+    if folder.is_dir():
+        try:
+            local.mkdir(parents=True, exist_ok=True)
+            with lock(local, source):
+                table_cache.fetch(folder, local)
+        except OSError as error:
+            raise DlibError(f"cannot copy {folder} to {local}: {error.strerror or error}; free space or set XDG_CACHE_HOME") from error
+    return local
 
 
 def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows], extra_bytes: int = 0) -> np.ndarray:

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import UserError
+from dlib_tf2.paths import RemotePath, as_path
 
 
 def known_names() -> list[str]:
@@ -21,7 +22,8 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
 
     Args:
         name: "name" or "name/config", such as "rendered_sprites/small".
-        data_dir: where datasets are kept; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        data_dir: where datasets are kept; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets. From a bucket (gs://...) the
+            table is copied once to a local folder, see `table_cache`.
 
     Raises:
         UserError: an unknown name or config, a downloaded dataset that is not prepared, or a data_dir that cannot be read or written.
@@ -56,8 +58,10 @@ def prepare(name: str, data_dir: str | os.PathLike | None = None, manual_dir: st
     """
     from dlib_tf2.datasets import downloaded
 
+    folder = _folder(data_dir)
     for recipe in getattr(_module(name.partition("/")[0]), "RECIPES", ()):
-        downloaded.prepare(recipe, _folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None)
+        if not isinstance(folder, RemotePath):  # into a bucket one copies what was prepared locally, as `load` says
+            downloaded.prepare(recipe, folder, pathlib.Path(manual_dir) if manual_dir else None)
     return load(name, data_dir)
 
 
@@ -67,7 +71,8 @@ def _module(base: str) -> ModuleType:
 
 
 def _folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
-    return pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    folder = as_path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    return folder if isinstance(folder, RemotePath) else folder.expanduser()
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
