@@ -5,7 +5,7 @@ standard error being that of the difference of the two means. Each seed has a ta
 times has one draw of the nuisance. Of twelve such comparisons of equal things, one or two exceed two standard errors in nearly half of all
 runs: so up to two may, none by far, and all twelve together not either (chi-square). With the seeds fixed the outcome is always the same.
 
-The sizes matter. With 600 rows from a grid of 768 points the MIG of pictures was 4.7 standard errors too high, probably since rows that come
+The sizes matter. With 600 rows from a grid of 768 points the MIG of pictures was 4.7 standard errors too high, perhaps since rows that come
 again bring their draw of the nuisance again; at other sizes a single comparison was a little beyond two, with either sign.
 """
 
