@@ -47,5 +47,6 @@ setup(
     extras_require={
         # dill: TFDS's own test case for builders imports it without declaring it
         "dev": ["dill", "mypy", "pytest", "ruff", "setuptools>=68", "wheel"],
+        "ray": ["ray>=2.9"],  # sweeps on a cluster
     },
 )

@@ -9,19 +9,16 @@ import functools
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dlib_tf2 import command, gin_utils, metric_config, results
-from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted
-from dlib_tf2.files import claim_folder
+from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted, UserError
 from dlib_tf2.studies import run_folder
 from dlib_tf2.studies.plan import Plan
-
-_HOLDS = ("train", "posterior", "evaluate")
-_WRITES = ("scores", "done.json", "failed.json", ".lock")
 
 
 def reproduce(
@@ -46,7 +43,7 @@ def reproduce(
     if run_folder.is_done(folder, fingerprint):
         print(f"{what} is done in {folder}; nothing to do")
         return
-    claim_folder(folder, "reproduce", _WRITES, _HOLDS)
+    run_folder.claim_model(folder)
     with run_folder.only_process(folder):
         if run_folder.is_done(folder, fingerprint):  # while this process waited for its turn
             print(f"{what} is done in {folder}; nothing to do")
@@ -159,3 +156,28 @@ def describe(plan: Plan, output_dir: str | os.PathLike | None, model_dir: str | 
             *plan.bindings,
         ]
     )
+
+
+def check_data(datasets: Sequence[str], data_dir: str | os.PathLike | None) -> None:
+    """Opens datasets in a process of its own, so that a sweep knows before it starts that they are prepared, and stays without TensorFlow.
+
+    Raises:
+        UserError: one is unknown or not prepared.
+    """
+    code = """if True:
+        import sys
+        from dlib_tf2 import command
+        from dlib_tf2.errors import DlibError
+        command.import_tensorflow()
+        from dlib_tf2 import datasets
+        try:
+            for name in sys.argv[2:]:
+                datasets.load(name, sys.argv[1] or None)
+        except DlibError as error:
+            sys.exit(str(error))
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", code, os.fspath(data_dir or ""), *datasets], stderr=subprocess.PIPE, text=True, check=False
+    )
+    if ended.returncode:
+        raise UserError(next((line for line in reversed(ended.stderr.splitlines()) if line.strip()), f"cannot open {', '.join(datasets)}"))

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from dlib_tf2.errors import UserError
 from dlib_tf2.studies.finding import find
 from dlib_tf2.studies.study import Configuration
 
+_ANY = "*"  # stands for any dataset
 _INCLUDE = re.compile(r"""^\s*include\s+["']([^"']+)["']""", re.MULTILINE)
 
 
@@ -30,6 +30,7 @@ class Plan:
         bindings: gin text on top of them, `changes` last.
         representations: names.
         metrics: names.
+        dataset: what the model is trained on, which `changes` may have replaced; None where one that exists is scored.
     """
 
     study: str
@@ -41,11 +42,7 @@ class Plan:
     bindings: tuple[str, ...]
     representations: tuple[str, ...]
     metrics: tuple[str, ...]
-
-    @property
-    def dataset(self) -> str | None:
-        """The dataset that the model is trained on, which `changes` may have replaced."""
-        return None if self.configuration is None else gin_utils.bound_value(self.files, self.bindings, "train.dataset")
+    dataset: str | None
 
     def fingerprint(self, of_model: str = "") -> str:
         """SHA-256 of all that the results depend on: study, number, suite, bindings and the text of every gin file.
@@ -53,10 +50,8 @@ class Plan:
         Args:
             of_model: what identifies a model that exists.
         """
-        texts: dict[str, str] = {}
-        for file in [*self.files, *(f"metrics/{metric}.gin" for metric in self.metrics)]:
-            _add_text(texts, file)
-        identity = [self.study, self.model_num, self.suite, self.bindings, texts, of_model]
+        files = (*self.files, *(f"metrics/{metric}.gin" for metric in self.metrics))
+        identity = [self.study, self.model_num, self.suite, self.bindings, _digest(files), of_model]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
@@ -79,13 +74,23 @@ def make_plan(study: str, model_num: int | None, suite: str | None = None, chang
         files += [f"models/{configuration.setting.method}.gin", *found.gin_config]
         labels = {"study": study, "model_num": model_num} | ({"changes": list(changes)} if changes else {})
         bindings += [*configuration.bindings, f"train.labels = {labels!r}"]
+    # Gin is asked once for all models that differ in dataset, seed and number only: a sweep plans thousands.
+    same = bindings[:1] if configuration is None else [bindings[0], *configuration._replace(dataset=_ANY, seed=0).bindings]
+    representations, metrics, dataset = _resolved(tuple(files), (*same, *changes))
+    if configuration is not None and dataset == _ANY:
+        dataset = configuration.dataset
     bindings += changes
-    gin_utils.check(files, bindings)
-    representations, metrics = (
-        _names(gin_utils.bound_value(files, bindings, key), key) for key in ("postprocess.representations", "evaluate.metrics")
-    )
     name = suite or found.suite
-    return Plan(study, model_num, configuration, name, tuple(changes), tuple(files), tuple(bindings), representations, metrics)
+    return Plan(study, model_num, configuration, name, tuple(changes), tuple(files), tuple(bindings), representations, metrics, dataset)
+
+
+@functools.cache
+def _resolved(files: tuple[str, ...], bindings: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+    """Checks gin text, and reads representations, metrics and the dataset from it."""
+    gin_utils.check(files, bindings)
+    keys = ("postprocess.representations", "evaluate.metrics")
+    representations, metrics = (_names(gin_utils.bound_value(files, bindings, key), key) for key in keys)
+    return representations, metrics, gin_utils.bound_value(files, bindings, "train.dataset")
 
 
 def _names(value: object, key: str) -> tuple[str, ...]:
@@ -94,16 +99,19 @@ def _names(value: object, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+@functools.cache
+def _digest(files: tuple[str, ...]) -> str:
+    """SHA-256 of the text of gin files and of those they include."""
+    texts: dict[str, str] = {}
+    for file in files:
+        _add_text(texts, file)
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
 def _add_text(texts: dict[str, str], name: str) -> None:
     """Adds the text of a gin file and of those it includes."""
     if name in texts:
         return
-    texts[name] = _read(os.fspath(gin_utils.find_file(name).resolve()))
+    texts[name] = gin_utils.find_file(name).read_text(encoding="utf-8")
     for included in _INCLUDE.findall(texts[name]):
         _add_text(texts, included)
-
-
-@functools.cache
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()

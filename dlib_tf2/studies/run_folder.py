@@ -25,6 +25,7 @@ from dlib_tf2.studies.plan import Plan
 
 _LOCK_SECONDS = 2.0  # longer than a look at the lock takes, which holds it for a moment
 _STUDY_FILE = "study.json"
+_MODEL_WRITES, _MODEL_HOLDS = ("scores", "done.json", "failed.json", ".lock"), ("train", "posterior", "evaluate")
 
 
 class State(NamedTuple):
@@ -96,10 +97,28 @@ def is_locked(folder: pathlib.Path) -> bool:
     return False
 
 
-def is_done(folder: pathlib.Path, fingerprint: str) -> bool:
-    """Whether all was made by this fingerprint, and is still there."""
+def claim_model(folder: str | os.PathLike) -> pathlib.Path:
+    """Makes the folder of one model, or accepts the one that it is.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    return claim_folder(folder, "reproduce", _MODEL_WRITES, _MODEL_HOLDS)
+
+
+def is_done(folder: pathlib.Path, fingerprint: str, thorough: bool = True) -> bool:
+    """Whether all was made by this fingerprint, and is still there.
+
+    Args:
+        folder: the model's folder.
+        fingerprint: what it is to be made by.
+        thorough: also read every record; without, which is for thousands of models, look whether it exists.
+    """
     done = read_json(folder / "done.json")
-    return done is not None and done.get("fingerprint") == fingerprint and all(results.is_complete(folder / part) for part in done["parts"])
+    if done is None or done.get("fingerprint") != fingerprint:
+        return False
+    whole = results.is_complete if thorough else (lambda part: (part / "results.json").is_file())
+    return all(whole(folder / part) for part in done["parts"])
 
 
 def write_done(folder: pathlib.Path, fingerprint: str, parts: Sequence[str], seconds: dict[str, float]) -> None:

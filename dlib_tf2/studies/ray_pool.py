@@ -1,0 +1,73 @@
+"""Models on a Ray cluster (extra `[ray]`): each a task with its share of CPUs and GPUs, on whatever node has room."""
+
+from typing import Any
+
+from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.studies import child
+from dlib_tf2.studies.child import Task
+from dlib_tf2.studies.pool import Ended
+
+
+class RayPool:
+    """A Ray cluster, as a `Backend`."""
+
+    def __init__(self, address: str, cpus_per_run: int, gpus_per_run: float, workers: int | None = None):
+        """Connects to a cluster.
+
+        Args:
+            address: of the cluster, such as "auto" or "host:6379"; "local" starts one on this machine, for the loopback interface.
+            cpus_per_run: CPUs of a task.
+            gpus_per_run: GPUs of a task; may be a fraction.
+            workers: tasks at once, at most; what the cluster has room for by default.
+
+        Raises:
+            UserError: Ray is not installed.
+            DlibError: there is no such cluster.
+        """
+        try:
+            import ray
+        except ImportError as error:
+            raise UserError("Ray is not installed; install the extra: pip install 'dlib_tf2[ray]', or leave out --ray_address") from error
+        self._ray, self._workers, self._share = ray, workers, {"CPU": float(cpus_per_run), "GPU": float(gpus_per_run)}
+        options: dict[str, Any] = {"address": address}
+        if address == "local":
+            options |= {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "num_cpus": (workers or 1) * cpus_per_run}
+        try:
+            ray.init(**options, log_to_driver=False, logging_level="ERROR")
+        except Exception as error:  # Ray has no class of its own for this
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DlibError(f"no Ray cluster at {address} ({reason}); start it with ray start, or leave out --ray_address") from error
+        self._run = ray.remote(num_cpus=cpus_per_run, num_gpus=gpus_per_run, max_retries=0)(child.run)
+        self._running: dict[Any, int] = {}
+
+    def free(self) -> bool:
+        """Whether the cluster, as large as it is now, has room for another model."""
+        room = self._ray.cluster_resources()
+        slots = min(int(room.get(kind, 0) / share + 1e-9) for kind, share in self._share.items() if share)
+        return len(self._running) < min(slots, self._workers or slots)
+
+    def start(self, task: Task) -> None:
+        """Starts a model."""
+        self._running[self._run.remote(task)] = task.model_num
+
+    def ended(self) -> list[Ended]:
+        """The models that ended since the last call; one whose worker or node was lost is among them."""
+        if not self._running:
+            return []
+        ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        found = []
+        for reference in ready:
+            number = self._running.pop(reference)
+            try:
+                found.append(Ended(number, self._ray.get(reference)))
+            except self._ray.exceptions.RayError as error:
+                reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
+                found.append(Ended(number, None, f"{type(error).__name__}: {reason}"[:300]))
+        return found
+
+    def stop(self, seconds: float) -> None:
+        """Interrupts those that run, each of which saves first, and leaves the cluster."""
+        for reference in self._running:
+            self._ray.cancel(reference, force=False)
+        self._ray.wait(list(self._running), num_returns=len(self._running), timeout=seconds) if self._running else None
+        self._ray.shutdown()
