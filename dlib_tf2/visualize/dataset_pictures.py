@@ -1,5 +1,6 @@
 """Pictures of a dataset: what each factor does, a contact sheet of random samples, and an animation of all factors."""
 
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ MAX_VALUES = 10  # of a factor in its row; of a larger factor evenly spaced valu
 MAX_FRAMES = 20  # of a factor in the animation
 SAMPLES = (8, 12)  # rows and columns of the contact sheet
 _TILE, _LARGE_TILE = 96, 256  # pixels on paper that an image should have, about; it is enlarged by whole numbers only
-_GAP, _LABELS, _TITLE, _CAPTION = 4, 130, 40, 14  # pixels between images, for row labels, the title, the line below a row
-_DPI, _CHARACTER = 100, 8  # pixels per inch; width of a letter of the title, at most
+_GAP, _TITLE, _CAPTION = 4, 40, 14  # pixels between images, for the title, the line below a row
+_DPI, _FONT = 100, 10  # pixels per inch; points of title and labels
 _FRAME_MS, _CAPTION_LINE = 250, 20  # of the animation: how long a frame stays, and the height of its caption
 
 
@@ -136,20 +137,20 @@ def _figure(
 ) -> Figure:
     """Lays out rows of images [n, h, w, 3] pixel by pixel, since a figure's own axes would resample them."""
     _, height, width, _ = rows[0].shape
-    left, step_x = (_LABELS if labels else _GAP), width + _GAP
+    left, step_x = (_text_width(labels) + 16 if labels else _GAP), width + _GAP
     step_y = height + _GAP + (_CAPTION if captions else 0)
-    page_width = left + max(max(map(len, rows)) * step_x, _CHARACTER * len(title))
+    page_width = left + max(max(map(len, rows)) * step_x, _text_width([title]) + _GAP)
     page = np.full((_TITLE + len(rows) * step_y, page_width, 3), 255, np.uint8)
     figure = Figure(figsize=(page.shape[1] / _DPI, page.shape[0] / _DPI), dpi=_DPI)
 
     def write(x: float, y: float, text: str, **style) -> None:
         figure.text(x / page.shape[1], 1 - y / page.shape[0], text, va="center", **style)
 
-    write(left, _TITLE / 2, title, fontsize=10)
+    write(left, _TITLE / 2, title, fontsize=_FONT)
     for row, images in enumerate(rows):
         y = _TITLE + row * step_y
         if labels:
-            write(left - 8, y + height / 2, labels[row], fontsize=10, ha="right")
+            write(left - 8, y + height / 2, labels[row], fontsize=_FONT, ha="right")
         for column, image in enumerate(images):
             x = left + column * step_x
             page[y : y + height, x : x + width] = image
@@ -157,6 +158,13 @@ def _figure(
                 write(x + width / 2, y + height + _CAPTION / 2, captions[row][column], fontsize=7, ha="center")
     figure.figimage(page, origin="upper", zorder=-1)
     return figure
+
+
+def _text_width(texts: Sequence[str]) -> int:
+    """Pixels that the widest of some texts takes, which depends on the font that matplotlib finds."""
+    figure = Figure(dpi=_DPI)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return math.ceil(max(figure.text(0, 0, text, fontsize=_FONT).get_window_extent(renderer).width for text in texts))
 
 
 def _with_caption(image: NDArray[np.uint8], text: str, width: int) -> NDArray[np.uint8]:

@@ -75,6 +75,16 @@ def test_files_hold_the_images(synthetic, tmp_path, capsys):
     assert sum(len(places(sheet, image)) for image in synthetic.table) == 96
 
 
+@pytest.mark.parametrize("name", ["background_color", "hue_of_the_wall_behind_the_object", "x"])
+def test_labels_and_title_are_whole(name, monkeypatch, tmp_path):
+    dataset = make(space=FactorSpace((name, "y"), (2, 2)))
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+    for path in dataset_pictures.draw("synthetic/set", tmp_path)[:2]:
+        page = np.asarray(Image.open(path).convert("L"))
+        assert (page[:, :3] == 255).all(), "no letter touches the left edge"
+        assert (page[:40, -3:] == 255).all(), "nor, in the title, the right one"
+
+
 def test_animation_turns_every_factor_once(synthetic, tmp_path):
     frames = dataset_pictures.animation(synthetic)
     assert len(frames) == 3 + 20 + 1 + 4
