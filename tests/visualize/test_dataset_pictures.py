@@ -144,3 +144,25 @@ def test_command_draws_a_prepared_dataset(data_dir, tmp_path, run_command):
     assert [pathlib.Path(line).name for line in out.splitlines()] == ["factors.png", "samples.png", "factors.gif"]
     with Image.open(tmp_path / "pictures" / "factors.gif") as animation:
         assert animation.n_frames == 3 + 6 + 8 + 16 + 16
+
+
+def test_command_takes_the_gin_file_of_a_dataset_of_ones_own(tmp_path, run_command):
+    for index in range(4):
+        Image.fromarray(np.full((32, 32, 3), 40 + 50 * index, np.uint8)).save(tmp_path / f"{index}.png")
+    (tmp_path / "factors.csv").write_text("file,colour,size\n" + "".join(f"{i}.png,{i // 2},{i % 2}\n" for i in range(4)))
+    (tmp_path / "robot.gin").write_text(
+        f"import dlib_tf2.datasets.own_images\nown_images.folder = '{tmp_path}'\nown_images.factors = {{'colour': 2, 'size': 3}}\n"
+    )
+    flags = ["--dataset=own_images/robot", f"--data_dir={tmp_path / 'data'}", f"--output_dir={tmp_path / 'pictures'}"]
+    gin = [f"--gin_config={tmp_path / 'robot.gin'}", "--gin_bindings=own_images.factors = {'colour': 2, 'size': 2}"]
+    code, out, err = run_command("dlib_visualize_dataset", *flags)
+    assert (code, out) == (2, "")
+    assert "give the gin file that sets own_images.* with --gin_config" in err
+    code, out, _ = run_command("dlib_visualize_dataset", *flags, *gin, "--dry_run")
+    assert code == 0
+    assert "own_images.factors = {'colour': 2, 'size': 2}" in out
+    assert not (tmp_path / "pictures").exists()
+    code, out, err = run_command("dlib_visualize_dataset", *flags, *gin)
+    assert (code, len(out.splitlines())) == (0, 3), err
+    with Image.open(tmp_path / "pictures" / "factors.gif") as animation:
+        assert animation.n_frames == 4
