@@ -1,5 +1,6 @@
 """Pictures of a dataset: what each factor does, a contact sheet of random samples, and an animation of all factors."""
 
+import dataclasses
 import math
 import os
 import pathlib
@@ -97,7 +98,7 @@ def animation(dataset: GroundTruthDataset) -> list[NDArray[np.uint8]]:
         points = vary(space, factor, MAX_FRAMES)
         first = int(np.searchsorted(points[:, factor], base_factors(space)[factor]))
         points = np.roll(points, -first, axis=0)
-        frames.extend(_images(dataset, points, _LARGE_TILE))
+        frames.extend(_images(dataset, points, _LARGE_TILE, base_factors(space)))
         captions.extend(f"{name} {point[factor]} of 0..{space.sizes[factor] - 1}" for point in points)
     draft = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     width = max(frames[0].shape[1], *(int(draft.textlength(caption)) + 8 for caption in captions))
@@ -111,7 +112,9 @@ def _factors_figure(dataset: GroundTruthDataset) -> Figure:
     captions = [[str(point[factor]) for point in points] for factor, points in enumerate(rows)]
     base = ", ".join(f"{name} {value}" for name, value in zip(space.names, base_factors(space), strict=True))
     title = f"{dataset.name}: one factor varies in each row; the others stay at {base}"
-    return _figure([_images(dataset, points, _TILE) for points in rows], title, labels, captions)
+    if dataset.nuisance is not None:
+        title += "; so does the nuisance, drawn once"
+    return _figure([_images(dataset, points, _TILE, base_factors(space)) for points in rows], title, labels, captions)
 
 
 def _samples_figure(dataset: GroundTruthDataset) -> Figure:
@@ -123,9 +126,19 @@ def _samples_figure(dataset: GroundTruthDataset) -> Figure:
     return _figure(sheet, f"{dataset.name}: {len(index)} of {dataset.space.size:,} images, drawn at random")
 
 
-def _images(dataset: GroundTruthDataset, factors: NDArray[np.int64], pixels: int) -> NDArray[np.uint8]:
-    """Images of grid points as uint8 RGB, enlarged by a whole number to about `pixels` of height: [n, h * zoom, w * zoom, 3]."""
-    images = np.asarray(dataset.images(dataset.space.to_index(factors)), np.float32) / dataset.scale
+def _images(
+    dataset: GroundTruthDataset, factors: NDArray[np.int64], pixels: int, nuisance_of: NDArray[np.int64] | None = None
+) -> NDArray[np.uint8]:
+    """Images of grid points as uint8 RGB, enlarged by a whole number to about `pixels` of height: [n, h * zoom, w * zoom, 3].
+
+    A nuisance is that of each image's own grid point, or of the one point `nuisance_of` for all.
+    """
+    index = dataset.space.to_index(factors)
+    if dataset.nuisance is None or nuisance_of is None:
+        images = np.asarray(dataset.images(index), np.float32) / dataset.scale
+    else:
+        clean = np.asarray(dataclasses.replace(dataset, nuisance=None).images(index), np.float32) / dataset.scale
+        images = np.asarray(dataset.nuisance.of_rows(clean, np.repeat(dataset.space.to_index(nuisance_of[None]), len(index))))
     images = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
     zoom = max(1, round(pixels / images.shape[1]))
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)

@@ -4,10 +4,11 @@ import pathlib
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dlib_tf2 import datasets
-from dlib_tf2.datasets import FactorSpace, GroundTruthDataset
+from dlib_tf2.datasets import FactorSpace, GroundTruthDataset, nuisance
 from dlib_tf2.errors import UserError
 from dlib_tf2.visualize import dataset_pictures
 
@@ -100,6 +101,31 @@ def test_animation_turns_every_factor_once(synthetic, tmp_path):
         assert animation.n_frames == 28
         assert animation.size == frames[0].shape[1::-1]
         assert animation.info["loop"] == 0
+
+
+@pytest.mark.parametrize("rule", [nuisance.colour(), nuisance.noise(32, 24)], ids=["colour", "noise"])
+def test_a_nuisance_is_drawn_once_where_one_factor_varies(rule, monkeypatch, tmp_path):
+    table = np.zeros((12, 32, 24, 1), np.uint8)
+    for row in range(12):
+        table[row, 8:20, 8:12] = 1  # what all images share
+        table[row, 2 * row : 2 * row + 2, 0] = 1  # and what tells them apart
+    space = FactorSpace(("a", "b"), (3, 4))
+    dataset = GroundTruthDataset("synthetic/set", space, space.names, table, 1, None, nuisance=rule)
+    base = np.round(255 * dataset.images(space.to_index(dataset_pictures.base_factors(space)[None]))[0]).astype(np.uint8)
+    frames = dataset_pictures.animation(dataset)
+    assert len(frames) == 7
+    for frame in frames:
+        np.testing.assert_array_equal(frame[20 : 20 + 256 : 8, 8 : 24 * 8 : 8], base[:, 1:])
+    assert len({frame[20:, :8].tobytes() for frame in frames}) == 6, "the factor still shows; the base point stands twice"
+    figures = []
+    monkeypatch.setattr(dataset_pictures, "_figure", lambda rows, title, *_: figures.append((rows, title)) or Figure())
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+    dataset_pictures.draw("synthetic/set", tmp_path)
+    (rows, title), (sheet, _) = figures
+    assert "the nuisance, drawn once" in title
+    for image in np.concatenate(rows)[:, ::3, 3::3]:
+        np.testing.assert_array_equal(image, base[:, 1:])
+    assert len({image[:, 3:].tobytes() for image in np.concatenate(sheet)}) == 12, "in the contact sheet each has its own"
 
 
 @pytest.mark.parametrize("channels, scale, dtype", [(1, 1, np.uint8), (1, 255, np.uint8), (3, 1, np.float32)])
