@@ -25,6 +25,7 @@ SAMPLES = (8, 12)  # rows and columns of the contact sheet
 _TILE, _LARGE_TILE = 96, 256  # pixels on paper that an image should have, about; it is enlarged by whole numbers only
 _GAP, _TITLE, _CAPTION = 4, 40, 14  # pixels between images, for the title, the line below a row
 _DPI, _FONT = 100, 10  # pixels per inch; points of title and labels
+_GREY = 176  # stands where an incomplete grid has no image
 _FRAME_MS, _CAPTION_LINE = 250, 20  # of the animation: how long a frame stays, and the height of its caption
 
 
@@ -67,38 +68,62 @@ def base_factors(space: FactorSpace) -> NDArray[np.int64]:
     return (np.asarray(space.sizes) * fractions).astype(np.int64)
 
 
-def vary(space: FactorSpace, factor: int, max_values: int = MAX_VALUES) -> NDArray[np.int64]:
-    """Grid points that differ from `base_factors` in one factor only, which takes evenly spaced values from first to last.
+def base_point(dataset: GroundTruthDataset) -> NDArray[np.int64]:
+    """`base_factors`; of an incomplete grid the point that has most neighbours in its rows, and of those the nearest: [num_factors]."""
+    space, wanted = dataset.space, base_factors(dataset.space)
+    if dataset.cells is None:
+        return wanted
+    factors = space.to_factors(dataset.cells)  # [rows, num_factors]
+    neighbours = np.zeros(len(factors))
+    for factor, (size, base) in enumerate(zip(space.sizes, space.bases, strict=True)):
+        _, row, count = np.unique(dataset.cells - factors[:, factor] * base, return_inverse=True, return_counts=True)
+        neighbours += count[row] / size  # how much of this factor's row is there
+    distance = (np.abs(factors - wanted) / space.sizes).sum(axis=1)
+    return factors[np.lexsort((distance, -neighbours))[0]]
+
+
+def vary(dataset: GroundTruthDataset, factor: int, max_values: int = MAX_VALUES) -> NDArray[np.int64]:
+    """Grid points that differ from `base_point` in one factor only, which takes evenly spaced values from first to last.
 
     Args:
-        space: the grid.
+        dataset: with its grid.
         factor: which factor varies.
-        max_values: of how many values, at most.
+        max_values: of how many values, at most; of a larger factor in an incomplete grid, those that have an image are counted.
 
     Returns:
-        int64 [values, num_factors], values ascending.
+        int64 [values, num_factors], values ascending; in an incomplete grid some may have no image.
     """
-    size = space.sizes[factor]
-    values = np.round(np.linspace(0, size - 1, min(size, max_values))).astype(np.int64)
-    factors = np.tile(base_factors(space), (len(values), 1))  # [values, num_factors]
-    factors[:, factor] = values
-    return factors
+    size = dataset.space.sizes[factor]
+    points = np.tile(base_point(dataset), (size, 1))  # [size, num_factors]
+    points[:, factor] = np.arange(size)
+    if size > max_values:
+        points = points[has_image(dataset, points)]
+    shown = np.linspace(0, len(points) - 1, min(len(points), max_values))
+    return points[np.round(shown).astype(np.int64)]
+
+
+def has_image(dataset: GroundTruthDataset, points: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the grid points [n, num_factors] have an image: bool [n]."""
+    return np.isin(dataset.space.to_index(points), dataset.cells) if dataset.cells is not None else np.ones(len(points), bool)
 
 
 def animation(dataset: GroundTruthDataset) -> list[NDArray[np.uint8]]:
     """The frames of the animation: each factor in turn runs once through its values, beginning at the base state (or next to it).
 
+    Grid points that have no image are left out.
+
     Returns:
         uint8 [height, width, 3] each, with a caption that names factor and value.
     """
-    space = dataset.space
+    space, base = dataset.space, base_point(dataset)
     frames: list[NDArray[np.uint8]] = []
     captions: list[str] = []
     for factor, name in enumerate(space.names):
-        points = vary(space, factor, MAX_FRAMES)
-        first = int(np.searchsorted(points[:, factor], base_factors(space)[factor]))
+        points = vary(dataset, factor, MAX_FRAMES)
+        points = points[has_image(dataset, points)]
+        first = int(np.searchsorted(points[:, factor], base[factor]))
         points = np.roll(points, -first, axis=0)
-        frames.extend(_images(dataset, points, _LARGE_TILE, base_factors(space)))
+        frames.extend(_images(dataset, points, _LARGE_TILE, base))
         captions.extend(f"{name} {point[factor]} of 0..{space.sizes[factor] - 1}" for point in points)
     draft = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     width = max(frames[0].shape[1], *(int(draft.textlength(caption)) + 8 for caption in captions))
@@ -106,24 +131,37 @@ def animation(dataset: GroundTruthDataset) -> list[NDArray[np.uint8]]:
 
 
 def _factors_figure(dataset: GroundTruthDataset) -> Figure:
-    space = dataset.space
-    rows = [vary(space, factor) for factor in range(len(space.names))]
+    space, point = dataset.space, base_point(dataset)
+    rows = [vary(dataset, factor) for factor in range(len(space.names))]
     labels = [name if name in dataset.visible else f"{name}\n(hidden)" for name in space.names]
-    captions = [[str(point[factor]) for point in points] for factor, points in enumerate(rows)]
-    base = ", ".join(f"{name} {value}" for name, value in zip(space.names, base_factors(space), strict=True))
+    captions = [[str(value) for value in points[:, factor]] for factor, points in enumerate(rows)]
+    base = ", ".join(f"{name} {value}" for name, value in zip(space.names, point, strict=True))
     title = f"{dataset.name}: one factor varies in each row; the others stay at {base}"
     if dataset.nuisance is not None:
         title += "; so does the nuisance, drawn once"
-    return _figure([_images(dataset, points, _TILE, base_factors(space)) for points in rows], title, labels, captions)
+    if not all(has_image(dataset, points).all() for points in rows):
+        title += "; grey: no image"
+    return _figure([_with_gaps(dataset, points, point) for points in rows], title, labels, captions)
+
+
+def _with_gaps(dataset: GroundTruthDataset, points: NDArray[np.int64], base: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The images of a row of the factor picture, grey where a grid point has none; at least one has."""
+    there = has_image(dataset, points)
+    images = _images(dataset, points[there], _TILE, base)
+    row = np.full((len(points), *images.shape[1:]), _GREY, np.uint8)
+    row[there] = images
+    return row
 
 
 def _samples_figure(dataset: GroundTruthDataset) -> Figure:
     rows, columns = SAMPLES
     rng = generator(0, "dataset_pictures")
-    index = rng.choice(dataset.space.size, min(rows * columns, dataset.space.size), replace=False)
+    size = dataset.space.size if dataset.cells is None else len(dataset.cells)
+    index = rng.choice(size, min(rows * columns, size), replace=False)
+    index = index if dataset.cells is None else dataset.cells[index]
     images = _images(dataset, dataset.space.to_factors(index), _TILE)
     sheet = [images[first : first + columns] for first in range(0, len(images), columns)]
-    return _figure(sheet, f"{dataset.name}: {len(index)} of {dataset.space.size:,} images, drawn at random")
+    return _figure(sheet, f"{dataset.name}: {len(index)} of {size:,} images, drawn at random")
 
 
 def _images(

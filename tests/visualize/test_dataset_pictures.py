@@ -15,9 +15,10 @@ from dlib_tf2.visualize import dataset_pictures
 SPACE = FactorSpace(("kind", "object_number", "only", "angle"), (3, 183, 1, 4))
 
 
-def make(channels=3, scale=255, space=SPACE, dtype=np.uint8, size=(32, 24)):
-    table = np.random.default_rng(0).integers(0, scale + 1, (space.size, *size, channels)).astype(dtype)
-    return GroundTruthDataset("synthetic/set", space, space.names[:-1], table, scale, lambda *_: None)
+def make(channels=3, scale=255, space=SPACE, dtype=np.uint8, size=(32, 24), cells=None):
+    rows = space.size if cells is None else len(cells)
+    table = np.random.default_rng(0).integers(0, scale + 1, (rows, *size, channels)).astype(dtype)
+    return GroundTruthDataset("synthetic/set", space, space.names[:-1], table, scale, lambda *_: None, cells=cells)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_base_lies_in_the_grid_and_keeps_neighbours_apart():
 
 @pytest.mark.parametrize("factor", range(4))
 def test_only_the_named_factor_varies(factor):
-    points = dataset_pictures.vary(SPACE, factor)
+    points = dataset_pictures.vary(make(), factor)
     base = dataset_pictures.base_factors(SPACE)
     others = np.delete(np.arange(4), factor)
     np.testing.assert_array_equal(points[:, others], np.broadcast_to(base[others], (len(points), 3)))
@@ -65,7 +66,7 @@ def test_files_hold_the_images(synthetic, tmp_path, capsys):
     assert [path.name for path in paths] == ["factors.png", "samples.png", "factors.gif"]
     assert capsys.readouterr().out.split() == [str(path) for path in paths]
     page = np.asarray(Image.open(paths[0]).convert("RGB"))
-    rows = [[places(page, image) for image in synthetic.images(SPACE.to_index(dataset_pictures.vary(SPACE, k)))] for k in range(4)]
+    rows = [[places(page, image) for image in synthetic.images(SPACE.to_index(dataset_pictures.vary(synthetic, k)))] for k in range(4)]
     tops = sorted({y for row in rows for found in row for y, _ in found})
     assert len(tops) == 4, "one row per factor"
     for top, row in zip(tops, rows, strict=True):
@@ -101,6 +102,35 @@ def test_animation_turns_every_factor_once(synthetic, tmp_path):
         assert animation.n_frames == 28
         assert animation.size == frames[0].shape[1::-1]
         assert animation.info["loop"] == 0
+
+
+@pytest.mark.parametrize("cells", [[0, 3, 13, 14, 15, 18, 33, 70], [41]], ids=["some", "one"])
+def test_an_incomplete_grid_is_drawn_with_gaps(cells, monkeypatch, tmp_path):
+    space = FactorSpace(("a", "b", "c"), (2, 3, 12))
+    dataset = make(space=space, cells=np.array(cells))
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
+    base = dataset_pictures.base_point(dataset)
+    paths = dataset_pictures.draw("synthetic/set", tmp_path)
+    page, sheet = (np.asarray(Image.open(path).convert("RGB")) for path in paths[:2])
+    assert [len(places(sheet, image)) for image in dataset.table] == [1] * len(cells), "every image once"
+    expected = np.zeros(len(cells), int)
+    gaps = 0
+    for factor, size in enumerate(space.sizes):
+        points = np.tile(base, (size, 1))
+        points[:, factor] = np.arange(size)
+        there = np.isin(space.to_index(points), cells)
+        expected += np.isin(cells, space.to_index(points))
+        gaps += 0 if size > 10 else int((~there).sum())
+    assert [len(places(page, image)) for image in dataset.table] == expected.tolist()
+    assert len(places(page, np.full((32, 24, 3), 176, np.uint8))) == gaps > 0
+    assert len(dataset_pictures.animation(dataset)) == expected.sum()
+
+
+def test_the_base_of_an_incomplete_grid_has_neighbours():
+    space = FactorSpace(("a", "b"), (4, 4))  # wanted is (2, 3), which is not there
+    assert dataset_pictures.base_factors(space).tolist() == [2, 3]
+    cells = [[0, 0], [0, 1], [0, 2], [2, 2]]
+    assert dataset_pictures.base_point(make(space=space, cells=space.to_index(np.array(cells)))).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("rule", [nuisance.colour(), nuisance.noise(32, 24)], ids=["colour", "noise"])
