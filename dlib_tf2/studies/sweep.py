@@ -71,7 +71,7 @@ class Sweep:
         self._show(last=True)
         self._backend.stop(_STOP_SECONDS)
         if self._failed:
-            number, reason = next(iter(self._failed.items()))
+            number, reason = min(self._failed.items())
             raise DlibError(
                 f"{len(self._failed):,} of {len(self._plans):,} models failed (model {number}: {reason}); all reasons: dlib_sweep --status "
                 f"--output_dir={self._folder}; the same command tries them again"
