@@ -125,6 +125,8 @@ def main() -> None:
         if arguments.child:
             prepare(dataset, pathlib.Path(arguments.child))
             continue
+        if arguments.folder:
+            pathlib.Path(arguments.folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             {"dsprites": write_dsprites, "mpi3d": write_mpi3d}[dataset](pathlib.Path(folder))
             flags = [f"--dataset={dataset}", f"--child={folder}", *(["--full"] if arguments.full else [])]

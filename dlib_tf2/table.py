@@ -42,7 +42,7 @@ class Table:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the table to `path`, whole or not at all."""
-        content = {name: np.asarray(value) for name, value in self._content().items()}
+        content: dict[str, Any] = {name: np.asarray(value) for name, value in self._content().items()}
         content |= {"kind": np.asarray(type(self).__name__), "format": np.asarray(FORMAT)}
         with atomic_write(path) as file:
             np.savez(file, **content)

@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Iterable
 from types import ModuleType
 
+import gin
+
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import UserError
 from dlib_tf2.paths import RemotePath, as_path
@@ -67,7 +69,8 @@ def prepare(name: str, data_dir: str | os.PathLike | None = None, manual_dir: st
 
 def _module(base: str) -> ModuleType:
     check_name(base)
-    return importlib.import_module(f"dlib_tf2.datasets.named.{base}")
+    with gin.unlock_config():  # own data registers itself, and by its name alone it is first met within a running command
+        return importlib.import_module(f"dlib_tf2.datasets.named.{base}")
 
 
 def _folder(data_dir: str | os.PathLike | None) -> pathlib.Path:

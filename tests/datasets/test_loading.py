@@ -1,10 +1,16 @@
 """`load`: names by file, and one clear line for what does not exist."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from dlib_tf2.datasets import load, loading
 from dlib_tf2.errors import UserError
+
+REPO = pathlib.Path(__file__).parents[2]
 
 
 def test_names_are_files():
@@ -54,3 +60,15 @@ def test_rendered_sprites_small(data_dir):
     assert images[0].sum() == 100  # the smallest square
     with pytest.raises(ValueError, match="index 36864 in row 0 is outside the grid"):
         dataset.images(np.array([36_864]))
+
+
+@pytest.mark.parametrize("name", ["own_images", "own_arrays"])
+def test_own_data_is_first_met_after_the_configuration_is_locked(name, tmp_path):
+    # As in dlib_postprocess: gin is finalised, and the dataset is known by its name alone. Only a new process has not met it yet.
+    code = f"import gin; from dlib_tf2.datasets import load; gin.parse_config([]); gin.finalize(); load('{name}/robot', '{tmp_path}')"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "UserError" in result.stderr and "locked" not in result.stderr  # it is not there, and that is all
+
+
+def test_every_dataset_has_a_gin_file():
+    assert {path.stem for path in (REPO / "gin_configs" / "datasets").glob("*.gin")} == set(loading.known_names())
