@@ -9,7 +9,7 @@ import time
 import pytest
 
 from dlib_tf2 import results
-from dlib_tf2.studies import run_folder
+from dlib_tf2.studies import pool, run_folder
 
 DEADLINE = 1200
 BACKENDS = [
@@ -81,16 +81,14 @@ def test_a_sweep_survives_the_death_of_a_worker_and_of_its_driver(backend, tiny_
     assert done(out) == {str(number) for number in range(12)}
     assert {path: path.stat().st_mtime_ns for path in early} == early
     for number in range(12):
-        # A training that started anew, or a second one, would have announced itself a second time with no "resuming" in between.
-        log = (out / "logs" / f"{number}.txt").read_text()
-        ends_of_training = log.count("step 20/20")
-        assert ends_of_training <= 1 + log.count("resuming at step 20") + log.count("interrupted"), log
+        # The end of a training is said once, and not by a process that finds it trained, nor by one that resumes at its last checkpoint.
+        assert (out / "logs" / f"{number}.txt").read_text().count("step 20/20") <= 1
         assert run_folder.state(out / str(number)).kind == "done"
 
+    one_core = pool.environment(1, 0.0)  # sums over other numbers of threads are rounded otherwise, by 1e-7
     for number in range(12):
-        code, _, err = run_command(
-            "dlib_reproduce", *flags, f"--model_num={number}", f"--output_dir={tmp_path / 'alone'}", seconds=DEADLINE
-        )
+        command = ["dlib_reproduce", *flags, f"--model_num={number}", f"--output_dir={tmp_path / 'alone'}"]
+        code, _, err = run_command(*command, environment=one_core, seconds=DEADLINE)
         assert code == 0, err
     alone = scores(tmp_path / "alone")
     assert len(alone) == 12 * 2 * 2
