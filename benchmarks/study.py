@@ -67,7 +67,6 @@ def main() -> None:
         "seconds_per_model": round(one_by_one / arguments.models, 2),
         "by_step": steps,
         "by_metric": metrics,
-        "updates_per_s": round(arguments.steps / steps["train"], 1),
         "sweep_seconds_per_model": round(sweep / arguments.models, 2),
         "sweep_overhead_seconds_per_model": round((sweep - one_by_one) / arguments.models, 2),
         "sweep_ratio": round(sweep / one_by_one, 3),

@@ -15,6 +15,7 @@ from dlib_tf2 import results
 COLUMNS = {
     "study": "string",
     "model_num": "Int64",
+    "changes": "string",  # gin text on top of the study's, joined by "; "; missing where the model is the study's own
     "dataset": "string",
     "method": "string",
     "hyperparameter": "string",  # the name of the swept one; several are joined by "+"
@@ -83,6 +84,7 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
     return {
         **{name: _text(record, name) for name in ("study", "dataset", "method")},
         **{name: _whole(record, name) for name in ("model_num", "seed", "num_latent")},
+        "changes": "; ".join(map(str, results.label(record, "changes", []))) or None,
         **scored,
         "hyperparameter": "+".join(hyperparameters),
         "strength": float(values[0]) if len(values) == 1 and isinstance(values[0], int | float) else np.nan,

@@ -1,5 +1,6 @@
 """One model of a study, all steps: what is written, what is done again after a stop, what a finished one costs, and each mistake."""
 
+import html
 import json
 import os
 import re
@@ -226,5 +227,9 @@ def test_the_report_knows_how_many_models_a_study_has(run, run_command, tmp_path
     assert run_command("dlib_aggregate_results", f"--input_dir={tmp_path / 'study'}", f"--output={tmp_path / 'results.csv'}")[0] == 0
     code, _, err = run_command("dlib_report", f"--results={tmp_path / 'results.csv'}", f"--output_dir={tmp_path / 'report'}")
     assert (code, err) == (0, "")
-    assert "This is a part of the study: 1 of 108 models" in (tmp_path / "report" / "report.html").read_text()
+    page = html.unescape((tmp_path / "report" / "report.html").read_text())
+    assert "This is a part of the study: 1 of 108 models" in page
+    assert (
+        "1 models are not the study's own, but were made with other settings: import tiny_networks; train.encoder = @tiny_encoder" in page
+    )
     assert json.loads((tmp_path / "study" / "study.json").read_text())["study"] == "rendered_study"

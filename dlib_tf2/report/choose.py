@@ -98,6 +98,10 @@ def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
         found = sorted(map(str, rows[column].dropna().unique())) if column in table else []
         if len(found) > 1:
             notes.append(f"Mixed versions of {title}: {', '.join(found)}.")
+    changed = table.dropna(subset="changes").drop_duplicates(KEY)
+    if len(changed):
+        texts = sorted(map(str, changed["changes"].unique()))
+        notes.append(f"{len(changed):,} models are not the study's own, but were made with other settings: {' | '.join(texts)}.")
     for column, title in {"steps": "training steps", "num_latent": "latent dimensions"}.items():
         found = sorted(table[column].dropna().unique()) if column in table else []
         if len(found) > 1:

@@ -14,9 +14,9 @@ from dlib_tf2.report.choose import KEY, choose
 from dlib_tf2.report.scores import Score
 
 _NEEDED = ("dataset", "method", "hyperparameters", "strength", "seed", "representation", "metric", "key", "value")
-_OPTIONAL = ("study", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps", "finished")
+_OPTIONAL = ("study", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps", "finished", "changes")
 _TEXT = ["study", "dataset", "method", "hyperparameter", "hyperparameters", "run", "representation", "metric", "function", "key"]
-_TEXT += ["backend", "settings", "version", "train_version", "tensorflow", "scikit_learn", "numpy", "finished", "path"]
+_TEXT += ["changes", "backend", "settings", "version", "train_version", "tensorflow", "scikit_learn", "numpy", "finished", "path"]
 
 
 @dataclass(frozen=True)
