@@ -123,6 +123,8 @@ def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None) ->
         remedy = f"it was removed; run again, or get it by hand and use --manual_dir ({file.url})"
     else:
         remedy = f"remove {path} and get it again from {file.url}"
+    if expected and not file.sha256:
+        remedy += f"; if the first download was the wrong one, remove its line from {path.parent / RECORD}"
     raise DlibError(f"{path} {fault}; it is damaged or another edition; {remedy}")
 
 

@@ -4,14 +4,18 @@ import difflib
 import importlib
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import gin
 
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import UserError
 from dlib_tf2.paths import RemotePath, as_path
+
+if TYPE_CHECKING:
+    from dlib_tf2.datasets import downloaded
 
 
 def known_names() -> list[str]:
@@ -41,6 +45,17 @@ def check_name(name: str) -> None:
         raise UserError(unknown("dataset", base, known_names()))
 
 
+def _recipes(name: str) -> Sequence["downloaded.Recipe"]:
+    """How a downloaded dataset is made; nothing where `name` is drawn or one's own."""
+    from dlib_tf2.datasets import downloaded
+
+    base, _, config = name.partition("/")
+    recipes = getattr(_module(base), "RECIPES", ())
+    if recipes:
+        downloaded.no_config(base, config)  # before hours of work for a name that is then refused
+    return recipes
+
+
 def downloaded_names() -> list[str]:
     """The names that have to be prepared before `load` opens them."""
     return [name for name in known_names() if hasattr(_module(name), "RECIPES")]
@@ -61,7 +76,7 @@ def prepare(name: str, data_dir: str | os.PathLike | None = None, manual_dir: st
     from dlib_tf2.datasets import downloaded
 
     folder = _folder(data_dir)
-    for recipe in getattr(_module(name.partition("/")[0]), "RECIPES", ()):
+    for recipe in _recipes(name):
         if not isinstance(folder, RemotePath):  # into a bucket one copies what was prepared locally, as `load` says
             downloaded.prepare(recipe, folder, pathlib.Path(manual_dir) if manual_dir else None)
     return load(name, data_dir)

@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def prepare(builder: tfds.core.DatasetBuilder, space: FactorSpace) -> Iterator[t
 
 
 def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = None) -> None:
-    """Writes the records where that was not done yet; TFDS itself removes what a failed attempt left.
+    """Writes the records where that was not done yet, and removes what an attempt that failed or was killed left.
 
     Args:
         builder: of the dataset.
@@ -47,6 +48,7 @@ def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = N
     # TFDS announces its work on stdout, which belongs to the command's results, and with bars that know no total.
     tfds.display_progress_bar(enable=False)
     try:
+        _remove_unfinished(builder)
         with redirect_stdout(io.StringIO()), _small_shuffle_buffer(builder):
             builder.download_and_prepare(download_config=config)
     except DlibError:
@@ -139,6 +141,13 @@ def _small_shuffle_buffer(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
         yield
     finally:
         shuffle.MAX_MEM_BUFFER_SIZE = before
+
+
+def _remove_unfinished(builder: tfds.core.DatasetBuilder) -> None:
+    """Removes the folder of an attempt that was killed: TFDS would write another one beside it. The caller holds the lock."""
+    final = pathlib.Path(os.fspath(builder.data_dir))
+    for folder in final.parent.glob(f"incomplete.*_{final.name}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _damaged_source(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None, error: Exception) -> DlibError:

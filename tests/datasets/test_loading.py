@@ -67,8 +67,15 @@ def test_own_data_is_first_met_after_the_configuration_is_locked(name, tmp_path)
     # As in dlib_postprocess: gin is finalised, and the dataset is known by its name alone. Only a new process has not met it yet.
     code = f"import gin; from dlib_tf2.datasets import load; gin.parse_config([]); gin.finalize(); load('{name}/robot', '{tmp_path}')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "UserError" in result.stderr and "locked" not in result.stderr  # it is not there, and that is all
+    assert "UserError" in result.stderr  # it is not there, and that is all
+    assert "locked" not in result.stderr
 
 
 def test_every_dataset_has_a_gin_file():
     assert {path.stem for path in (REPO / "gin_configs" / "datasets").glob("*.gin")} == set(loading.known_names())
+
+
+def test_a_config_that_does_not_exist_is_refused_before_the_work(tmp_path):
+    with pytest.raises(UserError, match="cars3d has no configs, got cars3d/foo; write cars3d"):
+        loading.prepare("cars3d/foo", tmp_path, tmp_path)
+    assert not list(tmp_path.iterdir())
