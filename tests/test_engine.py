@@ -74,7 +74,8 @@ def test_one_sgd_step_of_the_real_networks_on_one_and_on_two_replicas(large_data
     runs = [Run(large_data, strategy, REAL, make_optimizer=lambda: keras.optimizers.SGD(1e-3)) for strategy in (None, two_replicas)]
     before = runs[0].weights()
     values = [run.train(1)[0] for run in runs]
-    assert values[1] == pytest.approx(values[0], rel=1e-6)
+    # Untrained, the KL divergence is a difference of numbers near 1, known to float32's 1e-7 and no better.
+    assert values[1] == pytest.approx(values[0], rel=1e-6, abs=1e-7)
     assert relative_distance(*runs) < 1e-6
     assert min(np.abs(new - old).max() for new, old in zip(runs[0].weights(), before, strict=True)) > 1e-6
 
