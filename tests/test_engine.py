@@ -76,7 +76,7 @@ def test_one_sgd_step_of_the_real_networks_on_one_and_on_two_replicas(large_data
     values = [run.train(1)[0] for run in runs]
     # Untrained, the KL divergence is a difference of numbers near 1, known to float32's 1e-7 and no better.
     assert values[1] == pytest.approx(values[0], rel=1e-6, abs=1e-7)
-    assert relative_distance(*runs) < 1e-6
+    assert relative_distance(*runs) < 2e-6  # a bias's gradient is a float32 sum over 4,096 pixels, in another order on two replicas
     assert min(np.abs(new - old).max() for new, old in zip(runs[0].weights(), before, strict=True)) > 1e-6
 
 
