@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class FactorSpace:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
-        object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
+        object.__setattr__(self, "sizes", tuple(operator.index(size) for size in self.sizes))
         if len(self.names) != len(self.sizes) or not self.names:
             raise ValueError(f"expected one size per factor name, got {len(self.names)} names and {len(self.sizes)} sizes")
         if len(set(self.names)) != len(self.names):

@@ -11,6 +11,8 @@ from dlib_tf2.datasets import image_table, own_data
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import UserError
 
+_LOOK_ROWS = 1024
+
 
 @gin.register
 def own_arrays(
@@ -28,6 +30,8 @@ def own_arrays(
     Returns:
         The definition, as JSON holds it, paths absolute.
     """
+    own_data.check_names("own_arrays.hidden", hidden)
+    own_data.check_names("own_arrays.factor_names", factor_names)
     paths = {
         "images": str(pathlib.Path(images).expanduser().resolve()),
         "factor_sizes": str(pathlib.Path(factor_sizes).expanduser().resolve()),
@@ -60,7 +64,14 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
             "arrays must be whole grids (a folder of images with a CSV, own_images, may be incomplete)"
         )
     if given:
+        _check_white(images, definition["images"])
         own_data.keep(folder, definition)
     table = images if images.ndim == 4 else images[..., None]  # [n, h, w, c]
     scale = 1 if images.dtype == np.bool_ else 255
     return GroundTruthDataset(f"own_arrays/{name}", space, visible, table.view(np.uint8), scale, records=None)
+
+
+def _check_white(images: np.ndarray, path: str) -> None:
+    """Refuses 0/1 images in uint8, the layout of dSprites' own file: with white at 255 they would be all but black."""
+    if images.dtype == np.uint8 and all(images[first : first + _LOOK_ROWS].max() <= 1 for first in range(0, len(images), _LOOK_ROWS)):
+        raise UserError(f"{path} holds 0 and 1 only, and white is 255 in uint8; save images.astype(bool), in which white is True")

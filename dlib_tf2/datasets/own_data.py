@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from dlib_tf2.errors import UserError
 from dlib_tf2.files import atomic_write
 
 _FILE = "definition.json"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a name that is one folder, inside of data_dir
 
 
 def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
@@ -30,6 +32,8 @@ def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
     Raises:
         UserError: neither gin nor the folder has one.
     """
+    if not _PLAIN.fullmatch(folder.name) or folder.parent.name != kind:
+        raise UserError(f"{kind}/NAME: NAME may hold letters, digits, '_', '-' and '.', and begins with one of the first two")
     if gin.get_bindings(kind, resolve_references=False):
         return gin.get_configurable(kind)(), True
     try:
@@ -70,6 +74,16 @@ def space_and_visible(names: Sequence[str], sizes: Sequence[int], hidden: Sequen
         fault = f"has no factor {', '.join(unknown)}" if unknown else "leaves no factor to score"
         raise UserError(f"{kind}.hidden = {list(hidden)} {fault}; the factors are {', '.join(names)}")
     return space, visible
+
+
+def check_names(what: str, names: Sequence[str]) -> None:
+    """Refuses anything but a list of names: a string would be taken for its letters.
+
+    Raises:
+        UserError: as said.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{what} must be a list of names, such as ['size'], got {names!r}")
 
 
 def load_array(path: pathlib.Path, what: str) -> np.ndarray:

@@ -17,7 +17,8 @@ from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write
 
 _READ_ROWS = 256
-_MODES = {"1": "L", "L": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB"}  # what a file holds -> how it is read
+# What a file holds -> how it is read. With an alpha channel it has to be opaque: what lies under transparent pixels is no picture.
+_MODES = {"1": "L", "L": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB"}
 
 
 @gin.register
@@ -40,6 +41,9 @@ def own_images(
     Returns:
         The definition, as JSON holds it, paths absolute.
     """
+    if not isinstance(factors, Mapping) or not all(isinstance(name, str) for name in factors):
+        raise UserError(f"own_images.factors must be {{name: number of values}}, such as {{'colour': 4, 'size': 2}}, got {factors!r}")
+    own_data.check_names("own_images.hidden", hidden)
     path = str(pathlib.Path(folder).expanduser().resolve())
     return {"folder": path, "factors": dict(factors), "table": table, "file_column": file_column, "hidden": list(hidden)}
 
@@ -81,10 +85,18 @@ def _build(definition: dict[str, Any], space: FactorSpace, folder: pathlib.Path,
         shape = _read_image(paths[0]).shape
         info = image_table.TableInfo(rows, ("row",), (shape[0], shape[1], shape[2]), 255, definition["source"])
         image_table.open_or_build(folder, info, lambda: _read_images(paths, info.shape))
-    with atomic_write(folder / "cells.npy") as file:
-        np.save(file, cells)
+    if not _holds(folder / "cells.npy", cells):  # a data_dir that cannot be written serves as long as nothing changes
+        with atomic_write(folder / "cells.npy") as file:
+            np.save(file, cells)
     own_data.keep(folder, definition)
     return definition
+
+
+def _holds(path: pathlib.Path, cells: np.ndarray) -> bool:
+    try:
+        return np.array_equal(np.load(path, allow_pickle=False), cells)
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _read_text(path: pathlib.Path) -> str:
@@ -102,9 +114,11 @@ def _parse(content: str, space: FactorSpace, definition: Mapping[str, Any]) -> t
         UserError: a column or a value is missing, unknown or out of range, or two lines have the same factors.
     """
     table, file_column = definition["table"], definition["file_column"]
-    lines = csv.reader(content.splitlines())
-    header = [name.strip() for name in next(lines, [])]
+    lines = _lines(content, table)
+    header = [name.strip() for name in next(lines, (0, []))[1]]
     expected = [file_column, *space.names]
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise UserError(f"{table} has column {', '.join(map(repr, twice))} more than once; rename or remove one")
     for fault, columns in (("lacks", set(expected) - set(header)), ("has unknown", set(header) - set(expected))):
         if columns:
             listed = ", ".join(map(repr, sorted(columns)))
@@ -113,14 +127,15 @@ def _parse(content: str, space: FactorSpace, definition: Mapping[str, Any]) -> t
     files: list[str] = []
     factors: list[list[int]] = []
     numbers: list[int] = []
-    for line in lines:
+    for number, line in lines:
         if any(field.strip() for field in line):
-            file, *values = _fields(line, order, expected, f"{table}, line {lines.line_num}")
+            where = f"{table}, line {number}"
+            if len(line) > len(header):
+                raise UserError(f"{where}: {len(line)} values for {len(header)} columns; quote a value that holds a comma")
+            file, *values = _fields(line, order, expected, where)
             files.append(file)
-            factors.append(
-                [_value(*pair, f"{table}, line {lines.line_num}") for pair in zip(values, space.names, space.sizes, strict=True)]
-            )
-            numbers.append(lines.line_num)
+            factors.append([_value(*pair, where) for pair in zip(values, space.names, space.sizes, strict=True)])
+            numbers.append(number)
     if not files:
         raise UserError(f"{table} holds no image; expected a header line and one line per image")
     cells = space.to_index(np.array(factors))
@@ -134,6 +149,16 @@ def _parse(content: str, space: FactorSpace, definition: Mapping[str, Any]) -> t
             "remove one, or add a factor that tells them apart (it may be hidden)"
         )
     return [files[row] for row in rows], cells[rows]
+
+
+def _lines(content: str, table: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of each line."""
+    lines = csv.reader(content.splitlines())
+    try:
+        for line in lines:
+            yield lines.line_num, line
+    except csv.Error as error:
+        raise UserError(f"{table}, line {lines.line_num} is no CSV ({error}); look for a quote that is not closed") from error
 
 
 def _fields(line: Sequence[str], order: Sequence[int], expected: Sequence[str], where: str) -> list[str]:
@@ -167,9 +192,13 @@ def _read_image(path: pathlib.Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             mode = _MODES.get(image.mode)
+            alpha = "A" in image.mode or "transparency" in image.info
+            see_through = mode is not None and alpha and np.asarray(image.convert("RGBA"))[..., 3].min() < 255
             pixels = np.asarray(image.convert(mode)) if mode else np.empty(0)
     except (OSError, ValueError, SyntaxError) as error:
         raise DlibError(f"{path} cannot be read as an image ({str(error).splitlines()[0]}); replace it") from error
     if not mode:
         raise UserError(f"{path} has the pixel format {image.mode}; expected 8-bit grey or RGB: convert it")
+    if see_through:
+        raise UserError(f"{path} has transparent pixels, whose colour is not defined; put it on a background and save it as RGB")
     return pixels if pixels.ndim == 3 else pixels[..., None]  # [h, w, c]

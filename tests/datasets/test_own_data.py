@@ -112,6 +112,9 @@ def test_incomplete_grids_train_and_are_scored_on_rows(tmp_path):
         ("3,23.png,1,2\n", "-1,23.png,1,2\n", r"factors.csv, line 2: place is '-1'; its range is 0..3"),
         ("3,23.png,1,2\n", "red,23.png,1,2\n", r"factors.csv, line 2: place is 'red'"),
         ("3,23.png,1,2\n", "2,23.png,1,2\n", r"lines 2 and 3 have the same factors \(colour=1, size=2, place=2\)"),
+        ("3,23.png,1,2\n", "3,23.png,1,2,7\n", r"factors.csv, line 2: 5 values for 4 columns; quote a value that holds a comma"),
+        ("file,colour,size\n", "file,colour,size,colour\n", r"factors.csv has column 'colour' more than once"),
+        ("3,23.png,1,2\n", '3,"' + 200_000 * "x" + "\n", r"factors.csv, line 2 is no CSV \(field larger than .*; look for a quote"),
         ("3,23.png,1,2\n", "3,24.png,1,2\n", r"1 of 24 images of factors.csv do not exist, such as .*24.png"),
     ],
 )
@@ -156,6 +159,69 @@ def test_images_that_do_not_fit(tmp_path):
     with pytest.raises(DlibError, match="7.png cannot be read as an image"):
         load("own_images/robot", tmp_path)
     assert not (tmp_path / "dlib_tables" / "own_images" / "robot" / "images.npy").exists()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_are_refused_and_opaque_ones_are_not(tmp_path, mode):
+    write_images(tmp_path / "images")
+    path = tmp_path / "images" / "7.png"
+    opaque = Image.fromarray(picture(7)).quantize(2) if mode == "P" else Image.fromarray(picture(7)).convert("RGBA")
+    if mode == "P":
+        opaque.save(path)
+    else:
+        opaque.convert(mode).convert("RGBA").save(path)
+    dataset = load("own_images/robot", tmp_path)
+    np.testing.assert_array_equal(dataset.images(np.array([7]))[0], picture(7))
+    if mode == "P":
+        opaque.save(path, transparency=opaque.getpixel((30, 30)))
+    else:
+        opaque.putalpha(Image.fromarray(np.where(np.arange(64) < 9, 0, 255).astype(np.uint8)[None].repeat(64, 0)))
+        opaque.convert(mode).save(path)
+    with open(tmp_path / "images" / "factors.csv", "a") as file:
+        file.write("\n")  # another content: the images are read again
+    with pytest.raises(UserError, match="7.png has transparent pixels, whose colour is not defined; put it on a background"):
+        load("own_images/robot", tmp_path)
+
+
+def test_what_has_not_changed_is_not_written_again(tmp_path):
+    load(write_images(tmp_path / "images"), tmp_path)
+    folder = tmp_path / "dlib_tables" / "own_images" / "robot"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    load("own_images/robot", tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert "cells.npy" in before
+
+
+@pytest.mark.parametrize("name", ["../../../escape", "a/b", "..", ".hidden", "a b"])
+@pytest.mark.parametrize("kind", ["own_images", "own_arrays"])
+def test_a_name_stays_in_its_folder(tmp_path, kind, name):
+    write = {"own_images": write_images, "own_arrays": write_arrays}[kind]
+    write(tmp_path / "source")
+    with pytest.raises(UserError, match=f"{kind}/NAME: NAME may hold letters"):
+        load(f"{kind}/{name}", tmp_path / "data" / "inner")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "bindings, text",
+    [
+        ({"factors": {"colour": 4.5}}, "own_images: 'float' object cannot be interpreted as an integer; correct its gin bindings"),
+        ({"factors": {"colour": "4"}}, "'str' object cannot be interpreted as an integer"),
+        ({"factors": [4, 3]}, r"own_images.factors must be \{name: number of values\}, .* got \[4, 3\]"),
+        ({"factors": {1: 4}}, r"own_images.factors must be .* got \{1: 4\}"),
+        ({"factors": SIZES, "hidden": "size"}, r"own_images.hidden must be a list of names, such as \['size'\], got 'size'"),
+    ],
+)
+def test_kinds_in_gin_that_do_not_fit(tmp_path, bindings, text):
+    define("own_images", folder=str(tmp_path), **bindings)
+    with pytest.raises(UserError, match=text):
+        load("own_images/robot", tmp_path)
+
+
+def test_binary_images_in_uint8_are_refused(tmp_path):
+    write_arrays(tmp_path, np.random.default_rng(0).integers(0, 2, (24, 64, 64), dtype=np.uint8))
+    with pytest.raises(UserError, match=r"holds 0 and 1 only, and white is 255 in uint8; save images.astype\(bool\)"):
+        load("own_arrays/robot", tmp_path)
 
 
 def test_factors_that_make_no_grid(tmp_path):
