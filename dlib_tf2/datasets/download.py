@@ -1,23 +1,22 @@
 """Downloads that resume: a file is fetched to <name>.part, verified, and renamed when it is whole."""
 
 import dataclasses
-import hashlib
 import http.client
 import os
 import pathlib
-import sys
+import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
 from dlib_tf2 import __version__
+from dlib_tf2.datasets.hash_record import RECORD, digest, recorded
 from dlib_tf2.datasets.image_table import format_bytes
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError, UserError
-from dlib_tf2.files import atomic_write, sync_folder
+from dlib_tf2.files import sync_folder
 
-RECORD = "sha256.tsv"  # hashes of files whose hash was not known beforehand, as of their first download: name, bytes, SHA-256
 _BLOCK = 1 << 20
 _TRIES, _TIMEOUT, _PAUSE = 5, 60.0, 1.0  # tries without progress; seconds without a byte; seconds between tries
 
@@ -30,7 +29,7 @@ class RemoteFile:
         name: its original name, under which the builder reads it.
         url: where it comes from.
         size: in bytes, where known.
-        sha256: where known; otherwise that of the first download is recorded and must stay.
+        sha256: where known; otherwise see `hash_record`.
         at_most: bytes that it cannot exceed, to plan space by where the size is not known.
         other_names: names of other editions that serve as well where a person put them there.
     """
@@ -69,62 +68,75 @@ def fetch(file: RemoteFile, folder: pathlib.Path) -> pathlib.Path:
             _receive(file, part)
         except OSError as error:
             raise DlibError(f"cannot write {part}: {error.strerror or error}; free space or choose another data_dir") from error
-        verify(file, part, record=folder)
+        verify(file, part, folder)
         os.replace(part, path)
-        _validator(part).unlink(missing_ok=True)
+        _edition(part).unlink(missing_ok=True)
         sync_folder(folder)
         return path
-    verify(file, path, record=folder)
+    verify(file, path, folder)
     return path
+
+
+def check_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
+    """Refuses a folder in which a person has not put all files.
+
+    Raises:
+        UserError: some are missing; the message lists name, size and address of each.
+    """
+    missing = [file.describe() for file in files if file.found_in(folder) is None]
+    if missing:
+        raise UserError(f"{folder} lacks {len(missing)} of {len(files)} files; put there under these names: {'; '.join(missing)}")
 
 
 def find_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
     """Verifies files that a person put into `folder`.
 
     Raises:
-        UserError: some are missing; the message lists name, size and address of each.
+        UserError: some are missing, as in `check_all`.
         DlibError: one is not what it should be.
     """
-    missing = [file.describe() for file in files if file.found_in(folder) is None]
-    if missing:
-        raise UserError(f"{folder} lacks {len(missing)} of {len(files)} files; put there under these names: {'; '.join(missing)}")
+    check_all(files, folder)
     for file in files:
         path = file.found_in(folder)
         assert path is not None
-        verify(file, path, record=None)
+        verify(file, path)
 
 
-def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None) -> None:
+def to_come(file: RemoteFile, folder: pathlib.Path) -> int | None:
+    """Bytes that `fetch` has still to download, at most; None where the size is not known."""
+    if file.found_in(folder) is not None:
+        return 0
+    size, part = file.size or file.at_most, folder / f"{file.name}.part"
+    return max(0, size - (part.stat().st_size if part.exists() else 0)) if size else None
+
+
+def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None = None) -> None:
     """Compares size and SHA-256 with what is known of a file; another edition of it is taken as it is.
 
     Args:
         file: what is known.
-        path: the content; a `.part` that is wrong is removed, since going on with it is useless.
-        record: folder where the hash of a file whose hash is not known is recorded at its first download; None: not recorded.
+        path: the content; a `.part` that is not what was published is removed, since going on with it is useless.
+        record: folder of the hashes of earlier downloads, by which a file is judged whose hash nobody published.
 
     Raises:
         DlibError: it is another content.
     """
     if path.name in file.other_names:
         return
-    size, known = path.stat().st_size, _recorded(record).get(file.name) if record else None
-    expected_size, expected = (file.size, file.sha256) if file.sha256 or not known else known
+    known = recorded(record).get(file.name) if record and not file.sha256 else None
+    expected_size, expected = known or (file.size, file.sha256)
+    size = path.stat().st_size
     fault = f"has {size:,} bytes, expected {expected_size:,}" if expected_size and size != expected_size else ""
-    if not fault and (expected or record):
-        digest = _digest(path)
-        fault = f"has the SHA-256 {digest}, expected {expected}" if expected and digest != expected else ""
-        if not expected and record:
-            _add_to_record(record, file, size, digest)
+    if not fault and expected and (found := digest(path)) != expected:
+        fault = f"has the SHA-256 {found}, expected {expected}"
     if not fault:
         return
-    if path.suffix == ".part":
-        path.unlink()
-        _validator(path).unlink(missing_ok=True)
+    remedy = f"remove {path} and get it again from {file.url}"
+    if known and record:  # gigabytes are not deleted for a hash of our own
+        remedy = f"{remedy}, or remove its line from {record / RECORD} if this is the right one"
+    elif path.suffix == ".part":
+        _drop(path)
         remedy = f"it was removed; run again, or get it by hand and use --manual_dir ({file.url})"
-    else:
-        remedy = f"remove {path} and get it again from {file.url}"
-    if expected and not file.sha256:
-        remedy += f"; if the first download was the wrong one, remove its line from {path.parent / RECORD}"
     raise DlibError(f"{path} {fault}; it is damaged or another edition; {remedy}")
 
 
@@ -141,7 +153,7 @@ def _receive(file: RemoteFile, part: pathlib.Path) -> None:
                 raise DlibError(f"{what}; get {file.name} by hand, put it into a folder and use --manual_dir=FOLDER") from error
             reason, total = f"{error.code} {error.reason}", None
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            reason, total = str(getattr(error, "reason", error)) or type(error).__name__, None
+            reason, total = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__, None
         else:
             reason = "the connection was closed"
         now = part.stat().st_size if part.exists() else 0
@@ -158,10 +170,11 @@ def _receive(file: RemoteFile, part: pathlib.Path) -> None:
 def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
     """One request for what is missing from byte `start` on; returns the size of the whole file, if the server says it."""
     headers = {"User-Agent": f"dlib_tf2/{__version__} (dataset download)", "Accept-Encoding": "identity"}
+    edition, whole = _read_edition(part)
     if start:
         headers["Range"] = f"bytes={start}-"
-        if _validator(part).exists():
-            headers["If-Range"] = _validator(part).read_text()  # or two editions of the file would be mixed
+        if edition:
+            headers["If-Range"] = edition  # or two editions of the file would be mixed
     try:
         response = urllib.request.urlopen(urllib.request.Request(file.url, headers=headers), timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -170,16 +183,19 @@ def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
         total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
         if total.isdigit() and int(total) == start:
             return start
-        part.unlink()
+        _drop(part)
         return None
     with response:
-        if response.status != 206:
-            start = 0
-            validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-            _validator(part).unlink(missing_ok=True)
-            if validator and not validator.startswith("W/"):
-                _validator(part).write_text(validator)
         length = response.headers.get("Content-Length")
+        if response.status == 206:
+            given = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range") or "")
+            if given and (int(given[1]) != start or (whole and given[2] not in ("*", whole))):
+                _drop(part)  # other bytes than were asked for, or of a file that has changed: begin anew
+                return None
+        else:
+            start = 0
+            mark = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+            _edition(part).write_text(f"{'' if mark.startswith('W/') else mark}\n{length or ''}")
         total_bytes = start + int(length) if length else file.size
         _append(response, part, start, f"{file.name}: downloading, MB", total_bytes)
     return total_bytes if total_bytes is not None else part.stat().st_size  # without a length, the end of the stream is the end
@@ -201,26 +217,17 @@ def _append(response: http.client.HTTPResponse, part: pathlib.Path, start: int, 
     progress.finish()
 
 
-def _validator(part: pathlib.Path) -> pathlib.Path:
-    """Where the server's mark of the file's edition is kept while it is incomplete."""
+def _edition(part: pathlib.Path) -> pathlib.Path:
+    """Where the server's mark of the file's edition, and its size, are kept while it is incomplete."""
     return part.with_name(f"{part.name}.etag")
 
 
-def _digest(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read_edition(part: pathlib.Path) -> tuple[str, str]:
+    """(mark, size of the whole file), each "" where it is not known."""
+    mark, _, size = (_edition(part).read_text() if _edition(part).exists() else "").partition("\n")
+    return mark, size
 
 
-def _recorded(folder: pathlib.Path) -> dict[str, tuple[int, str]]:
-    if not (folder / RECORD).exists():
-        return {}
-    rows = (line.split("\t") for line in (folder / RECORD).read_text().splitlines())
-    return {name: (int(size), digest) for name, size, digest in rows}
-
-
-def _add_to_record(folder: pathlib.Path, file: RemoteFile, size: int, digest: str) -> None:
-    rows = {**_recorded(folder), file.name: (size, digest)}
-    with atomic_write(folder / RECORD, "w") as out:
-        out.writelines(f"{name}\t{count}\t{value}\n" for name, (count, value) in sorted(rows.items()))
-    line = f"{file.name}: no checksum is known for it; recorded that of this download: {size:,} bytes, SHA-256 {digest}"
-    print(line, file=sys.stderr, flush=True)
+def _drop(part: pathlib.Path) -> None:
+    part.unlink(missing_ok=True)
+    _edition(part).unlink(missing_ok=True)

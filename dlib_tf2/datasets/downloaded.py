@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlib_tf2.datasets import image_table
-from dlib_tf2.datasets.download import RemoteFile, fetch, find_all
+from dlib_tf2.datasets.download import RemoteFile, check_all, fetch, find_all, to_come
+from dlib_tf2.datasets.hash_record import record
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.paths import RemotePath
@@ -121,31 +122,79 @@ def _prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | 
     builder = recipe.builder(data_dir)
     if not tfds_records.is_written(builder):
         files, downloads = recipe.files(), data_dir / "downloads" / "manual"
-        _check_space(recipe, data_dir, [] if manual_dir else [file for file in files if file.found_in(downloads) is None])
+        Needs.of(recipe, files, data_dir, manual_dir).check(recipe.source, data_dir)
         if manual_dir:
             find_all(files, manual_dir)
         else:
             for file in files:
                 fetch(file, downloads)
         tfds_records.write(builder, manual_dir or downloads)
+        if not manual_dir:
+            record(files, downloads)
     info = recipe.info(builder)
     rows = tfds_records.read
     image_table.open_or_build(folder, info, lambda: rows(builder, info.space, recipe.labels, recipe.transform))
 
 
-def _check_space(recipe: Recipe, data_dir: pathlib.Path, missing: Sequence[RemoteFile]) -> None:
-    """Says beforehand what everything together takes, and refuses where that is more than is free."""
-    # What an interrupted download left is not counted out: the little that this overstates it by does no harm.
-    download = sum(file.size or file.at_most for file in missing)
-    unknown = [file.name for file in missing if not (file.size or file.at_most)]
-    parts = {"the download": download, "the records": recipe.record_bytes, "the table": recipe.table_bytes}
-    needed, free = sum(parts.values()), shutil.disk_usage(data_dir).free
-    shown = ", ".join(f"{format_bytes(size)} for {what}" for what, size in parts.items() if size)
-    more = f", and {', '.join(unknown)}, whose size is not known here" if unknown else ""
-    what = f"{recipe.source}: needs about {format_bytes(needed)} under {data_dir} ({shown}{more}); {format_bytes(free)} are free"
-    if needed > free:
-        raise DlibError(f"{what}; free some space or choose another data_dir")
-    _say(what)
+def plan(recipes: Sequence[Recipe], data_dir: pathlib.Path, manual_dir: pathlib.Path | None) -> Needs:
+    """What several recipes need together, before any of them is begun.
+
+    Raises:
+        UserError: files of any of them are missing in `manual_dir`.
+    """
+    from dlib_tf2.datasets import tfds_records
+
+    needs, wanted = Needs(), {}
+    for recipe in {recipe.source: recipe for recipe in recipes}.values():
+        folder = image_table.table_folder(data_dir, recipe.source)
+        if not isinstance(image_table.open_built(folder, recipe.source), str):
+            continue
+        files = () if tfds_records.is_written(recipe.builder(data_dir)) else recipe.files()
+        wanted.update({file.name: file for file in files})
+        needs += Needs.of(recipe, files, data_dir, manual_dir)
+    if manual_dir and wanted:
+        check_all(list(wanted.values()), manual_dir)
+    return needs
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """Bytes on the disk, and the names of files whose size is not known."""
+
+    download: int = 0
+    records: int = 0
+    table: int = 0
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, recipe: Recipe, files: Sequence[RemoteFile], data_dir: pathlib.Path, manual_dir: pathlib.Path | None) -> Needs:
+        """What one recipe needs, whose records are to be made from `files`, or are there if there are none."""
+        sizes = {} if manual_dir else {file.name: to_come(file, data_dir / "downloads" / "manual") for file in files}
+        unknown = tuple(name for name, size in sizes.items() if size is None)
+        return cls(sum(filter(None, sizes.values())), recipe.record_bytes if files else 0, recipe.table_bytes, unknown)
+
+    def __add__(self, other: Needs) -> Needs:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Needs(*(mine + theirs for mine, theirs in pairs))
+
+    def check(self, what: str, data_dir: pathlib.Path) -> None:
+        """Says what all takes.
+
+        Raises:
+            DlibError: it is more than is free.
+        """
+        parts = {"the download": self.download, "the records": self.records, "the table": self.table}
+        needed, free = sum(parts.values()), shutil.disk_usage(_existing(data_dir)).free
+        shown = ", ".join(f"{format_bytes(size)} for {part}" for part, size in parts.items() if size)
+        more = f", and {', '.join(self.unknown)}, whose size is not known here" if self.unknown else ""
+        line = f"{what}: needs about {format_bytes(needed)} under {data_dir} ({shown}{more}); {format_bytes(free)} are free"
+        if needed > free:
+            raise DlibError(f"{line}; free some space or choose another data_dir")
+        _say(line)
+
+
+def _existing(folder: pathlib.Path) -> pathlib.Path:
+    return next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
 
 
 def _say(line: str) -> None:

@@ -263,7 +263,9 @@ def _check_cover(seen: np.ndarray, info: TableInfo) -> None:
 
 
 def format_bytes(count: float) -> str:
-    """A number of bytes as MB or GB."""
+    """A number of bytes as kB, MB or GB."""
+    if count < 1e6:
+        return f"{-(-count // 1000):.0f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 

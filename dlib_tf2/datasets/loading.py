@@ -4,14 +4,15 @@ import difflib
 import importlib
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import gin
 
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import DlibError, Interrupted, UserError
 from dlib_tf2.paths import RemotePath, as_path
 
 if TYPE_CHECKING:
@@ -62,24 +63,54 @@ def downloaded_names() -> list[str]:
 
 
 def prepare(name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None) -> GroundTruthDataset:
-    """Downloads and prepares a dataset, as far as that was not done yet, and opens it.
+    """Downloads and prepares one dataset, and opens it; see `prepare_all`."""
+    ((_, dataset),) = prepare_all([name], data_dir, manual_dir)
+    return dataset
+
+
+def prepare_all(
+    names: Sequence[str], data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None
+) -> Iterator[tuple[str, GroundTruthDataset]]:
+    """Downloads and prepares datasets, as far as that was not done yet, and opens them; one that fails does not keep the others.
 
     Args:
-        name: as in `load`.
+        names: each as in `load`.
         data_dir: as in `load`.
-        manual_dir: folder of the dataset's files, under their original names, where they are not to be downloaded.
+        manual_dir: folder of the datasets' files, under their original names, where they are not to be downloaded.
+
+    Yields:
+        (name, dataset) of each that is ready.
 
     Raises:
-        UserError: as in `load`, or files are missing in `manual_dir`.
-        DlibError: a download fails, a file is damaged, or the disk is full.
+        UserError: as in `load`, or files are missing in `manual_dir`; before anything is done.
+        DlibError: the disk cannot hold all, said beforehand; or, after the others, a download fails or a file is damaged.
     """
     from dlib_tf2.datasets import downloaded
 
-    folder = _folder(data_dir)
-    for recipe in _recipes(name):
-        if not isinstance(folder, RemotePath):  # into a bucket one copies what was prepared locally, as `load` says
-            downloaded.prepare(recipe, folder, pathlib.Path(manual_dir) if manual_dir else None)
-    return load(name, data_dir)
+    folder, manual = _folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None
+    # Into a bucket one copies what was prepared locally, as `load` says.
+    recipes = {name: () if isinstance(folder, RemotePath) else _recipes(name) for name in names}
+    needs = downloaded.plan([recipe for part in recipes.values() for recipe in part], folder, manual)
+    if len(names) > 1 and needs != downloaded.Needs():
+        needs.check(f"all {len(names)} datasets", folder)
+    failures: dict[str, DlibError] = {}
+    for name in names:
+        try:
+            for recipe in recipes[name]:
+                downloaded.prepare(recipe, folder, manual)
+            dataset = load(name, data_dir)
+        except Interrupted:
+            raise
+        except DlibError as error:
+            if len(names) == 1:
+                raise
+            failures[name] = error
+            print(f"{name} is not prepared, going on with the others: {error}", file=sys.stderr, flush=True)
+        else:
+            yield name, dataset
+    if failures:
+        shown = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        raise DlibError(f"{len(failures)} of {len(names)} datasets are not prepared; run the same command again for them: {shown}")
 
 
 def _module(base: str) -> ModuleType:

@@ -40,8 +40,8 @@ def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
         return json.loads((folder / _FILE).read_text()), False
     except FileNotFoundError:
         raise UserError(
-            f"{kind}/{folder.name} is not defined yet under {folder.parents[2]}; give the gin file that sets {kind}.* with --gin_config, "
-            f"as in datasets/{kind}.gin"
+            f"{kind}/{folder.name} is not defined yet under {folder.parents[2]}; give the gin file that sets {kind}.* with --gin_config "
+            f"(dlib_train and dlib_visualize_dataset take it), as in datasets/{kind}.gin"
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {folder / _FILE} ({str(error).splitlines()[0]}); give the gin file of {kind} again") from error

@@ -10,6 +10,7 @@ import pytest
 
 from dlib_tf2.datasets import download
 from dlib_tf2.datasets.download import RemoteFile
+from dlib_tf2.datasets.hash_record import RECORD, record
 from dlib_tf2.errors import DlibError, UserError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, dtype=np.uint8).tobytes()
@@ -26,6 +27,8 @@ class Server:
         self.ranges = True
         self.length = True
         self.etag = '"one"'
+        self.content_range = True
+        self.starts_at = self.total = None  # what a 206 answer wrongly begins at, and says of the whole file
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -53,7 +56,10 @@ class Server:
             handler.send_header("Content-Range", f"bytes */{len(CONTENT)}")
             handler.end_headers()
             return
-        handler.send_response(206 if start else 200)
+        start = self.starts_at if start and self.starts_at is not None else start
+        handler.send_response(206 if asked and self.ranges and edition == self.etag else 200)
+        if self.content_range:
+            handler.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{self.total or len(CONTENT)}")
         if self.length:
             handler.send_header("Content-Length", str(len(CONTENT) - start))
         handler.send_header("ETag", self.etag)
@@ -176,15 +182,55 @@ def test_nobody_answers(server, tmp_path):
         download.fetch(known(server), tmp_path)
 
 
-def test_the_first_hash_of_an_unknown_file_is_recorded_said_and_binding(server, tmp_path, capsys):
+def test_the_hash_of_an_unknown_file_binds_once_it_is_recorded(server, tmp_path, capsys):
     file = known(server, size=None, sha256=None)
     path = download.fetch(file, tmp_path)
+    assert not (tmp_path / RECORD).exists()
+    record([file, known(server, name="published.bin")], tmp_path)
     assert f"recorded that of this download: 3,000,000 bytes, SHA-256 {DIGEST}" in capsys.readouterr().err
-    assert (tmp_path / download.RECORD).read_text() == f"data.bin\t3000000\t{DIGEST}\n"
+    assert (tmp_path / RECORD).read_text() == f"data.bin\t3000000\t{DIGEST}\n"
     download.fetch(file, tmp_path)
+    record([file], tmp_path)
+    assert capsys.readouterr().err == ""
     path.write_bytes(CONTENT[:-1] + b"x")
-    with pytest.raises(DlibError, match=f"expected {DIGEST}"):
+    with pytest.raises(DlibError, match=f"expected {DIGEST}; .* or remove its line from {tmp_path / RECORD} if"):
         download.fetch(file, tmp_path)
+
+
+def test_another_edition_than_the_recorded_one_is_kept_as_it_came(server, tmp_path):
+    file = known(server, size=None, sha256=None)
+    (tmp_path / RECORD).write_text(f"data.bin\t47\t{'0' * 64}\n")
+    for _ in range(2):
+        with pytest.raises(DlibError, match="data.bin.part has 3,000,000 bytes, expected 47; .* remove its line from .*sha256.tsv"):
+            download.fetch(file, tmp_path)
+    assert (tmp_path / "data.bin.part").read_bytes() == CONTENT
+    assert server.requests == [None, f"bytes={len(CONTENT)}-"]  # it is not downloaded again
+    (tmp_path / RECORD).write_text("")
+    assert download.fetch(file, tmp_path).read_bytes() == CONTENT
+
+
+def test_an_answer_that_begins_elsewhere_is_not_appended(server, tmp_path):
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
+    server.starts_at = 0
+    assert download.fetch(known(server, size=None, sha256=None), tmp_path).read_bytes() == CONTENT
+    assert server.requests == ["bytes=1000-", None]
+
+
+def test_a_file_that_grew_on_a_server_without_marks_is_begun_anew(server, tmp_path):
+    (tmp_path / "data.bin.part").write_bytes(b"y" * 1000)
+    (tmp_path / "data.bin.part.etag").write_text("\n2999999")
+    assert download.fetch(known(server, size=None, sha256=None), tmp_path).read_bytes() == CONTENT
+    assert server.requests == ["bytes=1000-", None]
+
+
+def test_what_is_still_to_come(server, tmp_path):
+    assert download.to_come(known(server), tmp_path) == 3_000_000
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
+    assert download.to_come(known(server), tmp_path) == 2_999_000
+    assert download.to_come(known(server, size=None, at_most=5000), tmp_path) == 4000
+    assert download.to_come(known(server, size=None), tmp_path) is None
+    (tmp_path / "data.bin").write_bytes(CONTENT)
+    assert download.to_come(known(server), tmp_path) == 0
 
 
 def test_a_full_disk_is_one_line(server, small_disk):

@@ -11,7 +11,8 @@ import threading
 import numpy as np
 import pytest
 
-from dlib_tf2.datasets import load, mpi3d
+from dlib_tf2.datasets import downloaded, load, loading, mpi3d
+from dlib_tf2.errors import DlibError, UserError
 from tests.datasets import fakes
 
 REPO = pathlib.Path(__file__).parents[2]
@@ -92,8 +93,6 @@ def file_server(tmp_path):
 
 
 def test_downloads_land_where_tfds_looks_for_files_by_hand(file_server, tmp_path, monkeypatch, capsys):
-    from dlib_tf2.datasets import downloaded
-
     folder, address = file_server
     monkeypatch.setattr(mpi3d, "URL", address)
     fakes.write_mpi3d(folder, "real")
@@ -105,3 +104,59 @@ def test_downloads_land_where_tfds_looks_for_files_by_hand(file_server, tmp_path
     assert text.count("mpi3d_real.npz: no checksum is known for it; recorded that of this download") == 1
     assert text.count("mpi3d/real/1.0.0 is prepared in") == 2
     np.testing.assert_array_equal(load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real"))
+
+
+def test_a_page_in_the_place_of_a_file_binds_nothing(file_server, tmp_path, monkeypatch):
+    folder, address = file_server
+    monkeypatch.setattr(mpi3d, "URL", address)
+    (folder / "mpi3d_real.npz").write_text("<html>please log in</html>")
+    with fakes.small_grids():
+        with pytest.raises(DlibError, match="cannot be read .*remove it and get it again"):
+            downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
+        (tmp_path / "data" / "downloads" / "manual" / "mpi3d_real.npz").unlink()
+        fakes.write_mpi3d(folder, "real")
+        downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
+    np.testing.assert_array_equal(load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real"))
+
+
+def test_one_that_fails_does_not_keep_the_others(tmp_path, capsys):
+    (tmp_path / "mpi3d_realistic.npz").write_text("no archive")
+    fakes.write_mpi3d(tmp_path, "toy")
+    names = ["mpi3d_realistic", "mpi3d_toy"]
+    with fakes.small_grids():
+        ready = loading.prepare_all(names, tmp_path / "data", tmp_path)
+        name, dataset = next(ready)
+        assert (name, len(dataset.table)) == ("mpi3d_toy", 96)
+        with pytest.raises(DlibError, match="1 of 2 datasets are not prepared; run the same .*: mpi3d_realistic: .*npz"):
+            next(ready)
+    assert "mpi3d_realistic is not prepared, going on with the others: " in capsys.readouterr().err
+
+
+def test_missing_files_of_all_are_said_before_any_is_prepared(tmp_path):
+    fakes.write_mpi3d(tmp_path, "toy")
+    with fakes.small_grids(), pytest.raises(UserError, match="lacks 2 of 3 files; .*hdf5.*The_Scream.jpg"):
+        next(loading.prepare_all(["mpi3d_toy", "scream_dsprites"], tmp_path / "data", tmp_path))
+    assert not (tmp_path / "data" / "dlib_tables").exists()
+
+
+def test_what_a_killed_preparation_left_is_removed(tmp_path):
+    fakes.write_mpi3d(tmp_path, "toy")
+    left = tmp_path / "data" / "mpi3d" / "toy" / "incomplete.ABCDEF_1.0.0"
+    left.mkdir(parents=True)
+    (left / "half.tfrecord").write_bytes(b"x" * 100)
+    with fakes.small_grids():
+        loading.prepare("mpi3d_toy", tmp_path / "data", tmp_path)
+    assert [path.name for path in left.parent.iterdir()] == ["1.0.0"]
+
+
+def test_what_several_sets_need_is_summed(tmp_path, capsys):
+    recipes = [mpi3d.recipe("toy"), mpi3d.recipe("real"), mpi3d.recipe("toy")]
+    needs = downloaded.plan(recipes, tmp_path / "new", None)
+    one = recipes[0]
+    assert needs == downloaded.Needs(2 * one.files()[0].at_most, 2 * one.record_bytes, 2 * one.table_bytes)
+    with pytest.raises(
+        DlibError, match=r"all: needs about 1000000.0 GB under .*\(1000000.0 GB for the table, and a.mat, whose size is not"
+    ):
+        downloaded.Needs(table=10**15, unknown=("a.mat",)).check("all", tmp_path / "new")
+    downloaded.Needs(download=1500).check("all", tmp_path / "new")
+    assert "all: needs about 2 kB under" in capsys.readouterr().err
