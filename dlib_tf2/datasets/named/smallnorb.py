@@ -1,11 +1,11 @@
-"""smallnorb: small NORB (LeCun, Huang and Bottou 2004), both splits, left camera, which toy it is hidden; by TFDS's own builder."""
+"""smallnorb: small NORB (LeCun, Huang and Bottou 2004), both splits, left camera, the toy hidden; by TFDS's own builder, in blocks."""
 
 import functools
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from dlib_tf2.datasets import downloaded, resize
+from dlib_tf2.datasets import downloaded, norb, png, resize
 from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
@@ -30,14 +30,20 @@ def _files() -> tuple[RemoteFile, ...]:
 
 def _builder(data_dir: pathlib.Path | str) -> Any:
     builder = _builder_class()(data_dir=data_dir)
-    builder._generate_examples = functools.partial(_with_progress, builder._generate_examples)
+    # TFDS's own generator holds a whole split several times in memory; the records are the same.
+    builder._generate_examples = functools.partial(_examples, named=builder.version > "2.0.0")
     return builder
 
 
-def _with_progress(generate: Any, **arguments: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    progress = Progress("smallnorb: writing the records of a split", SPACE.size // 2)
-    for example in generate(**arguments):
-        yield example
+def _examples(split_prefix: str, dat_path: str, cat_path: str, info_path: str, named: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    categories = norb.whole(cat_path, ())
+    labels = norb.whole(info_path, (4,)) // [1, 1, 2, 1]  # azimuths are numbered 0, 2, ..., 34
+    progress = Progress("smallnorb: writing the records of a split", len(categories))
+    pairs = (pair for block in norb.blocks(dat_path, (2, 96, 96)) for pair in block)  # of the left and the right camera
+    for row, ((left, right), category, (instance, elevation, azimuth, lighting)) in enumerate(zip(pairs, categories, labels, strict=True)):
+        example = {"image": png.encode(left[..., None]), "image2": png.encode(right[..., None]), "label_category": category}
+        example |= {"instance": instance, "label_elevation": elevation, "label_azimuth": azimuth, "label_lighting": lighting}
+        yield row, example | ({"id": f"{split_prefix}{row:05d}"} if named else {})
         progress.advance(1)
     progress.finish()
 

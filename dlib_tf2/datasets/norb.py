@@ -1,0 +1,50 @@
+"""The binary matrices of small NORB, read block by block: magic, rank, at least three sizes, data; little-endian."""
+
+import math
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from dlib_tf2.errors import DlibError
+
+_DTYPES = {0x1E3D4C55: np.dtype(np.uint8), 0x1E3D4C54: np.dtype("<i4")}  # by magic
+_BLOCK_ROWS = 512
+
+
+def blocks(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """The rows of a matrix, some hundred at a time.
+
+    Args:
+        path: a matrix, not compressed.
+        trailing_shape: the shape that a row must have.
+
+    Yields:
+        uint8 or int32 [n, *trailing_shape].
+
+    Raises:
+        DlibError: it is no such matrix, or truncated.
+    """
+    with open(path, "rb") as file:
+        magic, rank = _integers(file.read(8), 2) or (0, 0)
+        shape = _integers(file.read(4 * max(3, rank)), rank)
+        dtype = _DTYPES.get(magic)
+        if dtype is None or len(shape) != rank or tuple(shape[1:]) != trailing_shape:
+            what = f"{dtype} {shape}" if dtype is not None else f"the magic number {magic:#x}"
+            raise DlibError(f"{path} is another file: expected a NORB matrix of rows {list(trailing_shape)}, got {what}; get it again")
+        size = file.tell() + math.prod(shape) * dtype.itemsize
+        if os.path.getsize(path) != size:
+            raise DlibError(f"{path} has {os.path.getsize(path):,} bytes, expected {size:,}; it is truncated: remove it and get it again")
+        for first in range(0, shape[0], _BLOCK_ROWS):
+            rows = min(_BLOCK_ROWS, shape[0] - first)
+            yield np.fromfile(file, dtype, rows * math.prod(trailing_shape)).reshape(rows, *trailing_shape)
+
+
+def whole(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> np.ndarray:
+    """A small matrix at once; see `blocks`."""
+    return np.concatenate(list(blocks(path, trailing_shape)))
+
+
+def _integers(content: bytes, count: int) -> list[int]:
+    """The first `count` integers of a header; none where it is too short."""
+    return np.frombuffer(content, "<i4", count).tolist() if len(content) >= 4 * count else []
