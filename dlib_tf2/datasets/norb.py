@@ -1,5 +1,6 @@
-"""The binary matrices of small NORB, read block by block: magic, rank, at least three sizes, data; little-endian."""
+"""The compressed matrices of small NORB, read block by block: magic, rank, at least three sizes, data; little-endian."""
 
+import gzip
 import math
 import os
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ def blocks(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> Iterator
     """The rows of a matrix, some hundred at a time.
 
     Args:
-        path: a matrix, not compressed.
+        path: a matrix, gzip-compressed as it is published.
         trailing_shape: the shape that a row must have.
 
     Yields:
@@ -25,19 +26,20 @@ def blocks(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> Iterator
     Raises:
         DlibError: it is no such matrix, or truncated.
     """
-    with open(path, "rb") as file:
+    with gzip.open(path, "rb") as file:
         magic, rank = _integers(file.read(8), 2) or (0, 0)
         shape = _integers(file.read(4 * max(3, rank)), rank)
         dtype = _DTYPES.get(magic)
         if dtype is None or len(shape) != rank or tuple(shape[1:]) != trailing_shape:
             what = f"{dtype} {shape}" if dtype is not None else f"the magic number {magic:#x}"
             raise DlibError(f"{path} is another file: expected a NORB matrix of rows {list(trailing_shape)}, got {what}; get it again")
-        size = file.tell() + math.prod(shape) * dtype.itemsize
-        if os.path.getsize(path) != size:
-            raise DlibError(f"{path} has {os.path.getsize(path):,} bytes, expected {size:,}; it is truncated: remove it and get it again")
+        row_bytes = math.prod(trailing_shape) * dtype.itemsize
         for first in range(0, shape[0], _BLOCK_ROWS):
             rows = min(_BLOCK_ROWS, shape[0] - first)
-            yield np.fromfile(file, dtype, rows * math.prod(trailing_shape)).reshape(rows, *trailing_shape)
+            content = file.read(rows * row_bytes)
+            if len(content) < rows * row_bytes:
+                raise DlibError(f"{path} ends after {first} of {shape[0]:,} rows or soon; it is truncated: remove it and get it again")
+            yield np.frombuffer(content, dtype).reshape(rows, *trailing_shape)
 
 
 def whole(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> np.ndarray:
