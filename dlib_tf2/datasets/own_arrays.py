@@ -7,7 +7,7 @@ from typing import Any
 import gin
 import numpy as np
 
-from dlib_tf2.datasets import image_table, own_data
+from dlib_tf2.datasets import own_data
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import UserError
 
@@ -45,7 +45,7 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     Raises:
         UserError: no definition, or files that do not fit together.
     """
-    folder = image_table.table_folder(data_dir, f"own_arrays/{name}")
+    folder = own_data.folder_of("own_arrays", name, data_dir)
     definition, given = own_data.definition("own_arrays", folder)
     images = own_data.load_array(pathlib.Path(definition["images"]), "own_arrays.images")
     sizes = own_data.load_array(pathlib.Path(definition["factor_sizes"]), "own_arrays.factor_sizes")

@@ -9,12 +9,25 @@ from typing import Any
 import gin
 import numpy as np
 
+from dlib_tf2.datasets import image_table
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.errors import UserError
 from dlib_tf2.files import atomic_write
 
 _FILE = "definition.json"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a name that is one folder, inside of data_dir
+
+
+def folder_of(kind: str, name: str, data_dir: pathlib.Path) -> pathlib.Path:
+    """Where "<kind>/<name>" is kept under data_dir.
+
+    Raises:
+        UserError: the name is more than one plain folder, so that it could lead out of data_dir; nothing was touched.
+    """
+    if not _PLAIN.fullmatch(name):
+        rule = "NAME may hold letters, digits, '_', '-' and '.', and begins with one of the first two"
+        raise UserError(f"{kind}/NAME: {rule}, got {name!r}; choose another name")
+    return image_table.table_folder(data_dir, f"{kind}/{name}")
 
 
 def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
@@ -32,8 +45,6 @@ def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
     Raises:
         UserError: neither gin nor the folder has one.
     """
-    if not _PLAIN.fullmatch(folder.name) or folder.parent.name != kind:
-        raise UserError(f"{kind}/NAME: NAME may hold letters, digits, '_', '-' and '.', and begins with one of the first two")
     if gin.get_bindings(kind, resolve_references=False):
         return gin.get_configurable(kind)(), True
     try:

@@ -55,7 +55,7 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
         UserError: no definition, or files that do not fit it.
         DlibError: an image is damaged, or the disk is full.
     """
-    folder = image_table.table_folder(data_dir, f"own_images/{name}")
+    folder = own_data.folder_of("own_images", name, data_dir)
     definition, given = own_data.definition("own_images", folder)
     factors = definition["factors"]
     space, visible = own_data.space_and_visible(list(factors), list(factors.values()), definition["hidden"], "own_images")

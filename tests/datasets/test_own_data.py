@@ -192,13 +192,13 @@ def test_what_has_not_changed_is_not_written_again(tmp_path):
     assert "cells.npy" in before
 
 
-@pytest.mark.parametrize("name", ["../../../escape", "a/b", "..", ".hidden", "a b"])
+@pytest.mark.parametrize("name", ["../../../escape", "../../../escape/{kind}/x", "{kind}/x", "a/b", "a/", "..", ".hidden", "a b", "a\n"])
 @pytest.mark.parametrize("kind", ["own_images", "own_arrays"])
 def test_a_name_stays_in_its_folder(tmp_path, kind, name):
     write = {"own_images": write_images, "own_arrays": write_arrays}[kind]
     write(tmp_path / "source")
     with pytest.raises(UserError, match=f"{kind}/NAME: NAME may hold letters"):
-        load(f"{kind}/{name}", tmp_path / "data" / "inner")
+        load(f"{kind}/{name.format(kind=kind)}", tmp_path / "data" / "inner")
     assert not (tmp_path / "data").exists()
 
 
