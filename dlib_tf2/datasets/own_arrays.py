@@ -49,7 +49,7 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     definition, given = own_data.definition("own_arrays", folder)
     images = own_data.load_array(pathlib.Path(definition["images"]), "own_arrays.images")
     sizes = own_data.load_array(pathlib.Path(definition["factor_sizes"]), "own_arrays.factor_sizes")
-    if images.dtype not in (np.uint8, np.bool_) or images.ndim not in (3, 4) or not images.flags.c_contiguous:
+    if images.dtype not in (np.uint8, np.bool_) or images.ndim not in (3, 4) or not images.size or not images.flags.c_contiguous:
         got = f"{images.dtype} {list(images.shape)}" + ("" if images.flags.c_contiguous else " in Fortran order")
         raise UserError(f"{definition['images']}: expected uint8 or bool [n, h, w] or [n, h, w, c] in C order, got {got}; convert it")
     if sizes.ndim != 1 or not np.issubdtype(sizes.dtype, np.integer) or not len(sizes) or sizes.min() < 1:
@@ -63,8 +63,8 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
             f"{definition['images']} holds {len(images):,} images, the sizes {list(space.sizes)} make {space.size:,} grid points; "
             "arrays must be whole grids (a folder of images with a CSV, own_images, may be incomplete)"
         )
+    _check_white(images, definition["images"])
     if given:
-        _check_white(images, definition["images"])
         own_data.keep(folder, definition)
     table = images if images.ndim == 4 else images[..., None]  # [n, h, w, c]
     scale = 1 if images.dtype == np.bool_ else 255
@@ -72,6 +72,9 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
 
 
 def _check_white(images: np.ndarray, path: str) -> None:
-    """Refuses 0/1 images in uint8, the layout of dSprites' own file: with white at 255 they would be all but black."""
+    """Refuses 0/1 images in uint8, the layout of dSprites' own file: with white at 255 they would be all but black.
+
+    Looks at each opening, since the file may be another one by now; it costs one block unless the images are refused or begin black.
+    """
     if images.dtype == np.uint8 and all(images[first : first + _LOOK_ROWS].max() <= 1 for first in range(0, len(images), _LOOK_ROWS)):
         raise UserError(f"{path} holds 0 and 1 only, and white is 255 in uint8; save images.astype(bool), in which white is True")

@@ -224,6 +224,18 @@ def test_binary_images_in_uint8_are_refused(tmp_path):
         load("own_arrays/robot", tmp_path)
 
 
+def test_arrays_that_became_binary_are_refused_without_the_gin_file_too(tmp_path):
+    load(write_arrays(tmp_path), tmp_path)
+    gin.clear_config()
+    images = np.ones((24, 64, 64), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    with pytest.raises(UserError, match="holds 0 and 1 only"):
+        load("own_arrays/robot", tmp_path)
+    images[-1, -1, -1] = 2  # grey by its last pixel
+    np.save(tmp_path / "images.npy", images)
+    assert load("own_arrays/robot", tmp_path).scale == 255
+
+
 def test_factors_that_make_no_grid(tmp_path):
     write_images(tmp_path / "images", hidden=["colour", "weight"])
     with pytest.raises(UserError, match=r"own_images.hidden = \['colour', 'weight'\] has no factor weight; the factors are colour"):
@@ -262,6 +274,7 @@ def test_binary_and_grey_arrays(tmp_path):
         (np.zeros((24, 64, 64), np.float32), (2, 3, 4), r"expected uint8 or bool \[n, h, w\] .* got float32 \[24, 64, 64\]; convert it"),
         (np.asfortranarray(np.zeros((24, 6, 6), np.uint8)), (2, 3, 4), "in Fortran order; convert it"),
         (np.zeros((24, 64), np.uint8), (2, 3, 4), r"got uint8 \[24, 64\]"),
+        (np.zeros((24, 0, 0), np.uint8), (2, 3, 4), r"got uint8 \[24, 0, 0\]"),
         (np.array([{}] * 24), (2, 3, 4), "images.npy cannot be read"),
         (np.zeros((24, 64, 64), np.uint8), (2.0, 3.0, 4.0), r"sizes.npy: expected integers .k. of at least 1"),
         (np.zeros((24, 64, 64), np.uint8), (0, 24), r"sizes.npy: expected integers .k. of at least 1"),
