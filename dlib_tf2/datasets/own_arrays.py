@@ -30,6 +30,7 @@ def own_arrays(
     Returns:
         The definition, as JSON holds it, paths absolute.
     """
+    own_data.check_texts("own_arrays", images=images, factor_sizes=factor_sizes)
     own_data.check_names("own_arrays.hidden", hidden)
     own_data.check_names("own_arrays.factor_names", factor_names)
     paths = {

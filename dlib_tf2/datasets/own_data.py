@@ -97,6 +97,30 @@ def check_names(what: str, names: Sequence[str]) -> None:
         raise UserError(f"{what} must be a list of names, such as ['size'], got {names!r}")
 
 
+def check_texts(kind: str, **texts: str) -> None:
+    """Refuses bindings that are no text where a path or a column's name belongs.
+
+    Raises:
+        UserError: as said.
+    """
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text:
+            raise UserError(f"{kind}.{name} must be text in quotes, got {text!r}")
+
+
+def check_sizes(what: str, sizes: Mapping[str, int]) -> None:
+    """Refuses anything but {name: whole number}; nothing is rounded or read from text.
+
+    Raises:
+        UserError: as said.
+    """
+    if not isinstance(sizes, Mapping) or not all(isinstance(name, str) for name in sizes):
+        raise UserError(f"{what} must be {{name: number of values}}, such as {{'colour': 4, 'size': 2}}, got {sizes!r}")
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise UserError(f"{what}: the number of values of {name!r} must be a whole number of at least 1, got {size!r}")
+
+
 def load_array(path: pathlib.Path, what: str) -> np.ndarray:
     """Opens an .npy file as mapped memory.
 

@@ -41,8 +41,8 @@ def own_images(
     Returns:
         The definition, as JSON holds it, paths absolute.
     """
-    if not isinstance(factors, Mapping) or not all(isinstance(name, str) for name in factors):
-        raise UserError(f"own_images.factors must be {{name: number of values}}, such as {{'colour': 4, 'size': 2}}, got {factors!r}")
+    own_data.check_texts("own_images", folder=folder, table=table, file_column=file_column)
+    own_data.check_sizes("own_images.factors", factors)
     own_data.check_names("own_images.hidden", hidden)
     path = str(pathlib.Path(folder).expanduser().resolve())
     return {"folder": path, "factors": dict(factors), "table": table, "file_column": file_column, "hidden": list(hidden)}
@@ -118,7 +118,7 @@ def _parse(content: str, space: FactorSpace, definition: Mapping[str, Any]) -> t
     header = [name.strip() for name in next(lines, (0, []))[1]]
     expected = [file_column, *space.names]
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise UserError(f"{table} has column {', '.join(map(repr, twice))} more than once; rename or remove one")
+        raise UserError(f"{table}, line 1 has column {', '.join(map(repr, twice))} more than once; rename or remove one")
     for fault, columns in (("lacks", set(expected) - set(header)), ("has unknown", set(header) - set(expected))):
         if columns:
             listed = ", ".join(map(repr, sorted(columns)))
@@ -152,7 +152,11 @@ def _parse(content: str, space: FactorSpace, definition: Mapping[str, Any]) -> t
 
 
 def _lines(content: str, table: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of each line."""
+    """(line number, fields) of each line.
+
+    Raises:
+        UserError: a field is longer than the csv module reads.
+    """
     lines = csv.reader(content.splitlines())
     try:
         for line in lines:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dlib_tf2 import gin_utils
-from dlib_tf2.datasets import load
+from dlib_tf2.datasets import FactorSpace, load
 from dlib_tf2.errors import DlibError, UserError
 
 SIZES = {"colour": 2, "size": 3, "place": 4}
@@ -113,7 +113,7 @@ def test_incomplete_grids_train_and_are_scored_on_rows(tmp_path):
         ("3,23.png,1,2\n", "red,23.png,1,2\n", r"factors.csv, line 2: place is 'red'"),
         ("3,23.png,1,2\n", "2,23.png,1,2\n", r"lines 2 and 3 have the same factors \(colour=1, size=2, place=2\)"),
         ("3,23.png,1,2\n", "3,23.png,1,2,7\n", r"factors.csv, line 2: 5 values for 4 columns; quote a value that holds a comma"),
-        ("file,colour,size\n", "file,colour,size,colour\n", r"factors.csv has column 'colour' more than once"),
+        ("file,colour,size\n", "file,colour,size,colour\n", r"factors.csv, line 1 has column 'colour' more than once; rename"),
         ("3,23.png,1,2\n", '3,"' + 200_000 * "x" + "\n", r"factors.csv, line 2 is no CSV \(field larger than .*; look for a quote"),
         ("3,23.png,1,2\n", "3,24.png,1,2\n", r"1 of 24 images of factors.csv do not exist, such as .*24.png"),
     ],
@@ -205,17 +205,43 @@ def test_a_name_stays_in_its_folder(tmp_path, kind, name):
 @pytest.mark.parametrize(
     "bindings, text",
     [
-        ({"factors": {"colour": 4.5}}, "own_images: 'float' object cannot be interpreted as an integer; correct its gin bindings"),
-        ({"factors": {"colour": "4"}}, "'str' object cannot be interpreted as an integer"),
+        ({"factors": {"colour": 4.5}}, "own_images.factors: the number of values of 'colour' must be a whole number .*, got 4.5"),
+        ({"factors": {"colour": "4"}}, "number of values of 'colour' must be a whole number of at least 1, got '4'"),
+        ({"factors": {"colour": True}}, "number of values of 'colour' must be a whole number of at least 1, got True"),
+        ({"factors": {"size": 3, "colour": 0}}, "number of values of 'colour' must be a whole number of at least 1, got 0"),
+        ({"factors": SIZES, "folder": 5}, "own_images.folder must be text in quotes, got 5"),
+        ({"factors": SIZES, "table": 5}, "own_images.table must be text in quotes, got 5"),
+        ({"factors": SIZES, "file_column": 5}, "own_images.file_column must be text in quotes, got 5"),
         ({"factors": [4, 3]}, r"own_images.factors must be \{name: number of values\}, .* got \[4, 3\]"),
         ({"factors": {1: 4}}, r"own_images.factors must be .* got \{1: 4\}"),
         ({"factors": SIZES, "hidden": "size"}, r"own_images.hidden must be a list of names, such as \['size'\], got 'size'"),
     ],
 )
 def test_kinds_in_gin_that_do_not_fit(tmp_path, bindings, text):
-    define("own_images", folder=str(tmp_path), **bindings)
+    define("own_images", **{"folder": str(tmp_path), **bindings})
     with pytest.raises(UserError, match=text):
         load("own_images/robot", tmp_path)
+
+
+@pytest.mark.parametrize("size", [4.5, 4.0, "4"])
+def test_a_grid_takes_whole_numbers_only(size):
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        FactorSpace(("colour",), (size,))
+
+
+@pytest.mark.parametrize(
+    "bindings, text",
+    [
+        ({"images": 5}, "own_arrays.images must be text in quotes, got 5"),
+        ({"factor_sizes": [2, 3, 4]}, r"own_arrays.factor_sizes must be text in quotes, got \[2, 3, 4\]"),
+        ({"factor_names": "abc"}, "own_arrays.factor_names must be a list of names, .*, got 'abc'"),
+        ({"hidden": "factor_0"}, "own_arrays.hidden must be a list of names, .*, got 'factor_0'"),
+    ],
+)
+def test_kinds_of_arrays_in_gin_that_do_not_fit(tmp_path, bindings, text):
+    define("own_arrays", **{"images": "images.npy", "factor_sizes": "sizes.npy", **bindings})
+    with pytest.raises(UserError, match=text):
+        load("own_arrays/robot", tmp_path)
 
 
 def test_binary_images_in_uint8_are_refused(tmp_path):
@@ -243,8 +269,8 @@ def test_factors_that_make_no_grid(tmp_path):
     define("own_images", folder=str(tmp_path), factors=SIZES, hidden=list(SIZES))
     with pytest.raises(UserError, match="leaves no factor to score"):
         load("own_images/robot", tmp_path)
-    define("own_images", folder=str(tmp_path), factors={"colour": 0})
-    with pytest.raises(UserError, match="every factor needs at least one value"):
+    define("own_images", folder=str(tmp_path), factors={})
+    with pytest.raises(UserError, match="expected one size per factor name, got 0 names and 0 sizes; correct its gin bindings"):
         load("own_images/robot", tmp_path)
 
 
