@@ -5,9 +5,9 @@
 
 Each table is scored three times: by scikit-learn under evaluation seeds 0 and 1, by LightGBM under seed 0, which draws the same rows as
 scikit-learn's first. The scores are those of `dci`, whose `informativeness_test` is the mean test accuracy of the downstream task at that
-number of rows, and of `downstream_task` at a tenth of them. Tables are synthetic (every kind in turn, sizes of dSprites, the sizes of
-mixing, noise and number of codes drawn by number) or folders with representation.npz. On two cores scikit-learn takes about six minutes
-per table and seed at 10,000 rows.
+number of rows, and of `downstream_task` at a tenth of them. Tables are folders with representation.npz, or synthetic: linear, saturated and
+folded codes in turn, factor sizes of three data sets in turn, mixing, noise and number of codes drawn by number. On two cores scikit-learn
+takes two to six minutes per table and seed at 10,000 rows.
 
 Every score is a JSON line in --output; what it already holds is not computed again, so the command can be killed and repeated. At the end
 all that the file holds of these tables is summed up, as a JSON line and as the rows of docs/metrics.md: mean and largest absolute
@@ -32,19 +32,21 @@ from dlib_tf2.metrics.dci import dci
 from dlib_tf2.metrics.downstream_task import downstream_task
 from dlib_tf2.representation import Representation
 
-SIZES = (3, 6, 40, 32, 32)
+SIZES = ((3, 6, 40, 32, 32), (5, 10, 9, 18, 6), (10, 10, 10, 8, 4, 15))  # dSprites, smallNORB with its instances, Shapes3D
 RUNS = (("sklearn", 0), ("sklearn", 1), ("lightgbm", 0))
 CLASSIFIERS = {"sklearn": sklearn_gradient_boosting, "lightgbm": lightgbm_gradient_boosting}
 
 
-def synthetic(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and factors of table `number`: from a pure permutation of factors to full mixing, linear or not, with noise."""
+def synthetic(number: int) -> Representation:
+    """Table `number`: from a pure permutation of factors to full mixing, linear or not, with noise."""
     rng = np.random.default_rng(number)
-    factors = np.stack(np.unravel_index(np.arange(np.prod(SIZES)), SIZES), axis=1)
+    sizes = SIZES[number // 3 % len(SIZES)]
+    factors = np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1)
     inputs = ((factors - factors.mean(axis=0)) / factors.std(axis=0)).astype(np.float32)
-    num_codes = int(rng.choice([5, 10, 10, 16]))
+    num_codes = int(rng.choice([5, 8, 10]))
     spread = rng.uniform(0, 1)  # 0: each code follows one factor; 1: all factors alike
-    weights = np.eye(5)[rng.integers(5, size=num_codes)].T * (1 - spread) + spread * rng.normal(size=(5, num_codes))
+    weights = np.eye(len(sizes))[rng.integers(len(sizes), size=num_codes)].T * (1 - spread)
+    weights += spread * rng.normal(size=weights.shape)
     codes = inputs @ weights.astype(np.float32)
     if number % 3 == 1:
         codes = np.tanh(codes)
@@ -52,15 +54,16 @@ def synthetic(number: int) -> tuple[np.ndarray, np.ndarray]:
         codes = np.sin(2 * codes) + 0.3 * codes
     noise = rng.uniform(0, 0.6) * rng.standard_normal(codes.shape, dtype=np.float32) * codes.std(axis=0)
     dead = rng.random(num_codes) < 0.2
-    return np.where(dead, 0.01 * rng.standard_normal(codes.shape, dtype=np.float32), codes + noise), factors
+    codes = np.where(dead, 0.01 * rng.standard_normal(codes.shape, dtype=np.float32), codes + noise)
+    return Representation(codes, factors, tuple("abcdef"[: len(sizes)]), sizes)
 
 
 def tables(arguments: argparse.Namespace) -> Iterator[tuple[str, Representation]]:
-    """Names and tables."""
-    for number in range(arguments.tables):
-        yield f"synthetic_{number}", Representation(*synthetic(number), tuple("abcde"), SIZES)
+    """Names and tables, the given ones first."""
     for folder in arguments.representation:
         yield folder, Representation.load(pathlib.Path(folder) / "representation.npz")
+    for number in range(arguments.tables):
+        yield f"synthetic_{number}", synthetic(number)
 
 
 def score(table: Representation, backend: str, seed: int, points: int) -> dict[str, float]:
