@@ -38,7 +38,7 @@ def _one_study(table: pd.DataFrame, study: str | None, notes: list[str]) -> tupl
     for name, count in sizes.items():
         if name != chosen:
             name = f"the study {name}" if name else "runs outside of a study"
-            notes.append(f"{count:,} models of {name} are in the table but not in this report; choose with --study.")
+            notes.append(f"In the table but not in this report: {models(count)} of {name}; choose with --study.")
     return table[table["study"] == chosen], str(chosen)
 
 
@@ -52,7 +52,7 @@ def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> 
     for name, count in sizes.items():
         if name != chosen:
             notes.append(
-                f"Scores of {count:,} models from boosted trees of {name} are left out, because those of {chosen} are shown and the "
+                f"Scores of {models(count)} from boosted trees of {name} are left out, because those of {chosen} are shown and the "
                 "two are not comparable; choose with --backend."
             )
     return table[(trees.isna() | (trees == chosen)).to_numpy(dtype=bool)]
@@ -66,7 +66,7 @@ def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     runs["last"] = runs["last"].fillna("").astype(str)
     best = runs.sort_values(["rows", "last", "run"]).drop_duplicates(KEY, keep="last")
     if doubled := len(runs) - len(best):
-        notes.append(f"{doubled:,} further training runs of models that are already counted are left out.")
+        notes.append(f"Further training runs of models that are already counted are left out: {doubled:,}.")
         keep = table.assign(run=table["run"].fillna(""))[[*KEY, "run"]].merge(best[[*KEY, "run"]], how="left", indicator=True)
         table = table[(keep["_merge"] == "both").to_numpy()]
     return table
@@ -85,7 +85,7 @@ def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         if len(sizes) > 1:
             left = rows[~keep].drop_duplicates(KEY)
             notes.append(
-                f"{function} was computed with {len(sizes)} configurations or evaluation seeds; {len(left):,} models' scores with others "
+                f"{function} was computed with {len(sizes)} configurations or evaluation seeds; scores of {models(len(left))} with others "
                 f"than the most frequent (settings {best[0] or 'unknown'}, seed {best[1] or 'unknown'}) are left out."
             )
         parts.append(rows[keep])
@@ -101,8 +101,13 @@ def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
     changed = table.dropna(subset="changes").drop_duplicates(KEY)
     if len(changed):
         texts = sorted(map(str, changed["changes"].unique()))
-        notes.append(f"{len(changed):,} models are not the study's own, but were made with other settings: {' | '.join(texts)}.")
+        notes.append(f"Made with other settings than the study's own: {models(len(changed))}: {' | '.join(texts)}.")
     for column, title in {"steps": "training steps", "num_latent": "latent dimensions"}.items():
         found = sorted(table[column].dropna().unique()) if column in table else []
         if len(found) > 1:
             notes.append(f"Models of different numbers of {title} are mixed: {', '.join(f'{int(value):,}' for value in found)}.")
+
+
+def models(count: int) -> str:
+    """A number of models in words: "1 model", "1,200 models"."""
+    return f"{count:,} model{'' if count == 1 else 's'}"

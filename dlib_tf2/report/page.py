@@ -110,7 +110,7 @@ def _opening(scores: Scores, sampling: Sampling) -> str:
     expected = scores.expected
     whole = f"of {expected:,} of the study" if expected is not None else f"of {spanned:,} that its settings and seeds span"
     facts = [
-        (f"{len(models):,}", f"models, {whole}"),
+        (f"{len(models):,}", f"model{'' if len(models) == 1 else 's'}, {whole}"),
         (f"{len(scores.datasets)}", f"dataset{_s(scores.datasets)}: {', '.join(scores.datasets)}"),
         (f"{len(scores.methods)}", f"method{_s(scores.methods)}: {', '.join(map(method_title, scores.methods))}"),
         (f"{models['seed'].nunique()}", f"seed{_s(models['seed'].unique())}"),

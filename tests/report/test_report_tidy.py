@@ -74,8 +74,8 @@ def test_one_study_is_chosen_and_the_others_are_named(table):
     scores = tidy.prepare(both, expected={"synthetic_study": 12600}.get)
     assert (scores.study, scores.expected, scores.datasets) == ("synthetic_study", 12600, ["cars3d", "shapes3d"])
     assert scores.notes == [
-        "108 models of the study small_study are in the table but not in this report; choose with --study.",
-        "18 models of runs outside of a study are in the table but not in this report; choose with --study.",
+        "In the table but not in this report: 108 models of the study small_study; choose with --study.",
+        "In the table but not in this report: 18 models of runs outside of a study; choose with --study.",
     ]
     assert len(tidy.prepare(both, study="small_study").models) == 108
     assert len(tidy.prepare(both, study="").models) == 18
@@ -106,7 +106,7 @@ def test_of_several_configurations_of_a_metric_the_most_frequent_is_taken(table)
     scores = tidy.prepare(pd.concat([table, quick]))
     assert scores.models["DCI"].max() < 1
     assert scores.notes == [
-        "dci was computed with 2 configurations or evaluation seeds; 72 models' scores with others than the most frequent (settings "
+        "dci was computed with 2 configurations or evaluation seeds; scores of 72 models with others than the most frequent (settings "
         "abcd1234, seed 0) are left out."
     ]
 
@@ -116,7 +116,7 @@ def test_a_model_that_was_trained_twice_counts_once(table):
     scores = tidy.prepare(pd.concat([again, table]))
     assert len(scores.models) == 216
     assert scores.models["MIG"].max() < 1
-    assert scores.notes == ["5 further training runs of models that are already counted are left out."]
+    assert scores.notes == ["Further training runs of models that are already counted are left out: 5."]
 
 
 def test_mixed_versions_and_trainings_are_said(table):
