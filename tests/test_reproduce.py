@@ -229,7 +229,5 @@ def test_the_report_knows_how_many_models_a_study_has(run, run_command, tmp_path
     assert (code, err) == (0, "")
     page = html.unescape((tmp_path / "report" / "report.html").read_text())
     assert "This is a part of the study: 1 of 108 models" in page
-    assert (
-        "Made with other settings than the study's own: 1 model: import tiny_networks; train.encoder = @tiny_encoder" in page
-    )
+    assert "Made with other settings than the study's own: 1 model: import tiny_networks; train.encoder = @tiny_encoder" in page
     assert json.loads((tmp_path / "study" / "study.json").read_text())["study"] == "rendered_study"
