@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+WORKERS ?= 2  # test processes; each uses about 1 GB
 OUTPUT := output/quickstart
 export TFDS_DATA_DIR ?= $(CURDIR)/.cache/data
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -27,7 +28,7 @@ quickstart: $(INSTALLED)
 	@echo "Pictures: $(OUTPUT)/model/pictures/reconstructions.png $(OUTPUT)/model/pictures/traversals.png"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -46,7 +46,7 @@ setup(
     ],
     extras_require={
         # dill: TFDS's own test case for builders imports it without declaring it
-        "dev": ["dill", "mypy", "pytest", "ruff", "setuptools>=68", "wheel"],
+        "dev": ["dill", "mypy", "pytest", "pytest-xdist", "ruff", "setuptools>=68", "wheel"],
         "ray": ["ray>=2.9"],  # sweeps on a cluster
     },
 )

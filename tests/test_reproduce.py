@@ -152,7 +152,7 @@ def test_a_folder_is_that_of_one_study_with_one_set_of_bindings(run, tmp_path):
         run(output_dir=tmp_path / "mine")
 
 
-def test_a_dataset_that_is_not_prepared_is_said_before_training(tmp_path):
+def test_a_dataset_that_is_not_prepared_is_said_before_training(tmp_path, data_dir):
     plan = make_plan("unsupervised_study_v1", 0)
     with pytest.raises(UserError, match="dlib_prepare_data --dataset=dsprites_full"):
         reproduce.reproduce(plan, tmp_path / "study", data_dir=tmp_path / "empty")
@@ -160,7 +160,7 @@ def test_a_dataset_that_is_not_prepared_is_said_before_training(tmp_path):
     assert "dlib_prepare_data --dataset=dsprites_full" in run_folder.state(tmp_path / "study" / "0").reason
     assert not list((tmp_path / "study").rglob("checkpoints/*"))
     with pytest.raises(UserError, match="dlib_prepare_data --dataset=dsprites_full"):
-        reproduce.check_data(["rendered_sprites/small", "dsprites_full"], tmp_path / "empty")
+        reproduce.check_data(["rendered_sprites/small", "dsprites_full"], data_dir)
 
 
 def test_a_second_process_in_a_models_folder_is_refused(run, tmp_path, monkeypatch):

@@ -205,6 +205,7 @@ def test_a_dataset_that_is_not_prepared_is_said_before_any_model_starts(run_comm
     assert not (tmp_path / "out" / "0").exists()
 
 
+@pytest.mark.slow
 def test_the_pool_runs_real_models_and_the_folder_says_so(tiny_study, run_command, tmp_path, data_dir):
     flags = [f"--study={tiny_study}", f"--output_dir={tmp_path / 'out'}", f"--data_dir={data_dir}"]
     code, out, err = run_command("dlib_sweep", *flags, "--models=0,9", "--workers=2", "--shuffle", seconds=300)
