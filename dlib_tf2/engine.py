@@ -46,7 +46,10 @@ class Engine:
         scalar, rows = tf.TensorSpec([], tf.int64), batch_size // strategy.num_replicas_in_sync
         images = {name: tf.TensorSpec([rows, *data.stored_shape], tf.uint8) for name in model.inputs}
         batch = {**images, "position": tf.TensorSpec([rows], tf.int32)}
-        trace = tf.function(self._measure).get_concrete_function(batch, scalar, scalar)
+        try:
+            trace = tf.function(self._measure).get_concrete_function(batch, scalar, scalar)
+        except Exception as error:
+            raise _before_autograph(error) from None
         terms, monitors = trace.structured_outputs
         self._terms, self._monitors = tuple(terms), tuple(monitors)
         self.names = ("loss", *self._monitors, *(f"term/{name}" for name in self._terms))
@@ -146,3 +149,10 @@ class Engine:
 
 def _tensors(variables: list[keras.Variable]) -> list[tf.Variable]:
     return [variable.value for variable in variables]
+
+
+def _before_autograph(error: BaseException) -> BaseException:
+    """What was raised while tracing: autograph raises another error for it, of another type."""
+    while error.__context__ is not None and hasattr(error.__context__, "ag_error_metadata"):
+        error = error.__context__
+    return error

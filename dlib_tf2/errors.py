@@ -3,6 +3,9 @@
 0 done, already done, or help; 1 failure; 2 the user's mistake; 75 interrupted, run the same command again to resume.
 """
 
+import math
+import numbers
+
 EXIT_DONE, EXIT_FAILURE, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 75
 
 
@@ -22,3 +25,14 @@ class Interrupted(DlibError):
     """The work was stopped from outside and saved; the same command resumes it."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+def check_number(least: float, **values: object) -> None:
+    """Raises UserError unless every value is a finite number, no bool, of at least `least`; names are for the message.
+
+    Dots are no part of a keyword: `BetaKL__beta` is said as "BetaKL.beta".
+    """
+    for name, value in values.items():
+        whole = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (whole and math.isfinite(value) and value >= least):  # type: ignore[arg-type]
+            raise UserError(f"{name.replace('__', '.')} must be a number of at least {least:g}, got {value!r}")

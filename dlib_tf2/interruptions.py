@@ -2,6 +2,7 @@
 
 import fcntl
 import pathlib
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ from dlib_tf2.errors import Interrupted, UserError
 from dlib_tf2.paths import RemotePath
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LOSSES = (
+    *(tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError),
+    *(tf.errors.DeadlineExceededError, tf.errors.UnknownError),
+)
 
 
 @contextmanager
@@ -35,11 +40,19 @@ def worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[No
     """With several workers, the loss of one ends the others; what they then raise means: start all again."""
     try:
         yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError) as error:
+    except _LOSSES as error:
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise
-        reason = str(error).splitlines()[0][:200]
-        raise Interrupted(f"another worker stopped ({reason}); start all workers again to resume from the last checkpoint") from error
+        raise Interrupted(
+            f"another worker stopped ({_reason(error)}); start all workers again to resume from the last checkpoint"
+        ) from error
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """What happened, out of the lines around it: where in the graph, stacks, hints."""
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    telling = [line for line in lines if re.search(r"[Ww]orker|[Tt]ask|[Cc]onnect|[Pp]eer|[Cc]ancel|[Dd]eadline", line)] or lines
+    return telling[-1][:200] if telling else type(error).__name__
 
 
 @contextmanager

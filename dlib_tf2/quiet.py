@@ -6,6 +6,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from dlib_tf2.errors import DlibError
+
 
 @contextlib.contextmanager
 def hold_stderr() -> Iterator[None]:
@@ -16,7 +18,9 @@ def hold_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except Exception:  # an interruption explains itself
+        except DlibError:  # explains itself, as an interruption does
+            raise
+        except Exception:
             os.dup2(saved, 2)
             held.seek(0)
             os.write(2, held.read())

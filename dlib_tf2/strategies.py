@@ -27,6 +27,8 @@ def make_strategy(name: str = "default", tpu: str | None = None, cpu_replicas: i
         raise UserError(f"unknown --strategy={name}; known: {', '.join(NAMES)}")
     if tpu and name not in ("tpu", "default"):
         raise UserError(f"--tpu={tpu} contradicts --strategy={name}; leave --strategy out or say --strategy=tpu")
+    if cpu_replicas != 1 and (tpu or name != "mirrored"):
+        raise UserError(f"--cpu_replicas={cpu_replicas} needs --strategy=mirrored")
     if tpu or name == "tpu":
         return _tpu(tpu)
     if name == "multi_worker":

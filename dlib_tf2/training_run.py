@@ -65,7 +65,7 @@ class Run:
                 self._summarise(step, values := means.take())
                 progress.report(step, _terms(values), every_seconds=2.0)
             if stopping:
-                kept = f"saved at step {saved:,}" if self._chief else "the chief saves"
+                kept = f"saved at step {saved:,}" if self._chief else "the chief keeps the checkpoints"
                 raise Interrupted(f"stopped by signal {self._stop[0]} at step {step:,}, {kept}; run the same command again to resume")
 
     def evaluate(self, batches: Iterable, count: int) -> dict[str, float]:

@@ -1,5 +1,8 @@
 """The loop: the same weights on one replica and on two, in one call and in many, with XLA and without."""
 
+from functools import partial
+
+import gin
 import keras
 import numpy as np
 import pytest
@@ -8,11 +11,13 @@ import tiny_networks
 
 from dlib_tf2.datasets import FactorSpace, GroundTruthDataset
 from dlib_tf2.engine import Engine
+from dlib_tf2.errors import UserError
 from dlib_tf2.models.networks import conv_encoder, deconv_decoder
 from dlib_tf2.models.optimizers import adam
 from dlib_tf2.models.reconstruction import bernoulli_loss
 from dlib_tf2.models.vae import VAE, Part
 from dlib_tf2.regularizers.beta_kl import BetaKL
+from dlib_tf2.regularizers.beta_tc import BetaTC, minibatch_stratified, minibatch_weighted
 
 TINY = tiny_networks.tiny_encoder, tiny_networks.tiny_decoder
 REAL = conv_encoder, deconv_decoder
@@ -193,3 +198,21 @@ def test_parts_move_at_once_from_gradients_at_the_old_weights(tiny_data):
 def test_every_part_needs_an_optimizer(tiny_data):
     with pytest.raises(ValueError, match=r"parts \['adversary', 'vae'\], the optimizers are for \['critic', 'vae'\]"):
         make_adversaries(tiny_data, ("vae", "critic"))
+
+
+@pytest.mark.parametrize(
+    "estimator, error, message",
+    [
+        (partial(minibatch_weighted, dataset_size=0), UserError, "minibatch_weighted.dataset_size must be a number of at least 1, got 0"),
+        (partial(minibatch_stratified, dataset_size=7), UserError, "2 <= batch size <= dataset_size, got 8 and 7"),
+        (
+            gin.get_configurable("minibatch_weighted"),
+            RuntimeError,
+            "Required bindings for `minibatch_weighted` not provided in config: .'dataset_size'.",
+        ),
+    ],
+)
+def test_a_mistake_inside_a_regularizer_comes_out_as_it_was_raised(tiny_data, estimator, error, message):
+    with pytest.raises(error, match=message) as raised:
+        Run(tiny_data, regularizer=BetaTC(4.0, estimator))
+    assert type(raised.value) is error

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 
 import keras
 import numpy as np
@@ -99,15 +100,26 @@ def test_workers_that_are_stopped_go_on_together(start_workers, tiny_train, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1], ids=["chief", "other"])
-def test_the_loss_of_a_worker_ends_the_other_with_one_line(start_workers, tmp_path, lost):
-    run = tmp_path / "run"
+def test_the_loss_of_a_worker_ends_the_other_and_both_go_on_together(start_workers, tiny_train, tmp_path, lost):
+    run, alone = tmp_path / "run", tmp_path / "alone"
     workers = start_workers(run, *LONG)
     wait_for(lambda: newest(run) >= 10, workers[0])
     workers[lost].process.kill()
+    killed = time.monotonic()
+    workers[1 - lost].process.wait(60)
+    assert time.monotonic() - killed < 60
     codes, _, errors = finish(workers)
     assert codes[lost] == -9
     assert codes[1 - lost] == 75, errors[1 - lost]
     (line,) = messages(errors)[1 - lost]
     assert "another worker stopped (" in line
+    assert "Graph execution error" not in line
     assert "start all workers again to resume from the last checkpoint" in line
-    assert newest(run) >= 10
+    stopped = newest(run)
+    assert 10 <= stopped < 600
+    steps = f"STEPS = {stopped + 10}"
+    codes, _, errors = finish(start_workers(run, steps))
+    assert codes == (0, 0)
+    assert [f"resuming at step {stopped}" in error for error in errors] == [True, False]
+    tiny_train(alone, steps)
+    check_as_one_process(run, alone)

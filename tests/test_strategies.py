@@ -44,6 +44,8 @@ def test_cpu_that_is_in_use_cannot_be_split_again():
         ({"name": "tpu"}, "--tpu=NAME, or --tpu=local"),
         ({"name": "tpu", "tpu": "local"}, "no TPU answers as --tpu=local"),
         ({"name": "mirrored", "tpu": "local"}, "--tpu=local contradicts --strategy=mirrored"),
+        ({"cpu_replicas": 2}, "--cpu_replicas=2 needs --strategy=mirrored"),
+        ({"name": "multi_worker", "cpu_replicas": 2}, "--cpu_replicas=2 needs --strategy=mirrored"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_one_line(arguments, message):

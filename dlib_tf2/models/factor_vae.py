@@ -6,7 +6,7 @@ import gin
 import keras
 import tensorflow as tf
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.models.vae import VAE, Part, Scalars, sample
 from dlib_tf2.regularizers.beta_kl import BetaKL
 from dlib_tf2.replicas import shuffle_columns
@@ -43,8 +43,9 @@ class FactorVAE(VAE):
             same batch. It costs one more pass of the encoder.
         activation: as in `VAE`.
         """
-        if gamma < 0:
-            raise UserError(f"FactorVAE.gamma must be >= 0, got {gamma}")
+        check_number(0, FactorVAE__gamma=gamma)
+        if not isinstance(second_batch, bool):
+            raise UserError(f"FactorVAE.second_batch must be True or False, got {second_batch!r}")
         super().__init__(encoder, decoder, reconstruction_loss, BetaKL(1.0), activation)
         self.discriminator = discriminator(encoder.output_shape[0][-1])
         self.gamma = gamma

@@ -4,7 +4,7 @@ import gin
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import check_number
 from dlib_tf2.regularizers.beta_kl import kl_per_example
 from dlib_tf2.replicas import gather_global
 
@@ -24,10 +24,8 @@ class AnnealedKL:
         c_max: final capacity in nats, >= 0. The study's strengths: 5, 10, 25, 50, 75, 100.
         iteration_threshold: the step from which on the capacity is c_max, >= 1; the study's is 100,000.
         """
-        if gamma < 0 or c_max < 0 or iteration_threshold < 1:
-            raise UserError(
-                f"AnnealedKL needs gamma >= 0, c_max >= 0 and iteration_threshold >= 1, got {gamma}, {c_max} and {iteration_threshold}"
-            )
+        check_number(0, AnnealedKL__gamma=gamma, AnnealedKL__c_max=c_max)
+        check_number(1, AnnealedKL__iteration_threshold=iteration_threshold)
         self.gamma = gamma
         self.c_max = c_max
         self.iteration_threshold = iteration_threshold

@@ -4,7 +4,7 @@ import gin
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import check_number
 
 tfd = tfp.distributions
 
@@ -18,8 +18,7 @@ class BetaKL:
 
     def __init__(self, beta: float = 1.0):
         """Args: beta: weight of the KL divergence, >= 0. The study's strengths: 1, 2, 4, 6, 8, 16."""
-        if beta < 0:
-            raise UserError(f"BetaKL.beta must be >= 0, got {beta}")
+        check_number(0, BetaKL__beta=beta)
         self.beta = beta
 
     def __call__(self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -7,7 +7,7 @@ import gin
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.replicas import gather_global, replica_index
 
@@ -44,11 +44,12 @@ def minibatch_weighted(log_density: tf.Tensor, own: tf.Tensor, dataset_size: int
     Args:
         log_density: [b, B, d], see `Estimator`.
         own: int [b]; not used here.
-        dataset_size: N, examples of the dataset.
+        dataset_size: N, examples of the dataset; at least 1.
 
     Returns:
         Scalar, nats.
     """
+    check_number(1, minibatch_weighted__dataset_size=dataset_size)
     _, global_batch, num_latent = log_density.shape
     return minibatch(log_density, own) + (num_latent - 1) * math.log(global_batch * dataset_size)
 
@@ -75,6 +76,7 @@ def minibatch_stratified(log_density: tf.Tensor, own: tf.Tensor, dataset_size: i
 
 def stratified_weights(own: tf.Tensor, global_batch: int, dataset_size: int) -> tf.Tensor:
     """Weights [b, B] of the posteriors in a row: 1 / N on its own, (N - 1) / (N (B - 1)) elsewhere; each row sums to 1."""
+    check_number(1, minibatch_stratified__dataset_size=dataset_size)
     if not 2 <= global_batch <= dataset_size:
         raise UserError(f"minibatch_stratified needs 2 <= batch size <= dataset_size, got {global_batch} and {dataset_size}")
     others = (dataset_size - 1) / (dataset_size * (global_batch - 1))
@@ -94,8 +96,7 @@ class BetaTC:
         beta: weight of the total correlation, >= 0. The study's strengths: 1, 2, 4, 6, 8, 10.
         estimator: `@minibatch` (the study's), `@minibatch_weighted` or `@minibatch_stratified`.
         """
-        if beta < 0:
-            raise UserError(f"BetaTC.beta must be >= 0, got {beta}")
+        check_number(0, BetaTC__beta=beta)
         self.beta = beta
         self.estimator = estimator
 

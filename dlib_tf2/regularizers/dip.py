@@ -6,7 +6,7 @@ import gin
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import check_number
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.replicas import gather_global
 
@@ -32,8 +32,7 @@ class DIP:
         lambda_d_factor: lambda_d = lambda_d_factor * lambda_od; 10 for type I and 1 for type II in the study.
         covariance: `@covariance_of_means` (type I) or `@covariance_of_samples` (type II).
         """
-        if lambda_od < 0 or lambda_d_factor < 0:
-            raise UserError(f"DIP.lambda_od and DIP.lambda_d_factor must be >= 0, got {lambda_od} and {lambda_d_factor}")
+        check_number(0, DIP__lambda_od=lambda_od, DIP__lambda_d_factor=lambda_d_factor)
         self.lambda_od = lambda_od
         self.lambda_d = lambda_d_factor * lambda_od
         self.covariance = covariance

@@ -6,7 +6,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from replica_check import assert_same_on_two_replicas, value_and_gradients
 
-from dlib_tf2.errors import UserError
 from dlib_tf2.regularizers.annealed_kl import AnnealedKL
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 
@@ -46,9 +45,3 @@ def test_absolute_value_is_of_the_global_mean(two_replicas):
         return 10 * tf.abs(kl_to_prior(posterior(mean)) - 2.0)
 
     assert value_and_gradients(local_term, [mean], two_replicas)[0] == pytest.approx(10 * 2.0)
-
-
-@pytest.mark.parametrize("values", [(-1.0, 25.0, 100), (1.0, -1.0, 100), (1.0, 25.0, 0)])
-def test_values_without_meaning_are_refused(values):
-    with pytest.raises(UserError, match="AnnealedKL needs gamma >= 0, c_max >= 0 and iteration_threshold >= 1"):
-        AnnealedKL(*values)

@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from dlib_tf2.errors import UserError
 from dlib_tf2.regularizers.beta_kl import BetaKL, kl_to_prior
 
 
@@ -54,8 +53,3 @@ def test_gradient_pulls_towards_the_prior():
     by_mean, by_log_variance = tape.gradient(loss, [mean, log_variance])
     assert by_mean.numpy() == pytest.approx(np.array([[6.0, 0.0]]))  # beta * mean
     assert by_log_variance.numpy() == pytest.approx(np.array([[0.0, 1.5 * (np.e - 1)]]), rel=1e-5)  # beta / 2 * (variance - 1)
-
-
-def test_negative_beta_is_refused():
-    with pytest.raises(UserError, match=r"BetaKL.beta must be >= 0, got -1"):
-        BetaKL(-1)

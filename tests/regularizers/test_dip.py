@@ -6,7 +6,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from replica_check import assert_same_on_two_replicas
 
-from dlib_tf2.errors import UserError
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.regularizers.dip import DIP, covariance_of_means, covariance_of_samples, distance_to_identity
 
@@ -84,9 +83,3 @@ def test_sees_the_global_batch(kind, two_replicas):
     _, (by_mean, by_log_variance) = assert_same_on_two_replicas(penalty, random_arrays(), two_replicas)
     assert np.abs(by_mean).min() > 0
     assert np.any(by_log_variance) == (kind == "ii")
-
-
-@pytest.mark.parametrize("values", [(-1.0, 1.0), (1.0, -1.0)])
-def test_negative_strengths_are_refused(values):
-    with pytest.raises(UserError, match="must be >= 0"):
-        DIP(*values, covariance_of_means)
