@@ -32,7 +32,7 @@ from dlib_tf2.metrics.dci import dci
 from dlib_tf2.metrics.downstream_task import downstream_task
 from dlib_tf2.representation import Representation
 
-SIZES = ((3, 6, 40, 32, 32), (5, 10, 9, 18, 6), (10, 10, 10, 8, 4, 15))  # dSprites, smallNORB with its instances, Shapes3D
+SIZES = ((5, 10, 9, 18, 6), (10, 10, 10, 8, 4, 15), (3, 6, 40, 32, 32))  # smallNORB with its instances, Shapes3D, dSprites
 RUNS = (("sklearn", 0), ("sklearn", 1), ("lightgbm", 0))
 CLASSIFIERS = {"sklearn": sklearn_gradient_boosting, "lightgbm": lightgbm_gradient_boosting}
 
