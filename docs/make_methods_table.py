@@ -118,33 +118,39 @@ def final_table(output: pathlib.Path, runs: list) -> str:
 
 
 def path_table(output: pathlib.Path, runs: list) -> str:
-    """One row per run: reconstruction, KL and both total correlations at each stage."""
-    titles = [f"{name} at {', '.join(f'{steps:,}' for steps in STAGES)}" for name in ("Reconstruction", "KL", "TC mean", "TC sampled")]
-    lines = [f"| Method | Strength | {' | '.join(titles)} |", "|---|---|---|---|---|---|"]
+    """One row per run: reconstruction, KL, units and both total correlations at each stage."""
+    names = ("Reconstruction", "KL", "Units", "TC mean", "TC sampled")
+    titles = [f"{name} at {', '.join(f'{steps:,}' for steps in STAGES)}" for name in names]
+    lines = [f"| Method | Strength | {' | '.join(titles)} |", "|---|---|---|---|---|---|---|"]
     for run in runs:
         values = [stage(folder_of(output, run), steps) for steps in STAGES]
         cells = [
             " / ".join(f"{value[name]:.{digits}f}" for value in values)
-            for name, digits in (("reconstruction", 0), ("kl", 1), ("tc_mean", 2), ("tc_sampled", 2))
+            for name, digits in (("reconstruction", 0), ("kl", 1), ("units", 0), ("tc_mean", 2), ("tc_sampled", 2))
         ]
         lines.append(f"| {run[0]} | {run[1]} {run[2]:g} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def annealed_sentence(folder: pathlib.Path) -> str:
-    """How far the KL divergence was from the capacity along the training, by the summaries' means over 100 updates."""
+    """How far the KL divergence of a batch was from the capacity: the summaries' means over 100 updates of |KL - C|, by its term."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
     events = EventAccumulator(str(folder / "model" / "summaries"), size_guidance={"tensors": 0})
     events.Reload()
-    kl, capacity = ({event.step: float(make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)} for tag in ("kl", "capacity"))
-    gaps = {step: abs(kl[step] - capacity[step]) for step in sorted(kl)}
+    term, kl, capacity = (
+        {event.step: float(make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)}
+        for tag in ("term/annealed_kl", "kl", "capacity")
+    )
+    gamma = json.loads((folder / "model" / "results.json").read_text())["config"]["AnnealedKL.gamma"]
+    gaps = {step: value / gamma for step, value in sorted(term.items())}
     worst = max(gaps, key=gaps.get)
     late = [gap for step, gap in gaps.items() if step > STAGES[0]]
     return (
-        f"|KL - C| is {np.mean(list(gaps.values())):.2f} nats on average over the path, at most {gaps[worst]:.2f} (at update {worst:,}), "
-        f"and at most {max(late):.2f} after update {STAGES[0]:,}; C ends at {capacity[max(capacity)]:.1f}, KL at {kl[max(kl)]:.1f}"
+        f"|KL - C|, as means over 100 updates, is {np.mean(list(gaps.values())):.2f} nats on average over the path, at most "
+        f"{gaps[worst]:.2f} (the 100 updates before {worst:,}), and at most {max(late):.2f} after update {STAGES[0]:,}; "
+        f"C ends at {capacity[max(capacity)]:.1f}, KL at {kl[max(kl)]:.1f}"
     )
 
 
