@@ -67,5 +67,5 @@ def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.M
 
 
 def _check_divisible(observation_shape: Sequence[int]) -> None:
-    if len(observation_shape) != 3 or observation_shape[0] % 16 or observation_shape[1] % 16:
+    if len(observation_shape) != 3 or min(observation_shape) < 1 or observation_shape[0] % 16 or observation_shape[1] % 16:
         raise UserError(f"expected an observation shape (h, w, c) with h and w divisible by 16, got {tuple(observation_shape)}")

@@ -60,7 +60,7 @@ def test_other_sizes_divisible_by_16(shape):
     assert decoder.count_params() == 381_313 - 6 * 256 + (cells - 16) * 64 * 257 + (shape[2] - 1) * (16 * 32 + 1)
 
 
-@pytest.mark.parametrize("shape", [(60, 64, 1), (64, 72, 1), (64, 64)])
+@pytest.mark.parametrize("shape", [(60, 64, 1), (64, 72, 1), (64, 64), (64, 0, 1), (64, 64, 0)])
 @pytest.mark.parametrize("network", [conv_encoder, deconv_decoder])
 def test_other_shapes_are_refused(network, shape):
     with pytest.raises(UserError, match=r"divisible by 16, got \(6"):
