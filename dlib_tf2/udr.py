@@ -1,5 +1,6 @@
 """UDR, unsupervised disentanglement ranking: models of one setting that agree up to order and sign are taken for disentangled ones."""
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -13,30 +14,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlib_tf2 import gin_utils, metric_config, results, seeds
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.files import atomic_write, claim_folder
+from dlib_tf2.metrics import _parallel
 from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
 from dlib_tf2.table import checked_reals
 
 Matrix = NDArray[np.float64]
-Relation = Callable[[Matrix, Matrix], Matrix]
+Relation = Callable[[Matrix, Matrix], Matrix]  # (latents [n, d], targets [n, t]) -> non-negative [d, t]
 
 
 @gin.register
-def lasso_relation(latents: Matrix, targets: Matrix, alpha: float = 0.1) -> Matrix:
-    """|Coefficients| of a lasso that predicts each of `targets` [n, t] from standardised `latents` [n, d]: [d, t].
+def lasso_relation(alpha: float = 0.1) -> Relation:
+    """Makes the relation |coefficients| of a lasso that predicts each of `targets` from standardised `latents`.
 
     The penalty shrinks every coefficient by about `alpha`: two identical perfect models agree by 1 - alpha, not by 1.
+
+    Raises:
+        UserError: `alpha` is no finite number above 0.
     """
+    check_number(0, lasso_relation__alpha=alpha)
+    if alpha == 0:
+        raise UserError("lasso_relation.alpha must be above 0, got 0; without a penalty it is no lasso")
+    return functools.partial(_lasso, alpha=alpha)
+
+
+@gin.register
+def spearman_relation() -> Relation:
+    """Makes the relation |Spearman correlation| of each of `latents` with each of `targets`, 0 where one is constant."""
+    return _spearman
+
+
+def _lasso(latents: Matrix, targets: Matrix, alpha: float) -> Matrix:
     from sklearn.linear_model import Lasso
 
     return np.abs(Lasso(alpha=alpha).fit(latents, targets).coef_.reshape(targets.shape[1], -1)).T
 
 
-@gin.register
-def spearman_relation(latents: Matrix, targets: Matrix) -> Matrix:
-    """|Spearman correlation| of each of `latents` [n, d] with each of `targets` [n, t], 0 where one is constant: [d, t]."""
+def _spearman(latents: Matrix, targets: Matrix) -> Matrix:
     from scipy.stats import rankdata
 
     ranks = [_standardise(rankdata(columns, axis=0)) for columns in (latents, targets)]
@@ -58,7 +74,7 @@ def udr(
     latent_kl: Sequence[NDArray[Any]],
     rng: np.random.Generator,
     num_data_points: int = 1000,
-    relation: Relation = lasso_relation,
+    relation: Callable[[], Relation] = lasso_relation,
     kl_threshold: float = 0.01,
     filter_low_kl: bool = True,
 ) -> Ranking:
@@ -78,20 +94,21 @@ def udr(
         latent_kl: M arrays [d_i]: KL from the posterior to the prior of each latent, averaged over images, in nats.
         rng: source of the rows.
         num_data_points: rows used, at least 2; drawn with replacement.
-        relation: (latents [n, d], targets [n, t]) -> non-negative [d, t].
+        relation: makes (latents [n, d], targets [n, t]) -> non-negative [d, t], a function that pickles: gin's own do not.
         kl_threshold: a latent is informative if its KL is larger.
         filter_low_kl: leave uninformative latents out of the pair's matrix; if not, they are rows and columns that score 0.
 
     Raises:
-        UserError: fewer than two models, arrays that do not fit together or are not finite, or fewer than two points.
+        UserError: fewer than two models, arrays that do not fit together or are not finite, fewer than two points, or a bad parameter.
     """
+    relate = relation()
     checked = _check(codes, latent_kl, num_data_points)
     informative = [np.asarray(kl) > kl_threshold for kl in latent_kl]
     rows = rng.integers(len(checked[0]), size=num_data_points)
     latents = [_standardise(array[rows].astype(np.float64)) * keep for array, keep in zip(checked, informative, strict=True)]
     ends = np.cumsum([array.shape[1] for array in latents])
     everyone = np.concatenate(latents, axis=1)  # one call per model: the models are targets of one another all at once
-    whole = joblib.Parallel(batch_size=1)(joblib.delayed(relation)(array, everyone) for array in latents)
+    whole = _parallel.run(relate, [(array, everyone) for array in latents], costs=[array.shape[1] for array in latents])
     relations, scores = {}, np.zeros((len(latents), len(latents)))
     for i, of_model in enumerate(whole):
         for j, matrix in enumerate(np.split(of_model, ends[:-1], axis=1)):
@@ -176,6 +193,8 @@ def _read(folder: pathlib.Path) -> tuple[Representation, dict[str, Any]]:
     """The table of a representation folder, and the record of the step that made it."""
     if not (folder / "representation.npz").is_file():
         raise UserError(f"{folder} holds no representation.npz; name folders that dlib_postprocess wrote, such as output/codes/mean")
+    if not (folder / "results.json").is_file():
+        raise UserError(f"{folder} holds no results.json, the record of each latent's KL; name a folder that dlib_postprocess finished")
     return Representation.load(folder / "representation.npz"), results.read_step(folder)
 
 

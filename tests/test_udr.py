@@ -52,10 +52,10 @@ def test_the_lasso_of_equal_models_has_a_ceiling_of_nine_tenths(latents):
 def test_relations_equal_scikit_learn_and_scipy(latents):
     targets = latents @ np.random.default_rng(1).normal(size=(4, 3)) + 1
     expected = np.abs(Lasso(alpha=0.1).fit(latents, targets).coef_).T
-    np.testing.assert_allclose(lasso_relation(latents, targets), expected)
-    np.testing.assert_allclose(lasso_relation(latents, targets[:, :1]), expected[:, :1], atol=1e-6)
+    np.testing.assert_allclose(lasso_relation()(latents, targets), expected)
+    np.testing.assert_allclose(lasso_relation()(latents, targets[:, :1]), expected[:, :1], atol=1e-6)
     expected = np.abs(spearmanr(latents, targets)[0][:4, 4:])
-    np.testing.assert_allclose(spearman_relation(latents.astype(float), targets), expected, atol=1e-12)
+    np.testing.assert_allclose(spearman_relation()(latents.astype(float), targets), expected, atol=1e-12)
 
 
 def test_unrelated_and_rotated_models_score_low_and_the_odd_one_out_is_last(latents):
@@ -107,6 +107,12 @@ def test_what_does_not_fit_is_refused(latents):
         run([latents, np.full_like(latents, np.nan)])
 
 
+@pytest.mark.parametrize("alpha", [-1, 0, float("nan"), "small"])
+def test_a_lasso_without_a_penalty_is_refused(alpha):
+    with pytest.raises(UserError, match="lasso_relation.alpha must be"):
+        lasso_relation(alpha)
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Three models' representation folders; the third is another model than the first two."""
@@ -122,7 +128,7 @@ def folders(tmp_path):
 
 
 def test_the_command_ranks_folders_and_keeps_the_ranking(folders, tmp_path, run_command):
-    flags = ["dlib_udr", f"--input_dirs={','.join(folders)}", f"--output_dir={tmp_path / 'udr'}", "--num_workers=1"]
+    flags = ["dlib_udr", f"--input_dirs={','.join(folders)}", f"--output_dir={tmp_path / 'udr'}"]
     code, out, err = run_command(*flags)
     assert (code, err) == (0, "")
     assert folders[0] in out
@@ -143,6 +149,28 @@ def test_the_command_ranks_folders_and_keeps_the_ranking(folders, tmp_path, run_
     with pytest.raises(UserError, match="holds a ranking of other models or parameters"):
         rank_folders(folders[:2], tmp_path / "udr", num_workers=1)
     assert len(rank_folders(folders[:2], tmp_path / "udr", num_workers=1, overwrite=True)["model_scores"]) == 2
+
+
+@pytest.mark.parametrize("relation, flags", [("lasso", ["--num_workers=2"]), ("spearman", [])])
+def test_scores_are_the_same_on_any_number_of_workers(folders, tmp_path, run_command, relation, flags):
+    binding, dirs = f"udr.relation = @{relation}_relation", f"--input_dirs={','.join(folders)}"
+    code, _, err = run_command("dlib_udr", dirs, f"--output_dir={tmp_path / 'many'}", f"--gin_bindings={binding}", *flags)
+    assert (code, err) == (0, "")
+    gin_utils.parse(["udr.gin"], [binding])
+    values = rank_folders(folders, tmp_path / "one", num_workers=1)
+    assert json.loads((tmp_path / "many" / "results.json").read_text())["values"] == values
+    assert values["pairwise_disentanglement_scores"][0][1] > 0.8
+
+
+def test_a_users_mistake_ends_the_command_with_one_line(folders, tmp_path, run_command):
+    flags = ["dlib_udr", f"--input_dirs={','.join(folders)}", f"--output_dir={tmp_path / 'udr'}"]
+    code, _, err = run_command(*flags, "--gin_bindings=lasso_relation.alpha = -1")
+    assert (code, err) == (2, "dlib_udr: lasso_relation.alpha must be a number of at least 0, got -1\n")
+    (tmp_path / "b" / "mean" / "results.json").unlink()
+    code, _, err = run_command(*flags)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "b/mean holds no results.json, the record of each latent's KL" in err
 
 
 def test_folders_that_cannot_be_ranked_are_refused_in_one_line(folders, tmp_path):
