@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from dlib_tf2 import gin_utils, metric_config, results, seeds
 from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.files import atomic_write, claim_folder
-from dlib_tf2.metrics import _parallel
 from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
 from dlib_tf2.table import checked_reals
@@ -44,6 +43,15 @@ def lasso_relation(alpha: float = 0.1) -> Relation:
 def spearman_relation() -> Relation:
     """Makes the relation |Spearman correlation| of each of `latents` with each of `targets`, 0 where one is constant."""
     return _spearman
+
+
+def _on_one_thread(relate: Relation, latents: Matrix, targets: Matrix) -> Matrix:
+    """Also outside of joblib's workers, whose threads it limits: the last digits of a product may depend on the number of threads."""
+    import sklearn.linear_model  # noqa: F401  # only libraries that are loaded are limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return relate(latents, targets)
 
 
 def _lasso(latents: Matrix, targets: Matrix, alpha: float) -> Matrix:
@@ -108,7 +116,7 @@ def udr(
     latents = [_standardise(array[rows].astype(np.float64)) * keep for array, keep in zip(checked, informative, strict=True)]
     ends = np.cumsum([array.shape[1] for array in latents])
     everyone = np.concatenate(latents, axis=1)  # one call per model: the models are targets of one another all at once
-    whole = _parallel.run(relate, [(array, everyone) for array in latents], costs=[array.shape[1] for array in latents])
+    whole = joblib.Parallel(batch_size=1)(joblib.delayed(_on_one_thread)(relate, array, everyone) for array in latents)
     relations, scores = {}, np.zeros((len(latents), len(latents)))
     for i, of_model in enumerate(whole):
         for j, matrix in enumerate(np.split(of_model, ends[:-1], axis=1)):
