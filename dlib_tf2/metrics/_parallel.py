@@ -2,19 +2,41 @@
 
 import contextlib
 import contextvars
+import functools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import joblib
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-_listener: contextvars.ContextVar[Callable[[float], None] | None] = contextvars.ContextVar("listener", default=None)
+
+class _Listener:
+    """Who is told of progress, and when the first call of `run` began."""
+
+    def __init__(self, say: Callable[[float], None]):
+        self._say, self._started = say, 0.0
+
+    def hear(self, begin: float, part: float) -> None:
+        """Tells of a call of `run` that began at `begin` and has finished `part` of its work."""
+        self._started = self._started or begin
+        now = time.monotonic()
+        end = begin + (now - begin) / part
+        self._say((now - self._started) / (end - self._started) if part < 1 and end > self._started else part)
+
+
+_listener: contextvars.ContextVar[_Listener | None] = contextvars.ContextVar("listener", default=None)
 
 
 @contextlib.contextmanager
 def reporting(listener: Callable[[float], None]) -> Iterator[None]:
-    """Within the block, `run` tells `listener` the finished part of its work, in (0, 1], after each task."""
-    token = _listener.set(listener)
+    """Within the block, `run` tells `listener` the finished part of the work begun so far, in (0, 1], after each task.
+
+    Of a second call of `run` the part is one of time: what the calls have taken, over what they will have taken when this one ends at its
+    own rate. Whoever says from the part how long it still takes says it of the running call; how long a later one takes nobody knows yet.
+    """
+    token = _listener.set(_Listener(listener))
     try:
         yield
     finally:
@@ -34,12 +56,28 @@ def run(function: Callable[..., Any], tasks: Sequence[tuple], costs: Sequence[fl
     """
     order = np.argsort(-np.asarray(costs, dtype=np.float64), kind="stable").tolist()
     results: list[Any] = [None] * len(tasks)
-    listener, done, total = _listener.get(), 0.0, float(sum(costs))
+    listener, begin, done, total = _listener.get(), time.monotonic(), 0.0, float(sum(costs))
     # One task at a time: joblib's own batches would put several long fits on one worker.
-    finished = joblib.Parallel(batch_size=1, return_as="generator")(joblib.delayed(function)(*tasks[index]) for index in order)
-    for index, result in zip(order, finished, strict=True):
-        results[index] = result
-        done += costs[index]
-        if listener is not None:
-            listener(done / total)
+    calls = (joblib.delayed(_on_one_thread)(function, tasks[index]) for index in order)
+    finished = joblib.Parallel(batch_size=1, return_as="generator")(calls)
+    with _libraries().limit(limits=1):  # of this process: tasks that joblib runs in threads of it leave each other's limits alone
+        for index, result in zip(order, finished, strict=True):
+            results[index] = result
+            done += costs[index]
+            if listener is not None:
+                listener.hear(begin, done / total)
     return results
+
+
+def _on_one_thread(function: Callable[..., Any], task: tuple) -> Any:
+    """Calls `function(*task)` in whatever process this is: joblib limits the threads of its own workers only."""
+    with _libraries().limit(limits=1):
+        return function(*task)
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """The libraries with threads of their own. They are looked up once, 6 ms; only loaded ones are found, so what fits comes first."""
+    import sklearn  # noqa: F401
+
+    return ThreadpoolController()

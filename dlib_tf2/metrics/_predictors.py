@@ -40,11 +40,12 @@ class Fit(NamedTuple):
 
 
 def fit_quietly(model: Any, codes: NDArray, labels: NDArray) -> Any:
-    """Fits `model` without its warnings about convergence: the study's limits on iterations are part of its numbers."""
+    """Fits `model` without two warnings: the study's limits on iterations are part of its numbers, and few rows may hold many values."""
     from sklearn.exceptions import ConvergenceWarning  # scikit-learn is loaded by whoever made the model, or by this fit
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
         return model.fit(codes, labels)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _linear, _parallel
@@ -42,6 +43,18 @@ def test_every_classifier_learns_without_a_warning(classifier, factor):
     chance = (1 / 2, 1 / 5)[factor]
     assert fit.importances is None
     assert fit.test_accuracy > chance + 0.15
+
+
+@pytest.mark.parametrize("classifier", [*LINEAR, sklearn_gradient_boosting], ids=lambda classifier: classifier.__name__)
+def test_nearly_as_many_values_as_rows_are_learned_without_a_warning(classifier):
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.tile(np.arange(15), 2))[:24]  # as a hundred rows of the 183 car models
+    codes = (labels[:, None] + rng.normal(0, 0.1, (24, 2))).astype(np.float32)
+    model = classifier(random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        [fit] = _parallel.run(fit_and_score, [(model, codes, labels, codes, labels)], [1.0])  # on one thread
+    assert fit.train_accuracy > 1 / 15
 
 
 def test_one_class_in_the_training_rows_is_said_always():
@@ -138,6 +151,37 @@ def test_newton_ends_on_separable_classes_and_on_folds_without_a_class():
     model = newton_logistic_regression_cv(random_state=0).fit(codes, np.repeat(np.arange(5), 2))
     assert np.isfinite(model.weights_).all()
     assert set(model.predict(codes)) <= set(range(5))
+
+
+def threads():
+    """Threads of each library that has its own."""
+    return [library["num_threads"] for library in threadpool_info()]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_a_task_has_one_thread_on_any_number_of_workers_and_libraries_get_theirs_back(workers, backend):
+    _parallel.run(int, [(1,)], [1.0])  # scikit-learn's libraries are loaded
+    with threadpool_limits(3), joblib.parallel_config(backend=backend, n_jobs=workers):
+        assert {3} == set(threads())
+        found = _parallel.run(threads, [()] * 4, [1.0] * 4)
+        assert {3} == set(threads())
+    assert all(found)  # the libraries were seen
+    assert {number for numbers in found for number in numbers} == {1}
+
+
+def test_a_second_pass_begins_where_the_first_was(monkeypatch):
+    now, parts = [100.0], []
+    monkeypatch.setattr(_parallel.time, "monotonic", lambda: now[0])
+
+    def work(seconds):
+        now[0] += seconds
+
+    with _parallel.reporting(parts.append):
+        now[0] += 7  # before there is anything to tell of
+        _parallel.run(work, [(6,), (2,)], [6.0, 2.0])
+        _parallel.run(work, [(1,), (1,)], [1.0, 1.0])
+    assert parts == pytest.approx([6 / 8, 1, 9 / 10, 1])
 
 
 def test_tasks_run_the_expensive_first_and_report_their_share():
