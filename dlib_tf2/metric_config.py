@@ -38,10 +38,12 @@ def names(metrics: Any) -> list[str]:
     """The distinct names of a list of metrics, in its order.
 
     Raises:
-        UserError: it is no list of names.
+        UserError: it is no list of names, or one of them can be no metric's.
     """
     if not isinstance(metrics, list | tuple) or not all(isinstance(name, str) for name in metrics):
         raise UserError(f"evaluate.metrics is {metrics!r}; expected a list of names, such as ['mig', 'dci']")
+    if wrong := [name for name in metrics if not name.isidentifier()]:
+        raise UserError(f"no metric can be called {wrong[0]!r}; expected names such as mig, separated by single commas")
     return list(dict.fromkeys(metrics))
 
 
@@ -61,6 +63,8 @@ def files(names: Sequence[str]) -> list[str]:
             known = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
             hint = f"; did you mean {close[0]}?" if close else ""
+            if name == "udr":
+                raise UserError("udr scores several representations by each other, not one: run dlib_udr") from error
             raise UserError(f"unknown metric {name!r}; the known ones are {', '.join(known)}{hint}") from error
     return found
 
@@ -89,6 +93,24 @@ def resolve(name: str) -> MetricCall:
     return MetricCall(name, function, "\n".join([*(f"import {module}" for module in sorted(modules)), "", *lines]) + "\n")
 
 
+def trees(config: str) -> set[str]:
+    """The implementations of boosted trees that a configuration refers to, by the names of the classifiers."""
+    return set(re.findall(r"@(?:[\w.]+[/.])*(\w+_gradient_boosting)\b", config))
+
+
+def one_kind_of_trees(calls: Sequence[MetricCall]) -> set[str]:
+    """The boosted trees that metrics grow: one name, or none.
+
+    Raises:
+        UserError: they grow different ones.
+    """
+    found = {call.name: trees(call.config_text) for call in calls}
+    if len(kinds := set().union(*found.values())) > 1:
+        which = "; ".join(f"{name}: {', '.join(sorted(some))}" for name, some in found.items() if some)
+        raise UserError(f"scores of different boosted trees do not compare ({which}); bind TREES instead of single metrics' classifiers")
+    return kinds
+
+
 def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
     """Yields (selector, gin line) for each parameter of a configurable that has a value, and of what it refers to, in this scope."""
     bound, resolved = gin.get_bindings(selector, resolve_references=False), gin.get_bindings(selector)
@@ -100,10 +122,20 @@ def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
             text = _as_gin(value)
         else:
             # References stay references, macros become their values.
-            text = repr(bound[parameter]) if "@" in repr(bound[parameter]) else repr(resolved[parameter])
+            written = repr(_behind_macros(bound[parameter]))
+            text = written if "@" in written else repr(resolved[parameter])
         yield selector, f"{prefix}{selector}.{parameter} = {text}"
         for reference in re.findall(r"@([\w./]+)", text):  # one, or those of a list
             yield from _parameters(reference, prefix)
+
+
+def _behind_macros(value: Any) -> Any:
+    """What is bound, with the values of macros, also of those in lists, in the place of their names."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_behind_macros, value))
+    if getattr(value, "selector", None) != "gin.macro":
+        return value
+    return _behind_macros(gin.query_parameter(f"{repr(value).removeprefix('%')}/gin.macro.value"))
 
 
 def _as_gin(value: Any) -> str:

@@ -1,0 +1,114 @@
+"""The gin files of metrics and suites: the study's classifiers, one line for all boosted trees, and no metric forgotten."""
+
+import inspect
+import subprocess
+import sys
+
+import gin
+import pytest
+
+from dlib_tf2 import gin_utils, metric_config
+from dlib_tf2.errors import UserError
+
+METRICS = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
+SUITES = {"study": 9, "fast": 9, "fairness_study": 10, "fairness_fast": 10, "all": len(METRICS) - 1}
+TREES = ["dci", "downstream_task_boosted_trees", "fairness", "reduced_downstream_task", "strong_downstream_task", "unified_scores"]
+CLASSIFIERS = [
+    *("sklearn_gradient_boosting", "lightgbm_gradient_boosting", "newton_logistic_regression_cv", "sklearn_linear_svc"),
+    *("sklearn_logistic_regression", "sklearn_multinomial_logistic_regression"),
+    *("sklearn_logistic_regression_cv", "sklearn_multinomial_logistic_regression_cv"),
+]
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+    gin.clear_config()
+    yield
+    gin.clear_config()
+
+
+def resolved(names, suite=None, bindings=()):
+    """Metrics as dlib_evaluate resolves them, and the configuration of all."""
+    gin_utils.parse([*metric_config.files(names), *([f"suites/{suite}.gin"] if suite else [])], bindings)
+    calls = [metric_config.resolve(name) for name in names]
+    return calls, {key: value for call in calls for key, value in gin_utils.typed_bindings(call.config_text).items()}
+
+
+def names_in(suite):
+    return gin_utils.bound_value([f"suites/{suite}.gin"], [], "evaluate.metrics")
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_suite_fits_what_the_study_did_or_its_fast_twins(suite):
+    names = names_in(suite)
+    assert len(names) == len(set(names)) == SUITES[suite]
+    assert set(names) >= set(names_in("study"))
+    calls, config = resolved([*names, "downstream_task"], suite)
+    fast = "study" not in suite
+    assert metric_config.one_kind_of_trees(calls) == {"lightgbm_gradient_boosting" if fast else "sklearn_gradient_boosting"}
+    logistic = "@newton_logistic_regression_cv" if fast else "@sklearn_logistic_regression_cv"
+    expected = {
+        "beta_vae.classifier": "@sklearn_logistic_regression",
+        "modularity_explicitness.classifier": "@sklearn_logistic_regression",
+        "sap.classifier": "@sklearn_linear_svc",
+        "sklearn_linear_svc.penalty": 0.01,
+        "downstream_task.classifier": logistic,
+        "downstream_task_logistic_regression/downstream_task.classifier": logistic,
+        "downstream_task_logistic_regression/downstream_task.num_train": [10, 100, 1000, 10000],
+        "downstream_task_boosted_trees/downstream_task.num_train": [10, 100, 1000, 10000],
+    }
+    assert {key: config[key] for key in expected} == expected
+
+
+def test_the_largest_suite_names_every_metric():
+    missing = set(METRICS) - set(names_in("all")) - {"downstream_task"}  # whose two variants are there
+    assert missing == set(), f"add {', '.join(sorted(missing))} to the list in suites/all.gin"
+
+
+@pytest.mark.parametrize("given", [{"suite": "fast"}, {"bindings": ["TREES = @lightgbm_gradient_boosting"]}])
+def test_one_line_switches_the_trees_of_every_metric(given):
+    exact, _ = resolved(METRICS)
+    assert [call.name for call in exact if metric_config.trees(call.config_text)] == TREES
+    assert metric_config.one_kind_of_trees(exact) == {"sklearn_gradient_boosting"}
+    switched, _ = resolved(METRICS, **given)
+    assert [call.name for call in switched if metric_config.trees(call.config_text) == {"lightgbm_gradient_boosting"}] == TREES
+    assert metric_config.one_kind_of_trees(switched) == {"lightgbm_gradient_boosting"}
+    text = next(call.config_text for call in switched if call.name == "dci")
+    assert "%" not in text
+    gin_utils.parse([], [text])  # what is kept parses without the macro
+    assert metric_config.resolve("dci").config_text == text
+
+
+def test_metrics_of_different_trees_are_refused():
+    calls, _ = resolved(["mig", "dci", "fairness"], bindings=["fairness.classifier = @lightgbm_gradient_boosting"])
+    message = r"do not compare \(dci: sklearn_gradient_boosting; fairness: lightgbm_gradient_boosting\); bind TREES"
+    with pytest.raises(UserError, match=message):
+        metric_config.one_kind_of_trees(calls)
+    assert metric_config.one_kind_of_trees(calls[:1]) == set()
+    assert metric_config.trees("a.b = @x/dlib_tf2.metrics._lightgbm.lightgbm_gradient_boosting") == {"lightgbm_gradient_boosting"}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_classifier_can_be_bound_with_the_metric_alone(name):
+    [call], _ = resolved([name])
+    text = gin_utils.typed_bindings(call.config_text)
+    keys = [key for key in text if key.endswith("classifier")]
+    assert bool(keys) == any("classifier" in parameter for parameter in inspect.signature(call.function).parameters) or name in TREES
+    for classifier in CLASSIFIERS if keys else []:
+        _, config = resolved([name], bindings=[f"{key} = @{classifier}" for key in keys])
+        assert {config[key] for key in keys} == {f"@{classifier}"}
+
+
+def test_macros_become_what_they_stand_for_in_lists_too():
+    bindings = ["MATRIX = %OTHER", "OTHER = @mutual_information_matrix", "unified_scores.matrices = [%MATRIX, @accuracy_svm_matrix]"]
+    _, config = resolved(["unified_scores"], bindings=[*bindings, "unified_scores.num_train = %ROWS", "ROWS = 50"])
+    assert config["unified_scores.matrices"] == ["@mutual_information_matrix", "@accuracy_svm_matrix"]
+    assert config["unified_scores.num_train"] == 50
+
+
+def test_naming_the_classifiers_loads_none_of_their_packages():
+    code = "import sys; from dlib_tf2 import gin_utils; gin_utils.parse(['suites/classifiers.gin'])\n"
+    code += (
+        "assert 'dlib_tf2.metrics._lightgbm' in sys.modules; sys.exit(', '.join({'sklearn', 'lightgbm', 'tensorflow'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr.strip() == ""
