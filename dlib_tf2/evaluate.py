@@ -5,14 +5,14 @@ import logging
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import gin
 import joblib
 
 from dlib_tf2 import gin_utils, metric_config, repeats, results
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, Interrupted, UserError
 from dlib_tf2.files import claim_folder
 from dlib_tf2.metric_config import MetricCall
 from dlib_tf2.paths import as_path
@@ -38,6 +38,7 @@ def evaluate(
 
     `<output_dir>/<metric>/results.json` holds one metric, `<output_dir>/scores.json` all in the folder. A metric whose result is already
     there, made from the same codes, seed and parameters, is not computed again: the same command after a kill goes on where it stopped.
+    All scores in a folder are of one representation and, where they come from boosted trees, of one implementation of these.
 
     Args:
         source: a folder that holds representation.npz, or a table.
@@ -46,14 +47,16 @@ def evaluate(
         seed: of the rows that metrics draw.
         eval_seeds: how often each metric draws them; with more than one, values are means and `<key>:std` their standard deviations.
         num_workers: processes that a metric may fit in parallel; all cores by default. Scores do not depend on it.
-        overwrite: compute the named metrics again, whatever the folder holds of them.
+        overwrite: compute the named metrics again, whatever the folder holds of them. An earlier score stays until the new one is there,
+            except one of another representation, which goes at once, or of other trees, which goes with the first new one by trees.
 
     Returns:
         The scores of `metrics`: {metric: {key: value}}.
 
     Raises:
-        UserError: no such table or metric; the folder holds another representation or configuration; a metric refuses the table.
+        UserError: no such table or metric; the folder holds another representation, configuration or trees; a metric refuses the table.
         DlibError: a metric failed. The other metrics are computed and kept before this is raised.
+        Interrupted: Ctrl-C, with `overwrite`; without it KeyboardInterrupt passes, and the same call goes on.
     """
     workers = joblib.cpu_count() if num_workers is None else num_workers
     if workers < 1 or seed < 0 or eval_seeds < 1:
@@ -63,14 +66,17 @@ def evaluate(
     table, previous = _load(source)
     gin_utils.parse_more(files)
     calls = [metric_config.resolve(name) for name in names]
+    trees = metric_config.one_kind_of_trees(calls)
     labels = {"evaluation_seed": seed, "eval_seeds": eval_seeds, "codes_sha256": fingerprint(table)}
 
     folder = claim_folder(output_dir, "evaluate", ["scores.json"], ["metric"])
-    _refuse_other_codes(folder, names, overwrite, labels)
+    _refuse_strangers(folder, names, overwrite, labels, trees)
     scores = {} if overwrite else _earlier_scores(folder, calls, labels)
-    for call in calls:
-        if call.name not in scores:  # before hours of work: the folder must be ours
-            claim_folder(folder / call.name, "metric", results.FILES, overwrite=overwrite)
+    for call in calls:  # before hours of work: the folders must be ours; nothing in them is touched
+        claim_folder(folder / call.name, "metric", results.FILES)
+    if others := _strangers(folder, labels):
+        _remove(folder, others)
+        results.write_json(folder / "scores.json", _all_scores(folder))
     failures: dict[str, Exception] = {}
     with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):  # one thread per fit: no oversubscription
         for number, call in enumerate(calls, 1):
@@ -82,9 +88,15 @@ def evaluate(
             started = time.time()
             try:
                 values = repeats.score(call, table, seed, eval_seeds, line)
+            except KeyboardInterrupt as stop:
+                if not overwrite:
+                    raise
+                left = ",".join(other.name for other in calls[number - 1 :])
+                raise Interrupted(f"interrupted; {left} keep the scores they had, if any: run again for all, or for these only") from stop
             except Exception as error:  # a metric may fail in its own way; the others must still be scored
                 failures[call.name] = error
-                print(f"{line}: failed: {_reason(error)}", flush=True)
+                kept = "; its earlier score is kept" if results.is_complete(folder / call.name) else ""
+                print(f"{line}: failed: {_reason(error)}{kept}", flush=True)
                 _log.debug("metric %s failed", call.name, exc_info=True)
                 continue
             _keep(folder, call, values, {"metric": call.name, **labels}, started, previous)
@@ -151,9 +163,11 @@ def _keep(
     started: float,
     previous: Mapping[str, Any] | None,
 ) -> None:
-    """Writes one metric's result, then the scores of all that are there."""
+    """Writes one metric's result in the place of an earlier one and of those it cannot stand beside, then the scores of all there are."""
     target = folder / call.name
+    _remove(folder, [call.name])  # a kill between the two files that are written must not leave it beside the new configuration
     results.write_step(target, "evaluate", values, started=started, previous=previous, labels=labels, config_text=call.config_text)
+    _remove(folder, _strangers(folder, labels, metric_config.trees(call.config_text)))
     results.write_json(folder / "scores.json", _all_scores(folder))
 
 
@@ -167,15 +181,32 @@ def _all_scores(folder: pathlib.Path) -> Scores:
     return {name: record["values"] for name, record in _records(folder).items()}
 
 
-def _refuse_other_codes(folder: pathlib.Path, wanted: Sequence[str], overwrite: bool, labels: Mapping[str, Any]) -> None:
-    """scores.json is about one representation: refuses a folder that holds the scores of another one."""
-    replaced = wanted if overwrite else ()
-    others = {name: record for name, record in _records(folder).items() if record["labels"].get("codes_sha256") != labels["codes_sha256"]}
-    if left := [name for name in others if name not in replaced]:
+def _strangers(folder: pathlib.Path, labels: Mapping[str, Any], trees: Set[str] = frozenset()) -> dict[str, str]:
+    """The finished metrics that cannot stand beside scores of these codes and trees in one scores.json, each with what it is of."""
+    found = {}
+    for name, record in _records(folder).items():
+        old = metric_config.trees(str(record["config"]))
+        if record["labels"].get("codes_sha256") != labels["codes_sha256"]:
+            found[name] = f"another representation (made {record['finished']})"
+        elif trees and old and old != trees:
+            found[name] = f"other boosted trees ({' and '.join(sorted(old))}, now {' and '.join(sorted(trees))})"
+    return found
+
+
+def _refuse_strangers(folder: pathlib.Path, wanted: Sequence[str], overwrite: bool, labels: Mapping[str, Any], trees: Set[str]) -> None:
+    """Refuses a folder that holds what cannot stand beside the scores to come, unless all of that is to be overwritten."""
+    found = _strangers(folder, labels, trees)
+    if left := [name for name in found if not overwrite or name not in wanted]:
         raise UserError(
-            f"{folder / left[0]} holds a score of another representation (made {others[left[0]]['finished']}); choose another output "
-            f"folder, or replace all of them: --overwrite --metrics={','.join(dict.fromkeys([*wanted, *left]))}"
+            f"{folder / left[0]} holds a score of {found[left[0]]}; choose another output folder, or replace all of them: "
+            f"--overwrite --metrics={','.join(dict.fromkeys([*wanted, *left]))}"
         )
+
+
+def _remove(folder: pathlib.Path, names: Iterable[str]) -> None:
+    """Takes finished metrics back."""
+    for name in names:
+        (folder / name / "results.json").unlink(missing_ok=True)
 
 
 def _raise_failures(failures: Mapping[str, Exception], total: int, folder: pathlib.Path) -> None:

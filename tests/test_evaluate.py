@@ -13,7 +13,7 @@ import pytest
 
 from dlib_tf2 import evaluate as stage
 from dlib_tf2 import gin_utils, metric_config, repeats, results
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, Interrupted, UserError
 from dlib_tf2.evaluate import evaluate
 from dlib_tf2.representation import Representation
 
@@ -131,27 +131,6 @@ def test_progress_says_how_long_it_takes(tmp_path, table, monkeypatch, capsys):
     assert [line.split(": ")[1].split(",")[0] for line in lines] == ["20%", "37%", "50%", "50%", "70%", "87%"]
 
 
-SUITES = ("study", "fast", "all")
-
-
-@pytest.mark.parametrize("suite", SUITES)
-def test_suites_name_metrics_that_exist(suite):
-    gin_utils.parse([f"suites/{suite}.gin"])
-    names = gin.query_parameter("evaluate.metrics")
-    assert len(names) == len(set(names))
-    gin_utils.parse_more(metric_config.files(names))
-    calls = {name: metric_config.resolve(name) for name in names}
-    assert set(calls) >= {"beta_vae", "dci", "factor_vae", "mig", "modularity_explicitness", "sap", "unsupervised"}
-    assert len(calls) == 9 or suite == "all"
-    trees = "@sklearn_gradient_boosting" if suite == "study" else "@lightgbm_gradient_boosting"
-    logistic = "@sklearn_logistic_regression_cv" if suite == "study" else "@newton_logistic_regression_cv"
-    config = {key: value for call in calls.values() for key, value in gin_utils.typed_bindings(call.config_text).items()}
-    assert config["dci.classifier"] == trees
-    assert config["downstream_task_boosted_trees/downstream_task.classifier"] == trees
-    assert config["downstream_task_logistic_regression/downstream_task.classifier"] == logistic
-    assert config["downstream_task_logistic_regression/downstream_task.num_train"] == [10, 100, 1000, 10000]
-
-
 def test_another_configuration_is_refused_until_overwrite(tmp_path, table):
     first = evaluate(table, tmp_path, FAST)
     with pytest.raises(
@@ -170,6 +149,123 @@ def test_another_configuration_is_refused_until_overwrite(tmp_path, table):
     assert again["mig"] != first["mig"]
     assert results.read_step(tmp_path / "mig")["config"]["mig.num_bins"] == 5
     assert json.loads((tmp_path / "scores.json").read_text()) == {"factor_vae": first["factor_vae"], "mig": again["mig"]}
+
+
+def saved(folder="scores"):
+    return json.loads((pathlib.Path(folder) / "scores.json").read_text())
+
+
+def write_deadly(local_metric, name, signal_name):
+    """A metric that draws a number, and sends its process a signal where the file `kill` lies."""
+    kill = f"if os.path.exists('kill'):\n    os.kill(os.getpid(), signal.{signal_name})\n"
+    local_metric(name, f"{kill}return {{'number': rng.random()}}")
+
+
+@pytest.mark.parametrize("how, code", [("SIGINT", 75), ("SIGKILL", -9)])
+def test_a_killed_overwrite_keeps_what_it_did_not_replace(tmp_path, local_metric, how, code):
+    write_deadly(local_metric, "deadly", how)
+    flags = [*save_arrays(tmp_path), "--metrics=mig,deadly,mcc,factor_vae", "--num_workers=1"]
+    assert command(*flags, cwd=tmp_path).returncode == 0
+    before = saved()
+    (tmp_path / "kill").touch()
+    other = ["--overwrite", "--gin_bindings=evaluate.seed = 1", "--gin_bindings=mig.num_bins = 4"]
+    killed = command(*flags, *other, cwd=tmp_path)
+    assert killed.returncode == code
+    if how == "SIGINT":
+        assert killed.stderr == (
+            "dlib_evaluate: interrupted; deadly,mcc,factor_vae keep the scores they had, if any: run again for all, or for these only\n"
+        )
+    assert saved()["mig"] != before["mig"]
+    assert {name: values for name, values in saved().items() if name != "mig"} == {name: before[name] for name in before if name != "mig"}
+    for name, bins_and_seed in {"mig": (4, 1), "deadly": (None, 0), "mcc": (None, 0), "factor_vae": (None, 0)}.items():
+        record = results.read_step(tmp_path / "scores" / name)
+        assert (record["config"].get("mig.num_bins"), record["labels"]["evaluation_seed"]) == bins_and_seed
+    (tmp_path / "kill").unlink()
+    rest = command(*flags[:-2], "--metrics=deadly,mcc,factor_vae", *other[:2], cwd=tmp_path)
+    assert rest.returncode == 0, rest.stderr
+    assert {results.read_step(tmp_path / "scores" / name)["labels"]["evaluation_seed"] for name in before} == {1}
+    assert saved()["deadly"] != before["deadly"]
+
+
+def test_a_metric_that_fails_under_overwrite_keeps_its_earlier_score(tmp_path, table, local_metric, capsys):
+    local_metric("moody", "if os.path.exists('bad'):\n    raise ValueError('bad mood')\nreturn {'number': rng.random()}")
+    first = evaluate(table, "scores", ["moody", "mcc"])
+    (tmp_path / "bad").touch()
+    with pytest.raises(DlibError, match=r"1 of 2 metrics failed \(moody: ValueError: bad mood\)"):
+        evaluate(table, "scores", ["moody", "mcc"], overwrite=True, seed=1)
+    assert "moody: failed: ValueError: bad mood; its earlier score is kept\n" in capsys.readouterr().out
+    assert saved()["moody"] == first["moody"]
+    assert saved()["mcc"] != first["mcc"]
+    with pytest.raises(DlibError):
+        evaluate(table, "new", ["moody"])
+    assert "kept" not in capsys.readouterr().out
+    assert saved("new") == {}
+
+
+def test_what_cannot_be_computed_again_is_not_deleted(table, local_metric):
+    local_metric("unused", "return {}")  # moves to a folder of its own
+    first = evaluate(table, "scores", FAST)
+    gin_utils.parse(metric_config.files(["mig"]), ["mig.num_bins = 0"])
+    with pytest.raises(UserError, match="1 of 1 metrics failed"):
+        evaluate(table, "scores", ["mig"], overwrite=True)
+    assert saved() == {name: first[name] for name in sorted(first)}
+    notes = pathlib.Path("scores/mig/notes")
+    notes.write_text("mine")
+    gin_utils.parse(metric_config.files(["mig"]), ["mig.num_bins = 5"])
+    assert evaluate(table, "scores", ["mig"], overwrite=True)["mig"] != first["mig"]
+    assert notes.read_text() == "mine"
+
+
+def test_scores_of_two_representations_never_lie_in_one_folder(table, local_metric):
+    write_deadly(local_metric, "deadly", "SIGINT")
+    evaluate(table, "scores", ["mcc", "deadly", "mig"])
+    other = Representation(table.codes * 2, table.factors, table.factor_names, table.factor_sizes)
+    with pytest.raises(UserError, match=r"mig holds a score of another representation .* --overwrite --metrics=mcc,deadly,mig"):
+        evaluate(other, "scores", ["mcc", "deadly"], overwrite=True)
+    assert list(saved()) == ["deadly", "mcc", "mig"]
+    pathlib.Path("kill").touch()
+    with pytest.raises(Interrupted, match="interrupted; deadly,mig keep the scores they had, if any"):
+        evaluate(other, "scores", ["mcc", "deadly", "mig"], overwrite=True)
+    assert list(saved()) == ["mcc"]
+    assert results.read_step("scores/mcc")["labels"]["codes_sha256"] == stage.fingerprint(other)
+    pathlib.Path("kill").unlink()
+    assert list(evaluate(other, "scores", ["mcc", "deadly", "mig"])) == ["mcc", "deadly", "mig"]  # without overwrite: goes on
+
+
+def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metric, capsys):
+    for name in ("first", "second"):
+        stop = "if os.path.exists('kill'):\n    os.kill(os.getpid(), signal.SIGINT)\n" if name == "second" else ""
+        local_metric(name, f"{stop}return {{'boosted': 1.0}}", f"include 'suites/classifiers.gin'\n{name}.scale = %TREES")
+    both, lightgbm = ["first", "second"], ["TREES = @lightgbm_gradient_boosting"]
+    evaluate(table, "scores", [*both, "mig"])
+
+    gin_utils.parse(metric_config.files(both), lightgbm)
+    message = (
+        r"second holds a score of other boosted trees \(sklearn_gradient_boosting, now lightgbm_gradient_boosting\); "
+        "choose another output folder, or replace all of them: --overwrite --metrics=first,second"
+    )
+    for path in pathlib.Path("scores/first").iterdir():
+        path.unlink()
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=message):
+            evaluate(table, "scores", ["first"], overwrite=overwrite)
+    assert list(evaluate(table, "scores", ["mig", "mcc"])) == ["mig", "mcc"]  # no trees: they stand beside any
+
+    pathlib.Path("kill").touch()
+    with pytest.raises(Interrupted):
+        evaluate(table, "scores", ["second"], overwrite=True)
+    assert results.read_step("scores/second")["config"]["second.scale"] == "@sklearn_gradient_boosting"  # nothing new: nothing is lost
+    with pytest.raises(Interrupted):
+        evaluate(table, "scores", both, overwrite=True)
+    assert list(saved()) == ["first", "mcc", "mig"]  # the new score by trees took the place of the old one of the other kind
+    pathlib.Path("kill").unlink()
+    evaluate(table, "scores", both)
+    assert {results.read_step(f"scores/{name}")["config"][f"{name}.scale"] for name in both} == {"@lightgbm_gradient_boosting"}
+
+    gin_utils.parse(metric_config.files(both), ["second.scale = @lightgbm_gradient_boosting"])
+    with pytest.raises(UserError, match="scores of different boosted trees do not compare"):
+        evaluate(table, "mixed", both)
+    assert not pathlib.Path("mixed").exists()
 
 
 def test_foreign_folders_are_not_touched(tmp_path, table):
@@ -307,6 +403,10 @@ MISTAKES = {
     "no input": (["--output_dir=o"], "missing required flag: give either --input_dir, or --codes and --factors"),
     "no factors": (["--output_dir=o", "--codes=codes.npy"], "missing required flag: give either"),
     "metric": (["--metrics=mgi"], "; did you mean mig?"),
+    "path": (["--metrics=../suites/fast"], "no metric can be called '../suites/fast'; expected names such as mig"),
+    "comma": (["--metrics=mig,"], "no metric can be called ''; expected names such as mig, separated by single commas"),
+    "udr": (["--metrics=udr"], "udr scores several representations by each other, not one: run dlib_udr"),
+    "trees": (["--metrics=dci,fairness", "--gin_bindings=dci.classifier = @lightgbm_gradient_boosting"], "bind TREES instead"),
     "missing": (["--codes=absent.npy"], "the codes file absent.npy does not exist"),
     "corrupt": (["--codes=corrupt.npy"], "corrupt.npy is damaged or holds no plain numpy array"),
     "length": (["--codes=short.npy"], "codes have 100 rows and factors 120"),
