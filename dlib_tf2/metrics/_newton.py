@@ -45,7 +45,11 @@ class NewtonLogisticRegressionCV:
         self._tolerance, self._max_iterations = tolerance, max_iterations
 
     def fit(self, codes: NDArray, labels: NDArray) -> "NewtonLogisticRegressionCV":
-        """Fits codes [n, d] and labels [n]; n is at least the number of folds."""
+        """Fits codes [n, d] and labels [n].
+
+        Raises:
+            UserError: fewer rows than folds, or codes so large that no step can be computed.
+        """
         self.classes_ = np.unique(labels)
         positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_  # of two classes one problem says it all
         inputs, targets = _with_intercept(codes), (labels[:, None] == positive).astype(np.float64)
@@ -87,7 +91,12 @@ class NewtonLogisticRegressionCV:
             if not len(active):
                 break
             curvature = _curvature(inputs, probability * (1 - probability) / len(inputs)) + np.diag(ridge + 1e-12)
-            step = np.linalg.solve(curvature, gradient.T[:, :, None])[:, :, 0].T  # [d + 1, active]
+            try:
+                step = np.linalg.solve(curvature, gradient.T[:, :, None])[:, :, 0].T  # [d + 1, active]
+            except np.linalg.LinAlgError as error:
+                raise UserError(
+                    f"codes of up to {np.abs(inputs).max():.3g} are too large for logistic regression; divide them by a constant first"
+                ) from error
             slope, length, before = (gradient * step).sum(axis=0), np.ones(len(active)), weights[:, active]
             for _ in range(HALVINGS):
                 weights[:, active] = before - length * step

@@ -4,7 +4,6 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import common
 from dlib_tf2.metrics._fixed_factor import RowsByValue
 from dlib_tf2.metrics._linear import sklearn_logistic_regression
@@ -52,13 +51,12 @@ def beta_vae(
         UserError: a table that cannot be scored, a value that fewer than two rows have, no factor that varies, counts out of range.
     """
     codes, labels = common.check_table(codes, factors)
-    if batch_size < 1 or num_train < 1 or num_eval < 1:
-        raise UserError(f"batch_size = {batch_size}, num_train = {num_train}, num_eval = {num_eval}; expected at least 1 each")
+    common.check_counts(batch_size=batch_size, num_train=num_train, num_eval=num_eval)
     labels = common.varying_factors(labels)
     groups = RowsByValue(labels)
     train = _examples(codes, groups, rng, num_train, batch_size)
     evaluation = _examples(codes, groups, rng, num_eval, batch_size)
-    fit = fit_and_score(classifier(random_state=int(rng.integers(2**31))), *train, *evaluation)
+    fit = fit_and_score(common.make_model(classifier, int(rng.integers(2**31))), *train, *evaluation)
     return {
         "train_accuracy": fit.train_accuracy,
         "eval_accuracy": fit.test_accuracy,

@@ -1,6 +1,9 @@
-"""What two or more metrics share: checking a table, drawing and splitting its rows, discretising codes, mutual information."""
+"""What two or more metrics share: checks of tables and settings, drawing and splitting rows, discretising codes, mutual information."""
 
+import inspect
 import math
+import numbers
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,23 +14,65 @@ from dlib_tf2.table import check_same_rows, checked_integers, checked_reals
 
 Labels = NDArray[np.int64]
 
+LOST = 1e-4  # of a code's range: rounding to float32 may move it by this much, of which 20 bins see nothing
+ROUNDING = 1e-12  # of a code's size: a float code with less range is a constant and its rounding
+CELLS_AT_ONCE = 1 << 20  # about five arrays of 8 bytes each
+LARGEST_TABLE = 1 << 25  # cells for one pair of columns, 1.5 GB with what is computed from them
+
 
 def check_table(codes: ArrayLike, factors: ArrayLike) -> tuple[NDArray[np.float32], Labels]:
     """Checks a table at a metric's public edge and brings it into the form that the metrics compute with.
 
     Args:
         codes: [n, d] finite real numbers of any dtype and memory order; read only.
-        factors: [n, v] whole numbers; what the numbers are does not matter, only which are equal.
+        factors: [n, v], or [n] for one factor: whole numbers of any real dtype; only which are equal matters.
 
     Returns:
         The codes as float32 [n, d], and the factors as labels [n, v]: each column numbered 0, 1, ... in the order of its values.
 
     Raises:
-        UserError: wrong number of axes, different lengths, no rows or columns, NaN or infinite codes, factors that are not whole numbers.
+        UserError: wrong number of axes, different lengths, no rows or columns, NaN or infinite codes, codes that float32 cannot tell
+            apart, factors that are not whole numbers.
     """
-    reals, integers = checked_reals("codes", codes), checked_integers("factors", factors)
+    _check_precision(codes)
+    reals, integers = checked_reals("codes", codes), checked_integers("factors", _whole_columns(factors))
     check_same_rows("codes", reals, integers)
     return reals, np.stack([dense_labels(column) for column in integers.T], axis=1)
+
+
+# The next two stand in dlib_tf2.representation too: neither module may import the other, and arrays come in through both.
+def _whole_columns(factors: ArrayLike) -> NDArray[Any]:
+    """Factors as columns, float ones that are all whole numbered in their order; what else they hold is checked elsewhere."""
+    array = np.asarray(factors)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim == 2 and array.size and array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all():
+        return np.stack([np.unique(column, return_inverse=True)[1] for column in array.T], axis=1)
+    return array
+
+
+def _check_precision(codes: ArrayLike) -> None:
+    """Refuses codes [n, d] that are finite but beyond float32, or that it moves by more than `LOST` of their range."""
+    array = np.asarray(codes)
+    real = array.ndim == 2 and array.size and array.dtype.kind in "fiu"
+    if not real or np.can_cast(array.dtype, np.float32) or not np.isfinite(array).all():
+        return  # exact, or refused elsewhere
+    low, high = array.min(axis=0), array.max(axis=0)
+    size = np.maximum(np.abs(low.astype(np.float64)), np.abs(high.astype(np.float64)))
+    if (size > np.finfo(np.float32).max).any():
+        bad = np.argwhere(np.abs(array) > np.finfo(np.float32).max)
+        where = f"{len(bad)} places (first: row {bad[0][0]}, column {bad[0][1]})"
+        raise UserError(f"codes hold numbers beyond float32, where they would be NaN or infinity in {where}; divide them by a constant")
+    largest_error = size * 2.0**-24 + 2.0**-150
+    for number in np.flatnonzero(largest_error > LOST * (high.astype(np.float64) - low.astype(np.float64))):
+        above = (array[:, number] - low[number]).astype(np.float64)
+        with np.errstate(under="ignore"):
+            single = array[:, number].astype(np.float32).astype(np.float64)
+        moved, spread = np.abs(single - single.min() - above).max(), above.max()
+        if moved > LOST * spread and (array.dtype.kind != "f" or spread > ROUNDING * size[number]):
+            raise UserError(
+                f"codes in column {number} vary by {spread:.3g} around {float(low[number]):.6g}, which float32 cannot tell apart; "
+                "subtract each column's mean and scale it to about 1 first"
+            )
 
 
 def dense_labels(values: NDArray[Any]) -> Labels:
@@ -35,7 +80,7 @@ def dense_labels(values: NDArray[Any]) -> Labels:
     low, high = int(values.min()), int(values.max())
     if high - low > 4 * len(values) + 1000:  # wide-spread values: a table of them would not fit, sort instead
         return np.unique(values, return_inverse=True)[1].astype(np.int64)
-    shifted = values.astype(np.int64) - low
+    shifted = (values.astype(np.uint64) - np.uint64(low % 2**64)).astype(np.int64)  # modulo 2^64, so right for every integer dtype
     seen = np.bincount(shifted) > 0
     return (np.cumsum(seen) - 1)[shifted]
 
@@ -89,8 +134,8 @@ def draw_rows(rng: np.random.Generator, labels: Labels, num_rows: int | None, na
     """
     if num_rows is None:
         return np.arange(len(labels))
-    if num_rows < 1:
-        raise UserError(f"{name} = {num_rows}, expected a positive number, or None for all rows")
+    if not _is_count(num_rows):
+        raise UserError(f"{name} = {num_rows!r}, expected a positive whole number, or None for all rows")
     if is_full_grid(labels):
         return rng.integers(len(labels), size=num_rows)
     _require_rows(labels, num_rows, name)
@@ -106,7 +151,7 @@ def split_rows(
         rng: source of randomness.
         labels: [n, v] dense labels of the table.
         num_train: training rows; None shuffles all rows and splits them 2:1, whatever `num_test` says.
-        num_test: test rows.
+        num_test: test rows; None only with `num_train` None.
         disjoint: True draws all rows different; False draws both with replacement, as the study did; None is False on a full grid
             and True on any other table.
 
@@ -114,15 +159,20 @@ def split_rows(
         Training rows, test rows, and the fraction of test rows that are training rows too.
 
     Raises:
-        UserError: fewer rows than asked for, or fewer than two.
+        UserError: fewer rows than asked for, or fewer than two, or settings of another kind.
     """
-    if num_train is None or num_test is None:
+    if disjoint not in (None, False, True):
+        raise UserError(f"disjoint = {disjoint!r}, expected True, False or None")
+    if num_train is None:
         _require_rows(labels, 2, "a split")
         order = rng.permutation(len(labels))
         first = max(1, 2 * len(labels) // 3)
         return order[:first], order[first:], 0.0
-    if min(num_train, num_test) < 1:
-        raise UserError(f"num_train = {num_train} and num_test = {num_test}, expected positive numbers, or None for all rows split 2:1")
+    if num_test is None or not _is_count(num_train) or not _is_count(num_test):
+        raise UserError(
+            f"num_train = {num_train!r} and num_test = {num_test!r}, expected positive whole numbers, "
+            "or num_train = None for all rows split 2:1"
+        )
     if disjoint or (disjoint is None and not is_full_grid(labels)):
         _require_rows(labels, num_train + num_test, "num_train + num_test")
         order = rng.permutation(len(labels))
@@ -136,6 +186,53 @@ def _require_rows(labels: Labels, needed: int, name: str) -> None:
         raise UserError(
             f"{name} asks for {needed} different rows, the table has {len(labels)}: lower it, set it to None (all rows), or give more rows"
         )
+
+
+def check_counts(least: int = 1, **counts: object) -> None:
+    """Raises UserError unless every count is a whole number of at least `least`; names are for the message."""
+    for name, count in counts.items():
+        if not _is_count(count, least):
+            raise UserError(f"{name} = {count!r}, expected a whole number of at least {least}")
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def training_sizes(num_train: int | Sequence[int] | None) -> list[int | None]:
+    """What a metric with several training sizes is asked for, each once; [None] is a single split of all rows.
+
+    Raises:
+        UserError: no size, or anything but positive whole numbers.
+    """
+    if num_train is None:
+        return [None]
+    sizes = list(num_train) if isinstance(num_train, Sequence | np.ndarray) else [num_train]
+    if not sizes or not all(map(_is_count, sizes)):
+        raise UserError(f"num_train = {num_train!r}, expected sizes such as (100, 1000), or None for all rows split 2:1")
+    return list(dict.fromkeys(sizes))
+
+
+def make_model(classifier: Callable[..., Any], random_state: int, name: str = "classifier", method: str = "predict") -> Any:
+    """Makes an unfitted model.
+
+    Args:
+        classifier: factory called with `random_state`.
+        random_state: of the model.
+        name: the hyperparameter that `classifier` came from, for the error.
+        method: what the metric needs of the model beside `fit`.
+
+    Raises:
+        UserError: `classifier` is no such factory.
+    """
+    try:
+        inspect.signature(classifier).bind_partial(random_state=random_state)  # partial: gin may supply the others
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} = {classifier!r}, expected a function of random_state, such as @sklearn_gradient_boosting") from error
+    model = classifier(random_state=random_state)
+    if not hasattr(model, "fit") or not hasattr(model, method):
+        raise UserError(f"{name} makes a {type(model).__name__}, expected a model with fit and {method}")
+    return model
 
 
 def discretize(codes: NDArray[np.float32], num_bins: int | None = 20) -> Labels:
@@ -153,8 +250,8 @@ def discretize(codes: NDArray[np.float32], num_bins: int | None = 20) -> Labels:
     """
     if num_bins is None:
         return np.stack([np.unique(column, return_inverse=True)[1].astype(np.int64) for column in codes.T], axis=1)
-    if num_bins < 1:
-        raise UserError(f"num_bins = {num_bins}, expected at least 1, or None for one bin per distinct value")
+    if not _is_count(num_bins):
+        raise UserError(f"num_bins = {num_bins!r}, expected a whole number of at least 1, or None for one bin per distinct value")
     bins = np.zeros(codes.shape, np.int64)
     for column, code in enumerate(codes.T.astype(np.float64)):
         edges = np.linspace(code.min(), code.max(), num_bins + 1)
@@ -162,23 +259,43 @@ def discretize(codes: NDArray[np.float32], num_bins: int | None = 20) -> Labels:
     return bins
 
 
-def mutual_information(first: Labels, second: Labels, chunk: int = 1 << 16) -> NDArray[np.float64]:
-    """Plug-in mutual information in nats between every column of two label tables, from one pass over their joint histograms.
+def mutual_information(first: Labels, second: Labels, cells_at_once: int = CELLS_AT_ONCE) -> NDArray[np.float64]:
+    """Plug-in mutual information in nats between every column of two label tables, from their joint histograms.
 
     The estimate has a positive bias of about (a - 1)(b - 1) / (2 n) for independent variables with a and b values.
 
     Args:
         first: [n, d] dense labels.
         second: [n, v] dense labels.
-        chunk: rows counted at a time; bounds the memory at about 16 * chunk * d * v bytes.
+        cells_at_once: bounds the memory, at about 40 bytes each, or at what one pair of columns needs: columns are paired in blocks, and
+            rows counted in blocks, of as many as fit.
 
     Returns:
         float64 [d, v]; exactly 0 where one of the two has a single value.
+
+    Raises:
+        UserError: too many values for the histogram of one pair.
     """
-    (n, d), v = first.shape, second.shape[1]
+    d, v = first.shape[1], second.shape[1]
     a, b = int(first.max()) + 1, int(second.max()) + 1
+    if a * b > LARGEST_TABLE:
+        raise UserError(f"a joint histogram of {a} by {b} values does not fit in memory; set num_bins (the study's is 20), or merge values")
+    of_second = min(v, max(1, cells_at_once // (a * b)))
+    of_first = min(d, max(1, cells_at_once // (of_second * a * b)))
+    information = np.empty((d, v))
+    for i in range(0, d, of_first):
+        for j in range(0, v, of_second):
+            block = slice(i, i + of_first), slice(j, j + of_second)
+            information[block] = _information_of_block(first[:, block[0]], second[:, block[1]], a, b, cells_at_once)
+    return information
+
+
+def _information_of_block(first: Labels, second: Labels, a: int, b: int, cells_at_once: int) -> NDArray[np.float64]:
+    """The same for labels below a and b, whose joint histograms fit in memory together."""
+    (n, d), v = first.shape, second.shape[1]
     pair = np.arange(d * v).reshape(d, v) * (a * b)
     counts = np.zeros(d * v * a * b, np.int64)
+    chunk = max(1, max(cells_at_once, len(counts)) // (d * v))  # rows; at least as many cells as counters, else adding would cost more
     for start in range(0, n, chunk):
         rows = slice(start, start + chunk)
         cells = pair + first[rows, :, None] * b + second[rows, None, :]  # [rows, d, v]

@@ -1,12 +1,14 @@
 """DCI: disentanglement, completeness and informativeness from the importances of classifiers that predict each factor."""
 
+from collections.abc import Sequence
+
 import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, common
-from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
+from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score, sklearn_gradient_boosting
 
 
 @gin.register
@@ -51,12 +53,10 @@ def dci(
     codes, labels = common.check_table(codes, factors)
     labels = common.varying_factors(labels)
     train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
-    models = [classifier(random_state=int(rng.integers(2**31))) for _ in range(labels.shape[1])]
+    models = [common.make_model(classifier, int(rng.integers(2**31))) for _ in range(labels.shape[1])]
     tasks = [(model, codes[train], labels[train, j], codes[test], labels[test, j]) for j, model in enumerate(models)]
     fits = _parallel.run(fit_and_score, tasks, costs=common.sizes(labels).tolist())
-    if any(fit.importances is None for fit in fits):
-        raise UserError(f"classifier {getattr(classifier, '__name__', classifier)} has no feature_importances_; DCI needs boosted trees")
-    importance = np.stack([fit.importances for fit in fits], axis=1)  # [codes, factors]
+    importance = importance_matrix(fits, classifier)
     return {
         "disentanglement": disentanglement(importance),
         "completeness": completeness(importance),
@@ -65,6 +65,14 @@ def dci(
         "test_overlap": overlap,
         "num_factors_scored": float(labels.shape[1]),
     }
+
+
+def importance_matrix(fits: Sequence[Fit], classifier: Classifier) -> NDArray[np.float64]:
+    """The importances [codes, factors] that classifiers of each factor found; models without any are refused."""
+    columns = [fit.importances for fit in fits if fit.importances is not None]
+    if len(columns) < len(fits):
+        raise UserError(f"classifier {getattr(classifier, '__name__', classifier)} has no feature_importances_; DCI needs boosted trees")
+    return np.stack(columns, axis=1)
 
 
 def disentanglement(importance: NDArray[np.float64]) -> float:

@@ -1,12 +1,13 @@
 """DCI-ES: how much capacity a probe needs before it reads the factors off the codes, and how many codes there are."""
 
+import sys
 from collections.abc import Sequence
 
 import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.metrics import common
 
 NO_GAIN = 1e-3  # of the constant predictor's loss; smaller gains are chance, and their ratio to an area means nothing
@@ -60,11 +61,12 @@ def dci_es(
         UserError: a table that cannot be scored, too few rows, no factor that varies in both sets, or capacities that do not grow.
     """
     checked, labels = common.check_table(codes, factors)
-    capacities = list(num_features)
-    if len(capacities) < 2 or min(capacities) < 0 or sorted(set(capacities)) != capacities or not bandwidth > 0:
-        raise UserError(
-            f"num_features = {capacities}, bandwidth = {bandwidth}; expected two or more ascending numbers and a positive length"
-        )
+    capacities = list(num_features) if isinstance(num_features, Sequence | np.ndarray) else []
+    for capacity in capacities:
+        common.check_counts(0, num_features=capacity)
+    if len(capacities) < 2 or sorted(set(capacities)) != capacities:
+        raise UserError(f"num_features = {num_features!r}, expected two or more ascending numbers")
+    check_number(sys.float_info.min, dci_es__bandwidth=bandwidth)
     train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
     scored = (np.ptp(labels[train], axis=0) > 0) & (np.ptp(labels[test], axis=0) > 0)
     if not scored.any():

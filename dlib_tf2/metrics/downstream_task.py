@@ -6,7 +6,6 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._newton import newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
@@ -20,7 +19,7 @@ def downstream_task(
     factors: ArrayLike,
     rng: np.random.Generator,
     *,
-    num_train: Sequence[int] | None = (10, 100, 1000, 10_000),
+    num_train: int | Sequence[int] | None = (10, 100, 1000, 10_000),
     num_test: int | None = 5_000,
     disjoint: bool | None = None,
     classifier: Classifier = newton_logistic_regression_cv,
@@ -38,7 +37,7 @@ def downstream_task(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows and of each classifier's random state.
-        num_train: training rows of each size; None shuffles all rows and splits them 2:1 once.
+        num_train: training rows of each size, or of one; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
         disjoint: True: no row in both sets; False: both drawn with replacement, as the study did; None: False on a full grid, else True.
         classifier: factory called with `random_state`: `sklearn_gradient_boosting`, `lightgbm_gradient_boosting`,
@@ -56,14 +55,11 @@ def downstream_task(
     codes, labels = common.check_table(codes, factors)
     common.varying_factors(labels)  # refuses a table without any
     varying = np.flatnonzero(common.sizes(labels) > 1).tolist()
-    wanted = [None] if num_train is None else list(dict.fromkeys(num_train))
-    if not wanted or num_test is None and num_train is not None:
-        raise UserError(f"num_train = {num_train} and num_test = {num_test}; expected sizes and a number, or num_train = None for all rows")
-    splits = [common.split_rows(rng, labels, size, num_test, disjoint) for size in wanted]
+    splits = [common.split_rows(rng, labels, size, num_test, disjoint) for size in common.training_sizes(num_train)]
     tasks, costs = [], []
     for train, test, _ in splits:
         for j in varying:
-            model = classifier(random_state=int(rng.integers(2**31)))
+            model = common.make_model(classifier, int(rng.integers(2**31)))
             tasks.append((model, codes[train], labels[train, j], codes[test], labels[test, j]))
             costs.append(float(common.sizes(labels)[j]) * (len(train) + SMALL_FIT))
     fits = _parallel.run(fit_and_score, tasks, costs)

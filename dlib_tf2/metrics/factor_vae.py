@@ -4,7 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import check_number
 from dlib_tf2.metrics import common
 from dlib_tf2.metrics._fixed_factor import RowsByValue
 
@@ -52,8 +52,9 @@ def factor_vae(
             no factor that varies, counts out of range.
     """
     codes, labels = common.check_table(codes, factors)
-    if batch_size < 2 or num_train < 1 or num_eval < 1:
-        raise UserError(f"batch_size = {batch_size}, num_train = {num_train}, num_eval = {num_eval}; expected at least 2, 1 and 1")
+    common.check_counts(2, batch_size=batch_size)
+    common.check_counts(num_train=num_train, num_eval=num_eval)
+    check_number(0, factor_vae__threshold=threshold)
     labels = common.varying_factors(labels)
     groups = RowsByValue(labels)
     rows = common.draw_rows(rng, labels, num_variance_estimate, "num_variance_estimate")

@@ -4,7 +4,6 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._predictors import fit_quietly
 
@@ -54,8 +53,7 @@ def infomec(
         UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
-    if num_neighbors < 1 or max_iterations < 1:
-        raise UserError(f"num_neighbors = {num_neighbors} and max_iterations = {max_iterations}, expected at least 1 each")
+    common.check_counts(num_neighbors=num_neighbors, max_iterations=max_iterations)
     rows = common.draw_rows(rng, labels, num_train)
     scored, drawn = common.varying_factors(labels[rows]), np.ascontiguousarray(checked[rows], np.float64)
     spread = np.ptp(drawn, axis=0)

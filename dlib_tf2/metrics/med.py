@@ -4,8 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import _information
+from dlib_tf2.metrics import _information, common
 from dlib_tf2.metrics.dci import completeness, disentanglement
 
 
@@ -44,8 +43,7 @@ def med(
     Raises:
         UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, or `top_k` below 1.
     """
-    if top_k < 1:
-        raise UserError(f"top_k = {top_k}, expected at least 1")
+    common.check_counts(top_k=top_k)
     mutual = _information.measure(codes, factors, rng, num_train, num_bins).mutual
     total = mutual.sum(axis=0)
     share = np.divide(mutual, total, out=np.zeros_like(mutual), where=total > 0)

@@ -4,7 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _information
 
 
 @gin.register
@@ -33,10 +33,7 @@ def mig(
     Raises:
         UserError: a table that cannot be scored (see `common.check_table`), fewer rows than `num_train`, or no factor that varies.
     """
-    codes, labels = common.check_table(codes, factors)
-    rows = common.draw_rows(rng, labels, num_train)
-    scored = common.varying_factors(labels[rows])
-    information = common.mutual_information(common.discretize(codes[rows], num_bins), scored)  # [d, v]
-    without_runner_up = np.concatenate([np.zeros((1, scored.shape[1])), np.sort(information, axis=0)])
-    gap = without_runner_up[-1] - without_runner_up[-2]
-    return {"mig": float(np.mean(gap / common.entropy(scored))), "num_factors_scored": float(scored.shape[1])}
+    information = _information.measure(codes, factors, rng, num_train, num_bins)
+    first, second = _information.top_two(information.mutual)
+    entropy = information.factor_entropy
+    return {"mig": float(np.mean((first - second) / entropy)), "num_factors_scored": float(len(entropy))}

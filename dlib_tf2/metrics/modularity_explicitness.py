@@ -62,7 +62,7 @@ def modularity_explicitness(
     train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
     information = common.mutual_information(common.discretize(codes[train], num_bins), labels[train])
     train_codes, test_codes = _standardise(codes[train], codes[test])
-    models = [classifier(random_state=int(rng.integers(2**31))) for _ in range(labels.shape[1])]
+    models = [common.make_model(classifier, int(rng.integers(2**31)), method="predict_proba") for _ in range(labels.shape[1])]
     tasks = [(model, train_codes, labels[train, j], test_codes, labels[test, j]) for j, model in enumerate(models)]
     areas = np.array(_parallel.run(_explicitness, tasks, costs=common.sizes(labels).tolist()))  # [factors, 2]
     return {

@@ -17,7 +17,7 @@ def reduced_downstream_task(
     factors: ArrayLike,
     rng: np.random.Generator,
     *,
-    num_train: Sequence[int] | None = (1000,),
+    num_train: int | Sequence[int] | None = (1000,),
     num_test: int | None = 1000,
     num_codes_to_remove: int = 1,
     disjoint: bool | None = None,
@@ -40,7 +40,7 @@ def reduced_downstream_task(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows and of each classifier's random state.
-        num_train: training set sizes; None shuffles all rows and splits them 2:1 once.
+        num_train: training set sizes, or one; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
         num_codes_to_remove: at least 0.
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a full grid, else True.
@@ -56,9 +56,8 @@ def reduced_downstream_task(
         UserError: a table that cannot be scored, too few rows, no factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
-    wanted = [None] if num_train is None else list(dict.fromkeys(num_train))
-    if not wanted or num_codes_to_remove < 0:
-        raise UserError(f"num_train = {num_train}, num_codes_to_remove = {num_codes_to_remove}; expected sizes, and a number of at least 0")
+    wanted = common.training_sizes(num_train)
+    common.check_counts(0, num_codes_to_remove=num_codes_to_remove)
     kept = np.flatnonzero(common.sizes(labels) > 1).tolist()
     labels = common.varying_factors(labels)
     num_factors = labels.shape[1]
@@ -70,8 +69,8 @@ def reduced_downstream_task(
         sets = checked[train], labels[train], checked[test], labels[test]
         for factor in range(num_factors):
             seeds = rng.integers(2**31, size=num_codes_to_remove + num_factors).tolist()
-            removers = [importance_classifier(random_state=seed) for seed in seeds[:num_codes_to_remove]]
-            predictors = [classifier(random_state=seed) for seed in seeds[num_codes_to_remove:]]
+            removers = [common.make_model(importance_classifier, seed, "importance_classifier") for seed in seeds[:num_codes_to_remove]]
+            predictors = [common.make_model(classifier, seed) for seed in seeds[num_codes_to_remove:]]
             tasks.append((factor, removers, predictors, *sets))
             costs.append(len(train) * float(common.sizes(labels).sum()))
     accuracies = np.array(_parallel.run(_reduce_and_predict, tasks, costs)).reshape(len(wanted), num_factors, num_factors, 2)

@@ -58,7 +58,12 @@ def rmig(
 
 def quantize(codes: NDArray[np.float32], num_bins: int, value_range: tuple[float, float]) -> common.Labels:
     """Sorts codes [n, d] into equal-width bins of one fixed range, left-closed; values outside fall in the outermost ones."""
-    low, high = value_range
-    if num_bins < 1 or not low < high:
-        raise UserError(f"num_bins = {num_bins} and value_range = {value_range}; expected at least 1 and a low end below the high end")
+    common.check_counts(num_bins=num_bins)
+    try:
+        low, high = map(float, value_range)
+        valid = low < high and np.isfinite([low, high]).all()
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise UserError(f"value_range = {value_range!r}; expected two finite numbers, a low end below the high end")
     return np.searchsorted(np.linspace(low, high, num_bins + 1)[1:-1], codes, side="right").astype(np.int64)

@@ -4,7 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.metrics import _parallel, common
+from dlib_tf2.metrics import _information, _parallel, common
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 
@@ -58,9 +58,8 @@ def sap(
         score = _squared_correlation(codes[train].astype(np.float64), labels[train].astype(np.float64))
     else:
         score = _accuracies(codes, labels, train, test, classifier, random_state=int(rng.integers(2**31)))
-    with_no_runner_up = np.concatenate([np.zeros((1, labels.shape[1])), np.sort(score, axis=0)])
-    gap = with_no_runner_up[-1] - with_no_runner_up[-2]
-    return {"sap": float(gap.mean()), "test_overlap": overlap, "num_factors_scored": float(labels.shape[1])}
+    first, second = _information.top_two(score)
+    return {"sap": float((first - second).mean()), "test_overlap": overlap, "num_factors_scored": float(labels.shape[1])}
 
 
 def _accuracies(
@@ -69,7 +68,7 @@ def _accuracies(
     """Test accuracy [d, v] of predicting each factor from each code alone."""
     pairs = [(i, j) for i in range(codes.shape[1]) for j in range(labels.shape[1])]
     tasks = [
-        (classifier(random_state=random_state), codes[train, i, None], labels[train, j], codes[test, i, None], labels[test, j])
+        (common.make_model(classifier, random_state), codes[train, i, None], labels[train, j], codes[test, i, None], labels[test, j])
         for i, j in pairs
     ]
     fits = _parallel.run(fit_and_score, tasks, costs=[float(common.sizes(labels)[j]) for _, j in pairs])

@@ -6,7 +6,6 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._interventions import Interventions
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
@@ -18,7 +17,7 @@ def strong_downstream_task(
     factors: ArrayLike,
     rng: np.random.Generator,
     *,
-    num_train: Sequence[int] | None = (1000,),
+    num_train: int | Sequence[int] | None = (1000,),
     num_test: int | None = 1000,
     num_experiments: int = 2,
     disjoint: bool | None = None,
@@ -39,7 +38,7 @@ def strong_downstream_task(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows, the shifts and each classifier's random state.
-        num_train: training set sizes; None shuffles all rows and splits them 2:1 once.
+        num_train: training set sizes, or one; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
         num_experiments: shifts per target factor, at least 1.
         disjoint: of the plain sets, True: no row in both; False: both drawn with replacement; None: False on a full grid, else True.
@@ -53,15 +52,14 @@ def strong_downstream_task(
         UserError: a table that cannot be scored, too few rows, no factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
-    wanted = [None] if num_train is None else list(dict.fromkeys(num_train))
-    if not wanted or num_experiments < 1:
-        raise UserError(f"num_train = {num_train} and num_experiments = {num_experiments}; expected sizes, and a number of at least 1")
+    wanted = common.training_sizes(num_train)
+    common.check_counts(num_experiments=num_experiments)
     labels = common.varying_factors(labels)
     num_factors, interventions, tasks, costs = labels.shape[1], Interventions(labels), [], []
     overlaps: dict[int, float] = {}
 
     def add(target: int, train: common.Labels, test: common.Labels) -> None:
-        model = classifier(random_state=int(rng.integers(2**31)))
+        model = common.make_model(classifier, int(rng.integers(2**31)))
         tasks.append((model, checked[train], labels[train, target], checked[test], labels[test, target]))
         costs.append(len(train) * float(common.sizes(labels)[target]))
 

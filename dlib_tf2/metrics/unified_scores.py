@@ -10,6 +10,7 @@ from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, _relation, common
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
+from dlib_tf2.metrics.dci import importance_matrix
 
 Matrix = NDArray[np.float64]
 
@@ -31,11 +32,10 @@ def importance_gbt_matrix(
         rng: source of the classifiers' random states.
         classifier: factory called with `random_state`, for models with `feature_importances_`.
     """
-    models = [classifier(random_state=int(rng.integers(2**31))) for _ in labels.T]
+    models = [common.make_model(classifier, int(rng.integers(2**31))) for _ in labels.T]
     train = codes[:num_train]
     tasks = [(model, train, factor[:num_train], train[:1], factor[:1]) for model, factor in zip(models, labels.T, strict=True)]
-    columns = [fit.importances for fit in _parallel.run(fit_and_score, tasks, common.sizes(labels).tolist())]
-    return np.stack(columns, axis=1)
+    return importance_matrix(_parallel.run(fit_and_score, tasks, common.sizes(labels).tolist()), classifier)
 
 
 @gin.register
@@ -76,7 +76,7 @@ def accuracy_svm_matrix(
     seed = int(rng.integers(2**31))
     train, test = slice(None, num_train), slice(num_train, None)
     tasks = [
-        (classifier(random_state=seed), codes[train, i : i + 1], labels[train, j], codes[test, i : i + 1], labels[test, j])
+        (common.make_model(classifier, seed), codes[train, i : i + 1], labels[train, j], codes[test, i : i + 1], labels[test, j])
         for i, j in pairs
     ]
     fits = _parallel.run(fit_and_score, tasks, [float(common.sizes(labels)[j]) for _, j in pairs])
@@ -124,8 +124,8 @@ def unified_scores(
         UserError: a table that cannot be scored, too few rows, no factor that varies, or no matrix.
     """
     checked, labels = common.check_table(codes, factors)
-    if not matrices:
-        raise UserError("matrices is empty, expected functions such as @mutual_information_matrix")
+    if not isinstance(matrices, Sequence) or not matrices or not all(map(callable, matrices)):
+        raise UserError(f"matrices = {matrices!r}, expected functions such as [@mutual_information_matrix]")
     train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
     kept = np.flatnonzero(np.ptp(labels[train], axis=0) > 0)
     common.varying_factors(labels[train])  # raises where none is left

@@ -4,7 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.metrics import common
 
 VOTES_AT_ONCE = 512  # bounds the memory: votes x batch_size x codes float32
@@ -50,8 +50,9 @@ def z_max(
             factor in which no two rows differ while they share all others (merge values, or score a full grid).
     """
     codes, labels = common.check_table(codes, factors)
-    if batch_size < 2 or num_train < 1 or num_eval < 1:
-        raise UserError(f"batch_size = {batch_size}, num_train = {num_train}, num_eval = {num_eval}; expected at least 2, 1 and 1")
+    common.check_counts(2, batch_size=batch_size)
+    common.check_counts(num_train=num_train, num_eval=num_eval)
+    check_number(0, z_max__threshold=threshold)
     labels = common.varying_factors(labels)
     rows = common.draw_rows(rng, labels, num_variance_estimate, "num_variance_estimate")
     deviation = codes[rows].std(axis=0, ddof=1, dtype=np.float64) if len(rows) > 1 else np.zeros(codes.shape[1])

@@ -88,6 +88,10 @@ def test_order_of_codes_and_factors_does_not_matter_and_one_factor_is_always_rig
 
 
 def test_counts_are_checked():
+    with pytest.raises(UserError, match="num_train = None, expected a whole number of at least 1"):
+        run(GRID, GRID, num_train=None)
+    with pytest.raises(UserError, match="classifier = 3, expected a function of random_state"):
+        run(GRID, GRID, num_train=3, num_eval=3, classifier=3)
     with pytest.raises(UserError, match="batch_size = 0"):
         run(GRID, GRID, batch_size=0)
     with pytest.raises(UserError, match="only one row has value 4 of varying factor 0"):

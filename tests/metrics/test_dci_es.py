@@ -94,5 +94,8 @@ def test_order_and_scale_of_codes_do_not_matter():
 
 def test_settings_that_mean_nothing_are_refused():
     for wrong in ((0,), (4, 4), (8, 2), (-1, 4)):
-        with pytest.raises(UserError, match="expected two or more ascending numbers"):
+        with pytest.raises(UserError, match="num_features = .*expected"):
             run(GRID, num_features=wrong)
+    for setting in ({"num_features": 5}, {"num_features": (0, 2.5)}, {"bandwidth": "a"}, {"bandwidth": 0}):
+        with pytest.raises(UserError, match=f"{next(iter(setting))} "):
+            run(GRID, **setting)

@@ -101,9 +101,23 @@ def test_newton_and_sklearn_agree_and_the_multinomial_meaning_is_another_score(d
 
 
 def test_sizes_are_checked(table):
-    with pytest.raises(UserError, match="expected sizes and a number, or num_train = None"):
-        run(*table, num_train=[])
+    for wrong in ([], "abc", 2.5):
+        with pytest.raises(UserError, match="num_train = .*, expected sizes such as"):
+            run(*table, num_train=wrong)
+    with pytest.raises(UserError, match=r"num_train = 50 and num_test = None, expected positive"):
+        run(*table, num_train=[50], num_test=None)
+    with pytest.raises(UserError, match="classifier = 3, expected a function of random_state"):
+        run(*table, num_train=[50], num_test=50, classifier=3)
     with pytest.raises(UserError, match="asks for 5010 different rows, the table has 900"):
         run(*table)
     with pytest.raises(UserError, match="cross-validation in 5 folds needs as many training rows, got 4"):
         run(*table, seed=3, num_train=[4], num_test=10)
+
+
+def test_one_size_may_be_a_number(table):
+    assert run(*table, num_train=50, num_test=50, classifier=tree) == run(*table, num_train=[50], num_test=50, classifier=tree)
+
+
+def test_codes_too_large_for_newton_are_refused(table):
+    with pytest.raises(UserError, match=r"codes of up to .*e\+2. are too large for logistic regression; divide them by a constant"):
+        run(np.repeat(table[0][:, :1], 2, axis=1) * 1e25, table[1], num_train=[100], num_test=50)  # copies: singular but for the penalty

@@ -128,3 +128,13 @@ def test_all_rows_are_split_two_to_one():
         reduced(GRID.astype(float), num_train=())
     with pytest.raises(UserError, match="expected sizes"):
         strong(GRID.astype(float), num_train=())
+
+
+@pytest.mark.parametrize("metric", [reduced, strong])
+def test_settings_of_another_kind_are_refused(metric):
+    codes = GRID.astype(float)
+    assert metric(codes, num_train=40, num_test=20) == metric(codes, num_train=(40,), num_test=20)
+    with pytest.raises(UserError, match="num_train = 10 and num_test = None"):
+        metric(codes, num_train=[10, 50], num_test=None)
+    with pytest.raises(UserError, match="classifier = 3, expected a function"):
+        metric(codes, num_train=[10], num_test=10, classifier=3)

@@ -98,6 +98,10 @@ def test_a_value_of_a_single_row_is_refused():
 
 def test_one_factor_is_always_right_and_counts_are_checked():
     assert run(GRID, GRID[:, :1], num_variance_estimate=None)["eval_accuracy"] == 1.0
+    with pytest.raises(UserError, match="num_train = None, expected a whole number of at least 1"):
+        run(GRID, GRID, num_train=None)
+    with pytest.raises(UserError, match="factor_vae.threshold must be a number of at least 0, got 'a'"):
+        run(GRID, GRID, threshold="a", num_variance_estimate=None)
     with pytest.raises(UserError, match="batch_size = 1"):
         run(GRID, GRID, batch_size=1)
     with pytest.raises(UserError, match="num_variance_estimate asks for 10000 different rows, the table has 479"):

@@ -162,10 +162,13 @@ def test_degenerate_tables_have_their_answers():
 
 
 def test_settings_that_mean_nothing_are_refused():
-    with pytest.raises(UserError, match="top_k = 0, expected at least 1"):
+    with pytest.raises(UserError, match="top_k = 0, expected a whole number of at least 1"):
         run(med, CODES, FACTORS, top_k=0)
-    with pytest.raises(UserError, match=r"value_range = \(1.0, 1.0\); expected"):
-        run(rmig, CODES, FACTORS, value_range=(1.0, 1.0))
+    for wrong in ((1.0, 1.0), 3, (1.0,), "ab", (0.0, np.inf)):
+        with pytest.raises(UserError, match="value_range = .*; expected two finite numbers"):
+            run(rmig, CODES, FACTORS, value_range=wrong)
+    with pytest.raises(UserError, match="num_bins = 2.5, expected a whole number"):
+        run(rmig, CODES, FACTORS, num_bins=2.5)
     with pytest.raises(UserError, match="num_train asks for 9 different rows"):
         run(dcimig, CODES[1:], FACTORS[1:], num_train=9)
 

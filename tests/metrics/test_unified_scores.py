@@ -1,5 +1,7 @@
 """Unified scores: aggregations by hand and by scipy's graphs, and agreement with the single metrics."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
@@ -101,7 +103,7 @@ def test_keys_keep_the_numbers_of_the_columns():
     result = run(GRID.astype(float), factors, num_train=200, num_test=100, matrices=[mutual_information_matrix])
     assert {key.rsplit("_", 1)[1] for key in result if ".mig.factor_" in key} == {"0", "2", "3"}
     assert {key for key in result if "merge" in key} == {f"mutual_information_matrix.merge_{pair}" for pair in ("0_2", "0_3", "2_3")}
-    with pytest.raises(UserError, match="matrices is empty"):
+    with pytest.raises(UserError, match=r"matrices = .*, expected functions"):
         run(GRID, factors, matrices=[])
 
 
@@ -116,3 +118,13 @@ def test_the_record_names_the_matrices_and_their_classifiers():
     gin_utils.parse(metric_config.files(["unified_scores"]), ["unified_scores.matrices = [@mutual_information_matrix]"])
     result = metric_config.resolve("unified_scores")(GRID.astype(float), np.tile(GRID, (1, 1)), np.random.default_rng(0))
     assert {key.split(".")[0] for key in result} == {"mutual_information_matrix", "test_overlap", "num_factors_scored"}
+
+
+def test_settings_of_another_kind_are_refused():
+    few = {"num_train": 40, "num_test": 20}
+    with pytest.raises(UserError, match="classifier LinearSVC has no feature_importances_; DCI needs boosted trees"):
+        run(GRID, GRID, matrices=[partial(importance_gbt_matrix, classifier=LinearSVC)], **few)
+    with pytest.raises(UserError, match="matrices = 3, expected functions"):
+        run(GRID, GRID, matrices=3, **few)
+    with pytest.raises(UserError, match="num_train = 40 and num_test = None"):
+        run(GRID, GRID, num_train=40, num_test=None)

@@ -59,5 +59,9 @@ def test_tables_without_neighbours_are_refused():
     diagonal = np.stack([np.arange(8), np.arange(8)], axis=1)
     with pytest.raises(UserError, match="no two rows differ in varying factor 0 .* while they share all other factors; merge"):
         run(diagonal, diagonal)
+    with pytest.raises(UserError, match="num_train = None, expected a whole number of at least 1"):
+        run(GRID, GRID, num_train=None)
+    with pytest.raises(UserError, match="z_max.threshold must be a number of at least 0, got 'a'"):
+        run(GRID, GRID, threshold="a", num_variance_estimate=None)
     with pytest.raises(UserError, match="batch_size = 1"):
         run(GRID, batch_size=1)
