@@ -83,12 +83,17 @@ def rows(lines: list[dict]) -> str:
         costs = []
         for suite in ("all", "study"):
             line, unit = (found.get((suite, metric, "beside dead")) for metric in (name, "mig"))
-            costs.append(f"{line['cpu_seconds'] / unit['cpu_seconds']:.2g}" if line and unit else "")
+            costs.append(two_digits(line["cpu_seconds"] / unit["cpu_seconds"]) if line and unit else "")
         for number, key in enumerate(KEYS.get(name, (name,))):
             cells = [cell(found[("all", name, kind)]["scores"][key]) if ("all", name, kind) in found else "" for kind in KINDS]
             text.append(f"| {f'`{name}`' if number == 0 else ''} | `{key}` | {' | '.join(cells)} | {' | '.join(costs)} |")
             costs = ["", ""]
     return "\n".join(text)
+
+
+def two_digits(value: float) -> str:
+    """Two significant digits without an exponent: 180, 9.3."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def cell(value: float) -> str:
