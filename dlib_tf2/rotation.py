@@ -6,9 +6,10 @@ each output depends on every input. What sees the distribution of the codes alon
 
 import gin
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.representation import Codes
+from dlib_tf2.table import checked_reals
 
 
 @gin.register
@@ -22,7 +23,17 @@ def whitened_representation(mean: Codes, log_variance: Codes, rng: np.random.Gen
 def rotated_representation(mean: Codes, log_variance: Codes, rng: np.random.Generator) -> Codes:
     """The whitened mean times a random rotation without a zero entry: the same information, mixed over all codes."""
     del log_variance
-    return (whiten(mean).astype(np.float64) @ random_rotation(mean.shape[1], rng)).astype(np.float32)
+    return whitened_rotation(mean, rng)
+
+
+def whitened_rotation(codes: ArrayLike, rng: np.random.Generator) -> Codes:
+    """Whitens codes [n, d] of any origin, then turns them by a random rotation without a zero entry; its twin is `whiten(codes)`.
+
+    Raises:
+        UserError: `codes` is no array [n, d] of finite real numbers.
+    """
+    white = whiten(checked_reals("codes", codes))
+    return (white.astype(np.float64) @ random_rotation(white.shape[1], rng)).astype(np.float32)
 
 
 def whiten(codes: Codes) -> Codes:

@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import kstest, ortho_group
 
 from dlib_tf2 import gin_utils, representation
+from dlib_tf2.errors import UserError
 from dlib_tf2.representation import Posterior
-from dlib_tf2.rotation import mix_uniforms, random_rotation, whiten
+from dlib_tf2.rotation import mix_uniforms, random_rotation, whiten, whitened_rotation
 
 GRID = np.stack(np.unravel_index(np.arange(12 * 10 * 8), (12, 10, 8)), axis=1)
 
@@ -71,6 +72,17 @@ def test_every_partial_derivative_of_the_bijection_is_non_zero():
         derivative = (mix_uniforms(shifted, rotation) - outputs) / step  # [points, outputs]
         assert np.abs(derivative).min() > 1e-6
         assert (np.sign(derivative) == np.sign(rotation[factor])).all()
+
+
+def test_any_array_of_codes_can_be_turned():
+    codes = GRID * [1.0, 3.0, 0.1] + np.random.default_rng(1).normal(size=GRID.shape)  # float64, as arrays from elsewhere are
+    before, rotated = codes.copy(), whitened_rotation(codes, np.random.default_rng(0))
+    np.testing.assert_array_equal(codes, before)
+    np.testing.assert_allclose(rotated, whiten(codes) @ random_rotation(3, np.random.default_rng(0)), atol=1e-5)
+    np.testing.assert_allclose(np.cov(rotated.T, ddof=0), np.eye(3), atol=1e-3)
+    np.testing.assert_array_equal(rotated, whitened_rotation(codes.astype(np.float32).tolist(), np.random.default_rng(0)))
+    with pytest.raises(UserError, match="codes hold NaN"):
+        whitened_rotation(np.full((4, 2), np.nan), np.random.default_rng(0))
 
 
 def test_the_twins_come_from_the_postprocessing_stages_own_function():
