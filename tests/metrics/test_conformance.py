@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 import dlib_tf2.metrics
 from dlib_tf2 import gin_utils, metric_config
 from dlib_tf2.errors import UserError
+from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 
 NAMES = [module.name for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__) if module.name != "common" and module.name[0] != "_"]
@@ -28,8 +29,13 @@ def function_of(name):
     return getattr(MODULES[name], name)
 
 
-def run(name, codes, factors, seed=0):
-    """Calls a metric with every count, or each of several, at most 60, so that its protocol runs in little time."""
+def tree(random_state):
+    """One tree in the place of the study's hundreds, which would take most of the time of these tests."""
+    return DecisionTreeClassifier(max_depth=3, random_state=random_state)
+
+
+def run(name, codes, factors, seed=0, trees=tree):
+    """Calls a metric with every count, or each of several, at most 60, and `trees` for the study's, so that it runs in little time."""
     function = function_of(name)
     parameters = inspect.signature(function).parameters.values()
     small: dict[str, object] = {p.name: min(p.default, 60) for p in parameters if type(p.default) is int}
@@ -37,13 +43,13 @@ def run(name, codes, factors, seed=0):
         if type(p.default) is tuple and all(type(size) is int for size in p.default):
             small[p.name] = tuple(sorted({min(size, 60) for size in p.default}))
         if p.default is sklearn_gradient_boosting:
-            small[p.name] = tree
+            small[p.name] = trees
     return function(codes, factors, np.random.default_rng(seed), **small)
 
 
-def tree(random_state):
-    """One tree in the place of the study's hundreds, which would take most of the time of these tests."""
-    return DecisionTreeClassifier(max_depth=3, random_state=random_state)
+BOOSTED = [
+    name for name in NAMES if any(p.default is sklearn_gradient_boosting for p in inspect.signature(function_of(name)).parameters.values())
+]
 
 
 def assert_is_a_result(result):
@@ -119,7 +125,26 @@ def test_the_number_of_workers_changes_nothing(name, small_table):
         assert run(name, *small_table) == alone
 
 
+def few_sklearn_trees(random_state):
+    """scikit-learn's boosted trees, few rounds of them."""
+    return sklearn_gradient_boosting(random_state).set_params(n_estimators=3)
+
+
+def few_lightgbm_trees(random_state):
+    """LightGBM's boosted trees, few rounds of them."""
+    return lightgbm_gradient_boosting(random_state, num_rounds=3)
+
+
+@pytest.mark.parametrize("trees", [few_sklearn_trees, few_lightgbm_trees])
+@pytest.mark.parametrize("name", BOOSTED)
+def test_the_number_of_workers_changes_nothing_of_boosted_trees(name, trees, small_table):
+    alone = run(name, *small_table, trees=trees)
+    with joblib.parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=1):
+        assert run(name, *small_table, trees=trees) == alone
+
+
 def test_metrics_are_found():
+    assert {"dci", "fairness", "reduced_downstream_task"} <= set(BOOSTED)
     assert {"mig", "factor_vae", "dci"} <= set(NAMES)
 
 
