@@ -33,6 +33,5 @@ def check_number(least: float, **values: object) -> None:
     Dots are no part of a keyword: `BetaKL__beta` is said as "BetaKL.beta".
     """
     for name, value in values.items():
-        whole = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not (whole and math.isfinite(value) and value >= least):  # type: ignore[arg-type]
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < least:
             raise UserError(f"{name.replace('__', '.')} must be a number of at least {least:g}, got {value!r}")

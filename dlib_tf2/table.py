@@ -13,6 +13,8 @@ from dlib_tf2.files import atomic_write
 from dlib_tf2.paths import as_path, local_copy
 
 FORMAT = 1
+LOST = 1e-4  # of a code's range: rounding to float32 may move it by this much, of which 20 bins see nothing
+ROUNDING = 1e-12  # of a code's size: a float code with less range is a constant and its rounding
 
 
 class Table:
@@ -81,12 +83,14 @@ def checked_reals(name: str, values: ArrayLike) -> NDArray[np.float32]:
     """Checks an array of real numbers [n, d], with n and d at least 1, and returns it as float32 (without copying float32).
 
     Raises:
-        UserError: another shape or dtype, NaN, or numbers that float32 cannot hold.
+        UserError: another shape or dtype, NaN, or numbers that float32 cannot hold or tell apart.
     """
     array = _checked_shape(name, values)
     if array.dtype.kind not in "fiub":
         raise UserError(f"{name} have dtype {array.dtype}, expected real numbers; convert them to float32")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite and is refused in the next lines
+    if not np.can_cast(array.dtype, np.float32) and np.isfinite(array).all():
+        _check_precision(name, array)
+    with np.errstate(over="ignore"):  # what is too large beside an infinity, which is refused in the next lines
         array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
@@ -94,6 +98,36 @@ def checked_reals(name: str, values: ArrayLike) -> NDArray[np.float32]:
         raise UserError(
             f"{name} hold NaN or infinity in {where}; the model diverged, or the array is something else: scores would mean nothing"
         )
+    return array
+
+
+def _check_precision(name: str, array: NDArray[Any]) -> None:
+    """Refuses finite numbers [n, d] that are beyond float32, or that it moves by more than `LOST` of their column's range."""
+    low, high = array.min(axis=0), array.max(axis=0)
+    size = np.maximum(np.abs(low.astype(np.float64)), np.abs(high.astype(np.float64)))
+    if (size > np.finfo(np.float32).max).any():
+        bad = np.argwhere(np.abs(array) > np.finfo(np.float32).max)
+        where = f"{len(bad)} places (first: row {bad[0][0]}, column {bad[0][1]})"
+        raise UserError(f"{name} hold numbers beyond float32, where they would be NaN or infinity in {where}; divide them by a constant")
+    largest_error = size * 2.0**-24 + 2.0**-150
+    for number in np.flatnonzero(largest_error > LOST * (high.astype(np.float64) - low.astype(np.float64))):
+        above = (array[:, number] - low[number]).astype(np.float64)
+        with np.errstate(under="ignore"):
+            single = array[:, number].astype(np.float32).astype(np.float64)
+        moved, spread = np.abs(single - single.min() - above).max(), above.max()
+        if moved > LOST * spread and (array.dtype.kind != "f" or spread > ROUNDING * size[number]):
+            raise UserError(
+                f"{name} in column {number} vary by {spread:.3g} around {float(low[number]):.6g}, which float32 cannot tell apart; "
+                "subtract each column's mean and scale it to about 1 first"
+            )
+
+
+def whole_columns(factors: ArrayLike) -> NDArray[Any]:
+    """Factors as columns [n, v], float ones that are all whole numbered in their order; what else they hold is checked elsewhere."""
+    array = np.asarray(factors)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim == 2 and array.size and array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all():
+        return np.stack([np.unique(column, return_inverse=True)[1] for column in array.T], axis=1)
     return array
 
 

@@ -13,6 +13,8 @@ import gin
 import numpy as np
 from numpy.typing import NDArray
 
+from dlib_tf2.errors import UserError
+
 Classifier = Callable[..., Any]
 
 
@@ -46,7 +48,11 @@ def fit_quietly(model: Any, codes: NDArray, labels: NDArray) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
-        return model.fit(codes, labels)
+        try:
+            return model.fit(codes, labels)
+        except ValueError as error:  # fewer rows than folds, numbers that overflow in a solver
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{type(model).__name__} cannot be fitted to {len(codes)} rows and {codes.shape[1]} codes: {reason}") from error
 
 
 def fit_and_score(model: Any, train_codes: NDArray, train_labels: NDArray, test_codes: NDArray, test_labels: NDArray) -> Fit:

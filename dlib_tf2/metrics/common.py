@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.table import check_same_rows, checked_integers, checked_reals
+from dlib_tf2.table import check_same_rows, checked_integers, checked_reals, whole_columns
 
 Labels = NDArray[np.int64]
 
-LOST = 1e-4  # of a code's range: rounding to float32 may move it by this much, of which 20 bins see nothing
-ROUNDING = 1e-12  # of a code's size: a float code with less range is a constant and its rounding
 CELLS_AT_ONCE = 1 << 20  # about five arrays of 8 bytes each
 LARGEST_TABLE = 1 << 25  # cells for one pair of columns, 1.5 GB with what is computed from them
 
@@ -34,45 +32,9 @@ def check_table(codes: ArrayLike, factors: ArrayLike) -> tuple[NDArray[np.float3
         UserError: wrong number of axes, different lengths, no rows or columns, NaN or infinite codes, codes that float32 cannot tell
             apart, factors that are not whole numbers.
     """
-    _check_precision(codes)
-    reals, integers = checked_reals("codes", codes), checked_integers("factors", _whole_columns(factors))
+    reals, integers = checked_reals("codes", codes), checked_integers("factors", whole_columns(factors))
     check_same_rows("codes", reals, integers)
     return reals, np.stack([dense_labels(column) for column in integers.T], axis=1)
-
-
-# The next two stand in dlib_tf2.representation too: neither module may import the other, and arrays come in through both.
-def _whole_columns(factors: ArrayLike) -> NDArray[Any]:
-    """Factors as columns, float ones that are all whole numbered in their order; what else they hold is checked elsewhere."""
-    array = np.asarray(factors)
-    array = array[:, None] if array.ndim == 1 else array
-    if array.ndim == 2 and array.size and array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all():
-        return np.stack([np.unique(column, return_inverse=True)[1] for column in array.T], axis=1)
-    return array
-
-
-def _check_precision(codes: ArrayLike) -> None:
-    """Refuses codes [n, d] that are finite but beyond float32, or that it moves by more than `LOST` of their range."""
-    array = np.asarray(codes)
-    real = array.ndim == 2 and array.size and array.dtype.kind in "fiu"
-    if not real or np.can_cast(array.dtype, np.float32) or not np.isfinite(array).all():
-        return  # exact, or refused elsewhere
-    low, high = array.min(axis=0), array.max(axis=0)
-    size = np.maximum(np.abs(low.astype(np.float64)), np.abs(high.astype(np.float64)))
-    if (size > np.finfo(np.float32).max).any():
-        bad = np.argwhere(np.abs(array) > np.finfo(np.float32).max)
-        where = f"{len(bad)} places (first: row {bad[0][0]}, column {bad[0][1]})"
-        raise UserError(f"codes hold numbers beyond float32, where they would be NaN or infinity in {where}; divide them by a constant")
-    largest_error = size * 2.0**-24 + 2.0**-150
-    for number in np.flatnonzero(largest_error > LOST * (high.astype(np.float64) - low.astype(np.float64))):
-        above = (array[:, number] - low[number]).astype(np.float64)
-        with np.errstate(under="ignore"):
-            single = array[:, number].astype(np.float32).astype(np.float64)
-        moved, spread = np.abs(single - single.min() - above).max(), above.max()
-        if moved > LOST * spread and (array.dtype.kind != "f" or spread > ROUNDING * size[number]):
-            raise UserError(
-                f"codes in column {number} vary by {spread:.3g} around {float(low[number]):.6g}, which float32 cannot tell apart; "
-                "subtract each column's mean and scale it to about 1 first"
-            )
 
 
 def dense_labels(values: NDArray[Any]) -> Labels:

@@ -64,7 +64,7 @@ def fairness(
     pairs = [[j for j in range(num_factors) if j != i] for i in range(num_factors)]
     tests = [[_changed(interventions, rng, labels, j, num_test_points_per_class) for j in others] for others in pairs]
     tasks = [
-        (classifier(random_state=seeds[i]), checked[train], labels[train, i], int(sizes[i]), [checked[rows] for rows in tests[i]])
+        (common.make_model(classifier, seeds[i]), checked[train], labels[train, i], int(sizes[i]), [checked[rows] for rows in tests[i]])
         for i in range(num_factors)
     ]
     counts = _parallel.run(_counts, tasks, sizes.tolist())  # time grows with the classes
