@@ -16,7 +16,6 @@ import os
 import pathlib
 import time
 
-import gin
 import joblib
 import numpy as np
 
@@ -67,9 +66,9 @@ def main() -> None:
     parser.add_argument("--gin_bindings", action="append", default=[])
     arguments = parser.parse_args()
     repeats.SECONDS_BETWEEN_LINES = float("inf")  # only JSON lines on stdout
-    gin_utils.parse([f"suites/{arguments.suite}.gin"], arguments.gin_bindings)
-    names = arguments.metrics.split(",") if arguments.metrics else gin.query_parameter("evaluate.metrics")
-    gin_utils.parse_more(metric_config.files(names))
+    suite = [f"suites/{arguments.suite}.gin"]
+    names = arguments.metrics.split(",") if arguments.metrics else gin_utils.bound_value(suite, [], "evaluate.metrics")
+    gin_utils.parse([*metric_config.files(names), *suite], arguments.gin_bindings)
     table = make_table(arguments.codes)
     head = {"benchmark": "metrics", "suite": arguments.suite, "codes": arguments.codes, "workers": arguments.workers}
     total = {"seconds": 0.0, "cpu_seconds": 0.0, "rest_seconds": 0.0} | ({"sequential_seconds": 0.0} if arguments.sequential else {})

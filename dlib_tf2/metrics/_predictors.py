@@ -5,8 +5,9 @@ A classifier is a factory of unfitted models: `classifier(random_state=int)` has
 configuration: scores of different classifiers do not belong in one table.
 """
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import gin
@@ -41,13 +42,20 @@ class Fit(NamedTuple):
     test_accuracy: float
 
 
-def fit_quietly(model: Any, codes: NDArray, labels: NDArray) -> Any:
-    """Fits `model` without two warnings: the study's limits on iterations are part of its numbers, and few rows may hold many values."""
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without two warnings of scikit-learn: the study's limits on iterations are part of its numbers, and few rows may hold many values."""
     from sklearn.exceptions import ConvergenceWarning  # scikit-learn is loaded by whoever made the model, or by this fit
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
+        yield
+
+
+def fit_quietly(model: Any, codes: NDArray, labels: NDArray) -> Any:
+    """Fits `model` in `quiet`; what it refuses is the user's to know."""
+    with quiet():
         try:
             return model.fit(codes, labels)
         except ValueError as error:  # fewer rows than folds, numbers that overflow in a solver

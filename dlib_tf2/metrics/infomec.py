@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.metrics import _parallel, common
-from dlib_tf2.metrics._predictors import fit_quietly
+from dlib_tf2.metrics._predictors import fit_quietly, quiet
 
 
 @gin.register
@@ -56,6 +56,7 @@ def infomec(
     common.check_counts(num_neighbors=num_neighbors, max_iterations=max_iterations)
     rows = common.draw_rows(rng, labels, num_train)
     scored, drawn = common.varying_factors(labels[rows]), np.ascontiguousarray(checked[rows], np.float64)
+    scored = np.stack([common.dense_labels(column) for column in scored.T], axis=1)  # not every value need be among the drawn
     spread = np.ptp(drawn, axis=0)
     varying = spread > 0
     active = varying if discrete_codes else spread > spread.max() / 20
@@ -97,17 +98,16 @@ def _neighbour_information(units: NDArray[np.float64], factor: common.Labels, nu
 
     if not units.shape[1]:
         return np.zeros(0)
-    return mutual_info_classif(units, factor, discrete_features=False, n_neighbors=num_neighbors, random_state=seed)
+    with quiet():
+        return mutual_info_classif(units, factor, discrete_features=False, n_neighbors=num_neighbors, random_state=seed)
 
 
 def _log_loss(units: NDArray[np.float64], factor: common.Labels, max_iterations: int) -> float:
     """Mean log loss, on the rows it was fitted on, of a class-balanced multinomial logistic regression without penalty."""
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     if not units.shape[1]:
         return float(np.log(factor.max() + 1))  # balanced classes and no codes: every class equally likely
     model = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=max_iterations)
-    with threadpool_limits(1):  # also outside of a worker: small products gain nothing, and on busy cores took twenty times longer
-        probability = fit_quietly(model, units, factor).predict_proba(units)
+    probability = fit_quietly(model, units, factor).predict_proba(units)
     return float(-np.mean(np.log(np.maximum(probability[np.arange(len(factor)), factor], np.finfo(float).tiny))))

@@ -96,7 +96,9 @@ def test_newton_and_sklearn_agree_and_the_multinomial_meaning_is_another_score(d
         for model in ({}, {"classifier": sklearn_logistic_regression_cv}, {"classifier": sklearn_multinomial_logistic_regression_cv})
     )
     assert newton == pytest.approx(sklearn, abs=0.005)
-    assert newton == pytest.approx(0.357, abs=0.02)
+    # Over seeds the accuracy is .338 +- .023; the old library's .357 is one draw more.
+    seeds = [run(reference_codes["ideal"], dsprites_grid, seed, **few)["1000:mean_test_accuracy"] for seed in range(6)]
+    assert np.mean(seeds) == pytest.approx(0.357, abs=2 * 0.023 * np.sqrt(1 + 1 / 6))
     assert today == pytest.approx(0.884, abs=0.02)
 
 

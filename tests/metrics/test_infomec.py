@@ -72,3 +72,13 @@ def test_the_number_of_workers_changes_nothing():
     with joblib.parallel_config(n_jobs=2, inner_max_num_threads=1, backend="loky"):
         two = infomec(codes, GRID, np.random.default_rng(0), num_train=None)
     assert two == run(codes, GRID)
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_that_are_not_among_the_drawn_rows():
+    factors = np.random.default_rng(0).integers(0, 60, (400, 1)) * [[1]]
+    factors = np.concatenate([factors, factors % 3], axis=1)
+    codes = factors + 0.1 * np.random.default_rng(1).normal(size=factors.shape)
+    scores = infomec(codes, factors, np.random.default_rng(2), num_train=40)
+    assert np.isfinite(list(scores.values())).all()
+    assert scores["explicitness"] > 0.5
