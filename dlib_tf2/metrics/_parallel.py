@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import functools
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -75,9 +76,14 @@ def _on_one_thread(function: Callable[..., Any], task: tuple) -> Any:
         return function(*task)
 
 
-@functools.cache
 def _libraries() -> ThreadpoolController:
-    """The libraries with threads of their own. They are looked up once, 6 ms; only loaded ones are found, so what fits comes first."""
+    """The libraries with threads of their own. Only loaded ones are found, so what fits is imported first."""
     import sklearn  # noqa: F401
 
+    return _look_up(len(sys.modules))
+
+
+@functools.lru_cache(maxsize=1)
+def _look_up(_: int) -> ThreadpoolController:
+    """Takes 6 ms: done again only where something was imported since."""
     return ThreadpoolController()
