@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -77,11 +78,13 @@ class _Steps:
         self._step("pictures", lambda: self._draw(model_pictures.draw))
         renewed = self._codes_are_of_another_training()
         codes = self._folder / "codes"
+        if renewed:  # first, so that a kill leaves no score beside codes that it is not of
+            shutil.rmtree(self._folder / "scores", ignore_errors=True)
         self._step("postprocess", lambda: postprocess.postprocess(self._model, codes, self._data_dir, overwrite=renewed))
         failures = []
         for name in self._plan.representations:
             try:
-                score = functools.partial(evaluate.evaluate, codes / name, self._folder / "scores" / name, metrics, overwrite=renewed)
+                score = functools.partial(evaluate.evaluate, codes / name, self._folder / "scores" / name, metrics)
                 self._step(f"evaluate/{name}", score)
             except Interrupted:
                 raise

@@ -95,6 +95,25 @@ def test_a_model_that_is_trained_again_is_encoded_and_scored_again(run):
     assert results.read_step(folder / "model")["values"] == weights
 
 
+def test_a_kill_between_new_codes_and_their_scores_leaves_nothing_old(run, monkeypatch):
+    folder = run()
+    old = (folder / "scores" / "mean" / "mig" / "results.json").read_bytes()
+    (folder / "model" / "results.json").unlink()  # the record is lost: trained, encoded and scored again
+    (folder / "done.json").unlink()
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dlib_tf2.evaluate.evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert not (folder / "scores").exists()
+    run()
+    assert finished(folder)
+    assert (folder / "scores" / "mean" / "mig" / "results.json").read_bytes() != old
+
+
 def test_a_failing_picture_does_not_block_a_score(run, monkeypatch, capsys):
     def fail(*arguments):
         raise RuntimeError("no font\nat all")
