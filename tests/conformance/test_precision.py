@@ -34,7 +34,6 @@ def test_terms_are_those_of_float32(method, data_dir):
     for engine in engines:
         assert engine.train(iter(data.train_batches(BATCH_SIZE, 1)), 0, STEPS)[1] is None
     expected, trained = map(evaluate, engines)
-    print(method, {name: f"{trained[name] / value - 1:+.2%}" for name, value in expected.items()})
     # Two trainings part ways in what they have hardly begun to learn (the KL), not in how well they do.
     assert trained["reconstruction_loss"] == pytest.approx(expected["reconstruction_loss"], rel=0.01)
     # At the same weights every named term is the same.
