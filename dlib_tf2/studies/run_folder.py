@@ -115,10 +115,16 @@ def is_done(folder: pathlib.Path, fingerprint: str, thorough: bool = True) -> bo
         thorough: also read every record; without, which is for thousands of models, look whether it exists.
     """
     done = read_json(folder / "done.json")
-    if done is None or done.get("fingerprint") != fingerprint:
+    return done is not None and done.get("fingerprint") == fingerprint and _holds_parts(folder, done, thorough)
+
+
+def _holds_parts(folder: pathlib.Path, done: dict, thorough: bool) -> bool:
+    """Whether all parts that done.json lists are there; one without a list, as another program leaves it, does not count."""
+    parts = done.get("parts")
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         return False
     whole = results.is_complete if thorough else (lambda part: (part / "results.json").is_file())
-    return all(whole(folder / part) for part in done["parts"])
+    return all(whole(folder / part) for part in parts)
 
 
 def write_done(folder: pathlib.Path, fingerprint: str, parts: Sequence[str], seconds: dict[str, float]) -> None:

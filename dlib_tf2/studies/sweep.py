@@ -113,6 +113,9 @@ class Sweep:
         if run_folder.is_locked(self._model(number)):  # another sweep was faster, or a lost worker's process is still saving
             self._elsewhere[number] = time.monotonic()
             return
+        if is_done(self._folder, number, self._plans[number]):  # looked at after the lock, which the other lets go once it is done
+            self._done.add(number)
+            return
         reason = self._reason(ended)
         self._attempts[number] = self._attempts.get(number, 0) + 1
         if code != EXIT_USER and self._attempts[number] <= self._retries:

@@ -37,6 +37,7 @@ class Scripted:
     def end(self, task, code):
         if isinstance(code, BaseException):
             raise code
+        code = code() if callable(code) else code
         number, folder = task.model_num, self.output_dir / str(task.model_num)
         if code == 0:
             run_folder.claim_model(folder)
@@ -129,6 +130,19 @@ def test_a_model_that_another_sweep_runs_is_waited_for_and_not_run_twice(script,
     assert started(script({})) == [0, 2, 3]
 
 
+def test_a_model_that_another_sweep_finished_first_is_done_and_not_failed(script, tmp_path):
+    plan = make_plan("tiny_study", 1)
+
+    def lose():  # it finds the lock taken, and the winner ends before the sweep looks
+        folder = run_folder.claim_model(tmp_path / "out" / "1")
+        run_folder.write_done(folder, plan.fingerprint(), [], {})
+        return 2
+
+    assert started(script({1: [lose]})) == [0, 1, 2, 3]
+    assert run_folder.state(tmp_path / "out" / "1").kind == "done"
+    assert not (tmp_path / "out" / "1" / "failed.json").exists()
+
+
 def test_a_stop_is_an_interruption(script):
     with pytest.raises(Interrupted, match="stopped with 2 of 4 models done; run the same command again"):
         script({2: [KeyboardInterrupt()]})
@@ -148,6 +162,9 @@ def test_the_state_of_a_folder(tmp_path):
     results.write_json(folder / "done.json", {"fingerprint": "x", "parts": ["model"]})
     assert not run_folder.is_done(folder, "x")
     assert not run_folder.is_done(folder, "y", thorough=False)
+    for damaged in ({}, {"parts": None}, {"parts": [1]}, {"parts": "model"}):
+        results.write_json(folder / "done.json", {"fingerprint": "x", **damaged})
+        assert not run_folder.is_done(folder, "x")
 
 
 def test_a_file_system_without_locks_is_used_without_them(tmp_path, monkeypatch):
