@@ -59,17 +59,21 @@ def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> 
 
 
 def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several training runs of one configuration the one with most scores, the newest of equals."""
-    runs = (
-        table.assign(run=table["run"].fillna("")).groupby([*KEY, "run"], as_index=False).agg(rows=("key", "size"), last=("finished", "max"))
-    )
+    """Of several training runs of one configuration one with the study's own settings, then with most scores, then the newest."""
+    # `changes` tells runs apart too, where the table names no run.
+    table = table.assign(run=table["run"].fillna(""), changed=table["changes"].fillna(""))
+    run = [*KEY, "run", "changed"]
+    runs = table.groupby(run, as_index=False).agg(rows=("key", "size"), last=("finished", "max"))
     runs["last"] = runs["last"].fillna("").astype(str)
-    best = runs.sort_values(["rows", "last", "run"]).drop_duplicates(KEY, keep="last")
+    runs["own"] = runs["changed"] == ""
+    best = runs.sort_values(["own", "rows", "last", "run", "changed"]).drop_duplicates(KEY, keep="last")
     if doubled := len(runs) - len(best):
-        notes.append(f"Further training runs of models that are already counted are left out: {doubled:,}.")
-        keep = table.assign(run=table["run"].fillna(""))[[*KEY, "run"]].merge(best[[*KEY, "run"]], how="left", indicator=True)
+        changed = int((~runs["own"]).sum() - (~best["own"]).sum())
+        kinds = f", of which {changed:,} made with other settings than the study's own" if changed else ""
+        notes.append(f"Further training runs of models that are already counted are left out: {doubled:,}{kinds}.")
+        keep = table[run].merge(best[run], how="left", indicator=True)
         table = table[(keep["_merge"] == "both").to_numpy()]
-    return table
+    return table.drop(columns="changed")
 
 
 def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -98,7 +102,7 @@ def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
         found = sorted(map(str, rows[column].dropna().unique())) if column in table else []
         if len(found) > 1:
             notes.append(f"Mixed versions of {title}: {', '.join(found)}.")
-    changed = table.dropna(subset="changes").drop_duplicates(KEY)
+    changed = table[table["changes"].fillna("") != ""].drop_duplicates(KEY)
     if len(changed):
         texts = sorted(map(str, changed["changes"].unique()))
         notes.append(f"Made with other settings than the study's own: {models(len(changed))}: {' | '.join(texts)}.")

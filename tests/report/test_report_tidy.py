@@ -119,6 +119,25 @@ def test_a_model_that_was_trained_twice_counts_once(table):
     assert scores.notes == ["Further training runs of models that are already counted are left out: 5."]
 
 
+@pytest.mark.parametrize("run", ["again", pd.NA])
+def test_a_trial_with_other_settings_never_replaces_the_studys_own_model(table, run):
+    own = table.assign(changes=pd.NA)
+    first = own["model_num"] == own["model_num"].min()
+    trial = own[first].assign(run=run, changes="STEPS = 10", steps=10, finished="2027", value=7.0)
+    others = own[~first]
+    own = own[~first | (own["metric"] != "sap")]  # even though the trial has more scores
+    scores = tidy.prepare(pd.concat([own, trial]))
+    pd.testing.assert_frame_equal(scores.models, tidy.prepare(own).models)
+    assert scores.notes == [
+        "Further training runs of models that are already counted are left out: 1, of which 1 made with other settings than the study's "
+        "own."
+    ]
+    alone = tidy.prepare(pd.concat([others, trial]))  # a trial that is the only run is shown, and named
+    assert len(alone.models) == 216
+    assert alone.models["MIG"].max() == 7
+    assert alone.notes[0] == "Made with other settings than the study's own: 1 model: STEPS = 10."
+
+
 def test_mixed_versions_and_trainings_are_said(table):
     mixed = table.copy()
     mixed.loc[mixed["seed"] == 1, ["tensorflow", "steps", "num_latent"]] = ["2.19.0", 3000, 6]
