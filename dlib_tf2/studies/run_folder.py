@@ -15,13 +15,13 @@ import os
 import pathlib
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from dlib_tf2 import results
 from dlib_tf2.errors import UserError
 from dlib_tf2.files import claim_folder
-from dlib_tf2.studies.plan import Plan
+from dlib_tf2.studies.plan import Plan, make_plan
 
 _LOCK_SECONDS = 2.0  # longer than a look at the lock takes, which holds it for a moment
 _STUDY_FILE = "study.json"
@@ -29,7 +29,7 @@ _MODEL_WRITES, _MODEL_HOLDS = ("scores", "done.json", "failed.json", ".lock"), (
 
 
 class State(NamedTuple):
-    """What a folder says about a model: "done", "running", "failed", "stopped" (begun, nobody at work) or "missing"."""
+    """What a folder says about a model: "done", "running", "failed", "stopped" (begun, nobody at work), "outdated" or "missing"."""
 
     kind: str
     reason: str = ""
@@ -39,11 +39,11 @@ def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
     """Makes `output_dir` the folder of a study, or accepts the one that it is.
 
     Raises:
-        UserError: it is another study's, of another suite or with other changes, or not ours.
+        UserError: it is another study's, of another suite or with other changes, or not ours, or does not say whose it is.
     """
     folder = claim_folder(output_dir, "study")
     identity = {"study": plan.study, "suite": plan.suite, "gin_bindings": list(plan.changes)}
-    there = read_json(folder / _STUDY_FILE)
+    there = _read_study(folder)
     if there is None:
         results.write_json(folder / _STUDY_FILE, identity)
     else:
@@ -53,18 +53,34 @@ def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
     return folder
 
 
-def study_of(output_dir: str | os.PathLike) -> str:
-    """The name of the study whose folder this is.
+def plans_of(output_dir: str | os.PathLike) -> tuple[str, Callable[[int], Plan]]:
+    """The name of the study whose folder this is, and what its models are made by: model_num -> plan.
 
     Raises:
         UserError: it is no study's.
     """
-    there = read_json(pathlib.Path(output_dir) / _STUDY_FILE)
-    if there is None or not isinstance(there.get("study"), str):
+    there = _read_study(pathlib.Path(output_dir))
+    if there is None:
         raise UserError(
             f"{output_dir} is not the folder of a study (no {_STUDY_FILE}); name the --output_dir of dlib_sweep or dlib_reproduce"
         )
-    return there["study"]
+    study, suite, changes = there["study"], there.get("suite"), there.get("gin_bindings") or ()
+    return study, lambda number: make_plan(study, number, suite, changes)
+
+
+def _read_study(folder: pathlib.Path) -> dict | None:
+    """What study.json says; None where there is none.
+
+    Raises:
+        UserError: it is damaged, so that nobody can say whose the models are.
+    """
+    path = folder / _STUDY_FILE
+    there = read_json(path)
+    if there is not None and isinstance(there.get("study"), str):
+        return there
+    if path.exists():
+        raise UserError(f"{path} is damaged, so whose models are here is not known; restore it, or choose another --output_dir")
+    return None
 
 
 @contextlib.contextmanager
@@ -145,16 +161,25 @@ def write_failure(folder: pathlib.Path, reason: str, exit_code: int) -> None:
     results.write_json(folder / "failed.json", {"reason": reason, "exit_code": exit_code, **_where()})
 
 
-def state(folder: pathlib.Path) -> State:
-    """What the folder says."""
+def state(folder: pathlib.Path, fingerprint: str | None = None) -> State:
+    """What the folder says.
+
+    Args:
+        folder: the model's folder.
+        fingerprint: what it is to be made by; what is whole and of another one is "outdated". Any by default.
+    """
     if not folder.is_dir():
         return State("missing")
-    if read_json(folder / "done.json") is not None:
+    done = read_json(folder / "done.json")
+    whole = done is not None and _holds_parts(folder, done, thorough=False)
+    current = done is not None and fingerprint in (None, done.get("fingerprint"))
+    if whole and current:
         return State("done")
     if is_locked(folder):
         return State("running")
-    failure = read_json(folder / "failed.json")
-    return State("stopped") if failure is None else State("failed", str(failure.get("reason", "no reason given")))
+    if (failure := read_json(folder / "failed.json")) is not None:
+        return State("failed", str(failure.get("reason", "no reason given")))
+    return State("outdated" if whole else "stopped")
 
 
 def read_json(path: pathlib.Path) -> dict | None:

@@ -104,13 +104,13 @@ def test_what_fails_for_good_is_kept_with_its_reason_and_tried_by_the_next_sweep
     assert caught.value.exit_code == 1
     assert started(script.backend) == [0, 1, 2, 3, 1, 1]  # a user's mistake, 3, is not tried again
     assert status.describe(tmp_path / "out").splitlines() == [
-        f"tiny_study in {tmp_path / 'out'}: 12 models: 2 done, 0 running, 2 failed, 0 stopped, 8 missing",
+        f"tiny_study in {tmp_path / 'out'}: 12 models: 2 done, 0 running, 2 failed, 0 stopped, 0 outdated, 8 missing",
         "failed 1: the reason of 1",
         "failed 3: the reason of 3",
         "missing 4:12",
     ]
     assert started(script({})) == [1, 3]
-    assert status.describe(tmp_path / "out", "0:4").endswith("4 models: 4 done, 0 running, 0 failed, 0 stopped, 0 missing")
+    assert status.describe(tmp_path / "out", "0:4").endswith("4 models: 4 done, 0 running, 0 failed, 0 stopped, 0 outdated, 0 missing")
 
 
 def test_a_model_that_another_sweep_runs_is_waited_for_and_not_run_twice(script, tmp_path, monkeypatch):
@@ -141,6 +141,33 @@ def test_a_model_that_another_sweep_finished_first_is_done_and_not_failed(script
     assert started(script({1: [lose]})) == [0, 1, 2, 3]
     assert run_folder.state(tmp_path / "out" / "1").kind == "done"
     assert not (tmp_path / "out" / "1" / "failed.json").exists()
+
+
+def test_the_status_counts_only_what_is_there_and_made_by_this_study(script, tmp_path):
+    script({})
+    results.write_json(tmp_path / "out" / "0" / "done.json", {})  # of another program
+    done = run_folder.read_json(tmp_path / "out" / "1" / "done.json")
+    results.write_json(tmp_path / "out" / "1" / "done.json", {**done, "parts": ["model"]})  # which somebody deleted
+    results.write_json(tmp_path / "out" / "2" / "done.json", {**done, "fingerprint": "of an earlier version"})
+    assert status.describe(tmp_path / "out", "0:4", "tiny_study").splitlines() == [
+        f"tiny_study in {tmp_path / 'out'}: 4 models: 1 done, 0 running, 0 failed, 2 stopped, 1 outdated, 0 missing",
+        "stopped 0:2",
+        "outdated 2",
+    ]
+    assert ": 1 model: 1 done, " in status.describe(tmp_path / "out", "3")
+    with pytest.raises(UserError, match="holds models of study 'tiny_study', not of 'rendered_study'; leave out --study, or name"):
+        status.describe(tmp_path / "out", "", "rendered_study")
+    assert started(script({})) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("text", ['{"stu', "[]", "{}"])
+def test_a_damaged_study_file_is_not_taken_over(script, tmp_path, text):
+    script({})
+    (tmp_path / "out" / "study.json").write_text(text)
+    for use in (lambda: script({}), lambda: status.describe(tmp_path / "out")):
+        with pytest.raises(UserError, match=r"study.json is damaged, so whose models are here is not known; restore it, or choose another"):
+            use()
+    assert (tmp_path / "out" / "study.json").read_text() == text
 
 
 def test_a_stop_is_an_interruption(script):
@@ -232,7 +259,7 @@ def test_the_pool_runs_real_models_and_the_folder_says_so(tiny_study, run_comman
     code, out, _ = run_command("dlib_sweep", "--status", f"--output_dir={tmp_path / 'out'}", environment=without_tensorflow)
     assert code == 0
     assert out.splitlines() == [
-        f"tiny_study in {tmp_path / 'out'}: 12 models: 2 done, 0 running, 0 failed, 0 stopped, 10 missing",
+        f"tiny_study in {tmp_path / 'out'}: 12 models: 2 done, 0 running, 0 failed, 0 stopped, 0 outdated, 10 missing",
         "missing 1:9,10:12",
     ]
     code, out, _ = run_command("dlib_sweep", *flags, "--models=0,9", environment=without_tensorflow)
