@@ -41,9 +41,16 @@ class RayPool:
         self._running: dict[Any, int] = {}
 
     def free(self) -> bool:
-        """Whether the cluster, as large as it is now, has room for another model."""
-        room = self._ray.cluster_resources()
-        slots = min(int(room.get(kind, 0) / share + 1e-9) for kind, share in self._share.items() if share)
+        """Whether the cluster, as large as it is now, has room for another model, which needs it on one node.
+
+        Raises:
+            UserError: no node is large enough, and none of the models is running.
+        """
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        slots = sum(min(int(room.get(kind, 0) / share + 1e-9) for kind, share in self._share.items() if share) for room in nodes)
+        if not slots and not self._running:
+            wanted = " and ".join(f"{share:g} {kind}" for kind, share in self._share.items() if share)
+            raise UserError(f"no node of the Ray cluster has {wanted}; choose smaller --cpus_per_run and --gpus_per_run, or add a node")
         return len(self._running) < min(slots, self._workers or slots)
 
     def start(self, task: Task) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import re
+import sys
+import types
 
 import no_tensorflow
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from dlib_tf2 import results
 from dlib_tf2.errors import DlibError, Interrupted, UserError
 from dlib_tf2.studies import pool, run_folder, status, sweep
+from dlib_tf2.studies.child import Task
 from dlib_tf2.studies.plan import make_plan
 from dlib_tf2.studies.pool import Ended
 from dlib_tf2.studies.ray_pool import RayPool
@@ -218,9 +221,46 @@ def test_gpus_are_shared(monkeypatch):
 
 
 def test_ray_that_is_not_installed_names_the_extra(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"Ray is not installed; install the extra: pip install 'dlib_tf2\[ray\]'"):
         RayPool("auto", 1, 0.0)
+
+
+@pytest.fixture
+def ray_cluster(monkeypatch):
+    """A stand-in for the module ray, whose tasks never end: gives the list of its nodes' resources."""
+    nodes = []
+    ray = types.ModuleType("ray")
+    ray.init = lambda **_: None
+    ray.nodes = lambda: [{"Alive": bool(room), "Resources": room} for room in nodes]
+    ray.remote = lambda **_: lambda run: types.SimpleNamespace(remote=lambda task: object())
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    return nodes
+
+
+@pytest.mark.parametrize(
+    "share, workers, expected", [((4, 0.0), None, 4), ((4, 0.0), 3, 3), ((5, 0.0), None, 2), ((1, 0.5), None, 2), ((8, 1.0), None, 1)]
+)
+def test_ray_has_room_for_what_fits_on_single_nodes(ray_cluster, share, workers, expected):
+    ray_cluster += [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}, {}, {"memory": 1e9}]  # the third is dead
+    backend = RayPool("auto", *share, workers)
+    started = 0
+    while backend.free():
+        backend.start(Task(started, (), "", "", {}))
+        started += 1
+    assert started == expected
+
+
+def test_a_ray_cluster_whose_nodes_are_too_small_is_refused(ray_cluster):
+    ray_cluster += [{"CPU": 8.0}] * 8
+    with pytest.raises(UserError, match="no node of the Ray cluster has 16 CPU; choose smaller"):
+        RayPool("auto", 16, 0.0).free()
+    with pytest.raises(UserError, match="no node of the Ray cluster has 1 CPU and 0.5 GPU; choose smaller"):
+        RayPool("auto", 1, 0.5).free()
+    backend = RayPool("auto", 8, 0.0)
+    backend.start(Task(0, (), "", "", {}))
+    ray_cluster.clear()  # lost with its model, which Ray will say
+    assert not backend.free()
 
 
 @pytest.mark.parametrize(
