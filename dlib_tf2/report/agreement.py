@@ -15,4 +15,6 @@ def agreement(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     )
     numbers = correlation_maps.per_dataset(scores, names, names, bootstrap, seed)
     needs = tuple(score.name for score in METRICS)
-    return correlation_maps.maps("agreement", "Agreement of the metrics", reading, numbers, "dataset", names, names, needs)
+    return correlation_maps.maps(
+        "agreement", "Agreement of the metrics", reading, numbers, "dataset", names, names, needs, correlation_maps.behind(scores, numbers)
+    )

@@ -22,6 +22,14 @@ def per_dataset(scores: Scores, left: Sequence[str], right: Sequence[str], boots
     return pd.concat(parts, ignore_index=True)
 
 
+def behind(scores: Scores, numbers: pd.DataFrame) -> int:
+    """How many models have both scores of some correlation of `per_dataset` that could be estimated."""
+    used = pd.Series(False, index=scores.models.index)
+    for row in numbers.dropna(subset="rho").itertuples():
+        used |= (scores.models["dataset"] == row.dataset) & scores.models[[row.left, row.right]].notna().all(axis=1)
+    return int(used.sum())
+
+
 def maps(
     name: str,
     title: str,
@@ -31,6 +39,7 @@ def maps(
     left: Sequence[str],
     right: Sequence[str],
     needs: tuple[str, ...],
+    behind: int,
 ) -> Exhibit:
     """One heat map per value of the column `panel` of `numbers`, with rows `left` and columns `right`."""
     if not len(left) or not len(right) or numbers.empty:
@@ -41,7 +50,7 @@ def maps(
             rows.pivot(index="left", columns="right", values=name).reindex(index=list(left), columns=list(right)) for name in ("rho", "n")
         )
         panels[f"{value} (n = {_span(rows['n'])})"] = (rho, (n >= MIN_INTERVAL).to_numpy())
-    return Exhibit(name, title, reading, numbers, needs, style.heat_maps(panels), notes=not_estimable(numbers))
+    return Exhibit(name, title, reading, numbers, needs, style.heat_maps(panels), notes=not_estimable(numbers), behind=behind)
 
 
 def not_estimable(numbers: pd.DataFrame) -> list[str]:

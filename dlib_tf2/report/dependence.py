@@ -3,7 +3,7 @@
 import pandas as pd
 
 from dlib_tf2.report import style
-from dlib_tf2.report.exhibit import Exhibit
+from dlib_tf2.report.exhibit import Exhibit, having
 from dlib_tf2.report.tidy import Scores
 
 _READINGS = {
@@ -44,7 +44,7 @@ def dependence(scores: Scores, which: str) -> Exhibit:
     for axis in axes[-1]:
         axis.set_xlabel("rank of the strength")
     style.method_legend(figure, scores.methods)
-    return Exhibit(f"dependence_{which.lower()}", heading, reading, numbers, names, figure)
+    return Exhibit(f"dependence_{which.lower()}", heading, reading, numbers, names, figure, behind=having(scores, present))
 
 
 def summary(scores: Scores, names: list[str]) -> pd.DataFrame:

@@ -19,7 +19,9 @@ def downstream(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     numbers = correlation_maps.per_dataset(scores, scores.metrics, columns, bootstrap, seed)
     needs = (*(score.name for score in METRICS), *_TASKS)
     title = "Metrics and downstream accuracy"
-    return correlation_maps.maps("downstream", title, reading, numbers, "dataset", scores.metrics, columns, needs)
+    return correlation_maps.maps(
+        "downstream", title, reading, numbers, "dataset", scores.metrics, columns, needs, correlation_maps.behind(scores, numbers)
+    )
 
 
 def efficiency(scores: Scores, classifier: str) -> Exhibit:
@@ -48,4 +50,6 @@ def efficiency(scores: Scores, classifier: str) -> Exhibit:
     for axis, metric in zip(axes[-1], scores.metrics, strict=True):
         axis.set_xlabel(metric)
     style.method_legend(figure, scores.methods, marks=False)
-    return Exhibit(f"efficiency_{classifier.lower()}", title, reading, numbers.dropna(subset=name), needs, figure)
+    numbers = numbers.dropna(subset=name)
+    behind = int(numbers[list(scores.metrics)].notna().any(axis=1).sum())
+    return Exhibit(f"efficiency_{classifier.lower()}", title, reading, numbers, needs, figure, behind=behind)

@@ -25,6 +25,7 @@ class Exhibit:
         table: rows to show on the page as they are, texts and numbers; None shows none.
         notes: what could not be estimated, and why.
         dataset: the one that it is about; None is all of them.
+        behind: number of models that what is drawn or estimated was made from; 0 where nothing was.
     """
 
     name: str
@@ -36,6 +37,13 @@ class Exhibit:
     table: pd.DataFrame | None = None
     notes: list[str] = field(default_factory=list)
     dataset: str | None = None
+    behind: int = 0
+
+
+def having(scores: Scores, names: Sequence[str], dataset: str | None = None) -> int:
+    """The number of models that have at least one of the scores, which some model has."""
+    models = scores.models if dataset is None else scores.models[scores.models["dataset"] == dataset]
+    return int(models[list(names)].notna().any(axis=1).sum())
 
 
 def cells(scores: Scores, dataset: str | None = None) -> pd.DataFrame:
@@ -61,17 +69,19 @@ def missing(scores: Scores, needs: tuple[str, ...], dataset: str | None = None) 
     return design[~there | lacking.any(axis=1)][[*key, "lacks"]].reset_index(drop=True)
 
 
-def standing(scores: Scores, needs: tuple[str, ...], dataset: str | None = None) -> str:
+def standing(scores: Scores, item: Exhibit) -> str:
     """A sentence: how many models are behind a figure, of all or of one dataset, and what is missing against the design."""
-    if not scores.have(*needs):
-        return f"none; no model has {_list(needs)}."
-    models = scores.models if dataset is None else scores.models[scores.models["dataset"] == dataset]
-    behind = int(models[scores.have(*needs)].notna().any(axis=1).sum())
+    needs, dataset, behind = item.needs, item.dataset, item.behind
+    if not behind:
+        why = f"no model has {_list(needs)}" if not scores.have(*needs) else "it cannot be estimated from what this table holds"
+        return f"none; {why}."
     gaps, spanned = missing(scores, needs, dataset), len(cells(scores, dataset))
     if scores.expected is not None and dataset is None:
         parts = [f"{behind:,} of the {scores.expected:,} models of {scores.study or 'the study'}"]
-        if behind < scores.expected:
-            parts.append(f"{scores.expected - behind:,} are missing")
+        if len(scores.models) < scores.expected:
+            parts.append(f"{scores.expected - len(scores.models):,} are missing")
+        if unused := len(scores.models) - behind:
+            parts.append(f"{unused:,} more in the table {'has' if unused == 1 else 'have'} no part in it")
     else:
         where = "datasets, settings and seeds span" if dataset is None else f"settings and seeds span on {dataset}"
         parts = [f"{behind:,} of {spanned:,} models that the table's own {where}"]

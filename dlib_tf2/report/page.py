@@ -164,7 +164,7 @@ def _exhibit(scores: Scores, item: Exhibit, svg: str | None) -> str:
         why = f"no model has {', '.join(absent)}" if absent else "it has no rows for it"
         parts.append(f'<p class="nothing">Not estimable from this table: {html.escape(why)}.</p>')
     if item.needs:
-        parts.append(f'<p class="standing"><b>Models behind it:</b> {html.escape(standing(scores, item.needs, item.dataset))}</p>')
+        parts.append(f'<p class="standing"><b>Models behind it:</b> {html.escape(standing(scores, item))}</p>')
     links = [f'<a href="numbers/{item.name}.csv">numbers/{item.name}.csv</a>']
     if svg is not None:
         links.append(f'<a href="figures/{item.name}.svg">figures/{item.name}.svg</a>')

@@ -44,7 +44,17 @@ def selection(scores: Scores, draws: int, seed: int) -> Exhibit:
     )
     notes = _why_not(numbers, cube, draws)
     needs = tuple(score.name for score in METRICS)
-    return Exhibit("selection", "Does a choice transfer? Odds against random selection", reading, numbers, needs, None, shown, notes)
+    return Exhibit(
+        "selection",
+        "Does a choice transfer? Odds against random selection",
+        reading,
+        numbers,
+        needs,
+        None,
+        shown,
+        notes,
+        behind=_behind(cube) if numbers["draws"].any() else 0,
+    )
 
 
 def score_cube(scores: Scores) -> NDArray[np.float64]:
@@ -56,6 +66,13 @@ def score_cube(scores: Scores) -> NDArray[np.float64]:
     for number, metric in enumerate(scores.metrics):
         cube[number, axes[0][0], setting, axes[1][0]] = models[metric]
     return cube
+
+
+def _behind(cube: NDArray[np.float64]) -> int:
+    """How many models can be drawn: those with a score on a metric, dataset and seed where there are at least two settings."""
+    there = np.isfinite(cube)
+    drawn = there & (there.sum(axis=2, keepdims=True) >= 2)
+    return int(drawn.any(axis=0).sum())
 
 
 def _sizes(cube: NDArray[np.float64]) -> str:

@@ -2,7 +2,7 @@
 
 from dlib_tf2.report import style
 from dlib_tf2.report.dependence import summary
-from dlib_tf2.report.exhibit import Exhibit
+from dlib_tf2.report.exhibit import Exhibit, having
 from dlib_tf2.report.scores import METRICS
 from dlib_tf2.report.tidy import Scores
 
@@ -24,4 +24,5 @@ def score_against_strength(scores: Scores) -> Exhibit:
     for axis in axes[-1]:
         axis.set_xlabel("rank of the strength")
     style.method_legend(figure, scores.methods)
-    return Exhibit("score_against_strength", "Scores against strength", reading, numbers, needs, figure)
+    behind = having(scores, scores.metrics)
+    return Exhibit("score_against_strength", "Scores against strength", reading, numbers, needs, figure, behind=behind)

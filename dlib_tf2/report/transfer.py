@@ -31,5 +31,20 @@ def transfer(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     if len(scores.datasets) < 2:
         return Exhibit("transfer", title, reading, numbers.iloc[:0], needs, notes=["Not estimable: the table holds a single dataset."])
     settings = numbers[numbers["unit"] == "settings"]
-    shown = correlation_maps.maps("transfer", title, reading, settings, "metric", scores.datasets, scores.datasets, needs)
-    return Exhibit("transfer", title, reading, numbers, needs, shown.figure, notes=shown.notes)
+    shown = correlation_maps.maps(
+        "transfer", title, reading, settings, "metric", scores.datasets, scores.datasets, needs, _behind(scores, settings)
+    )
+    return Exhibit("transfer", title, reading, numbers, needs, shown.figure, notes=shown.notes, behind=shown.behind)
+
+
+def _behind(scores: Scores, numbers: pd.DataFrame) -> int:
+    """How many models are of a setting that stands in an estimated correlation between two different datasets."""
+    models = scores.models
+    used = pd.Series(False, index=models.index)
+    setting = models["method"] + " " + models["setting"]
+    for row in numbers[numbers["left"] != numbers["right"]].dropna(subset="rho").itertuples():
+        there = models[row.metric].notna()
+        on = [there & (models["dataset"] == dataset) for dataset in (row.left, row.right)]
+        shared = set(setting[on[0]]) & set(setting[on[1]])
+        used |= (on[0] | on[1]) & setting.isin(shared)
+    return int(used.sum())

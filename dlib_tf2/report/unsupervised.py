@@ -17,6 +17,5 @@ def unsupervised(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     )
     numbers = correlation_maps.per_dataset(scores, rows, scores.metrics, bootstrap, seed)
     needs = (*UNSUPERVISED, *(score.name for score in METRICS))
-    return correlation_maps.maps(
-        "unsupervised", "Unsupervised scores and the metrics", reading, numbers, "dataset", rows, scores.metrics, needs
-    )
+    title, behind = "Unsupervised scores and the metrics", correlation_maps.behind(scores, numbers)
+    return correlation_maps.maps("unsupervised", title, reading, numbers, "dataset", rows, scores.metrics, needs, behind)

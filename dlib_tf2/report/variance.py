@@ -28,7 +28,17 @@ def variance(scores: Scores) -> Exhibit:
     estimated = numbers.dropna(subset="setting_r2")
     figure = _bars(scores, estimated) if len(estimated) else None
     needs = tuple(score.name for score in METRICS)
-    return Exhibit("variance", "What explains the scores", reading, numbers, needs, figure, _readable(numbers, scores), notes)
+    return Exhibit(
+        "variance",
+        "What explains the scores",
+        reading,
+        numbers,
+        needs,
+        figure,
+        _readable(numbers, scores),
+        notes,
+        behind=_behind(scores, estimated),
+    )
 
 
 def explained(scores: Scores, names: list[str]) -> pd.DataFrame:
@@ -36,16 +46,26 @@ def explained(scores: Scores, names: list[str]) -> pd.DataFrame:
     rows = []
     for dataset in scores.datasets:
         for name in names:
-            models = scores.models[scores.models["dataset"] == dataset].dropna(subset=name)
+            models = _used(scores, dataset, name)
             cell = models["method"] + " " + models["setting"]
-            models = models[cell.map(cell.value_counts()) >= MIN_SEEDS]
-            cell = cell[models.index]
             method, setting = (explained_variance(models[name], groups) for groups in (models["method"], cell))
             values = {"models": len(models), "settings": cell.nunique()}
             for kind, share in (("method", method), ("setting", setting)):
                 values |= {f"{kind}_{part}": np.nan if share is None else getattr(share, part) for part in ("r2", "adjusted", "null")}
             rows.append({"dataset": dataset, "metric": name, **values, "seed_share": 1 - values["setting_r2"]})
     return pd.DataFrame(rows, columns=[*_COLUMNS, "setting_null", "seed_share"])
+
+
+def _used(scores: Scores, dataset: str, name: str) -> pd.DataFrame:
+    """The models of a dataset whose setting has the score of enough seeds."""
+    models = scores.models[scores.models["dataset"] == dataset].dropna(subset=name)
+    cell = models["method"] + " " + models["setting"]
+    return models[cell.map(cell.value_counts()) >= MIN_SEEDS]
+
+
+def _behind(scores: Scores, estimated: pd.DataFrame) -> int:
+    used = [_used(scores, row.dataset, row.metric).index for row in estimated.itertuples()]
+    return len(set().union(*used))
 
 
 def _what_is_left_out(scores: Scores, numbers: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from dlib_tf2.report import style
 from dlib_tf2.report.dependence import summary
-from dlib_tf2.report.exhibit import Exhibit
+from dlib_tf2.report.exhibit import Exhibit, having
 from dlib_tf2.report.scores import METRICS, method_title
 from dlib_tf2.report.tidy import Scores
 
@@ -37,7 +37,7 @@ def violins_by_method(scores: Scores) -> Exhibit:
                     for name in scores.methods
                 ],
             )
-    return Exhibit("violins_by_method", "Scores by method", reading, numbers, needs, figure)
+    return Exhibit("violins_by_method", "Scores by method", reading, numbers, needs, figure, behind=having(scores, scores.metrics))
 
 
 def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
@@ -63,7 +63,8 @@ def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
             ]
             style.violins(axis, groups)
             axis.set_xlabel(settings["setting"].iloc[0].split(" = ")[0], labelpad=1)
-    return Exhibit(name, title, reading, numbers, needs, figure, dataset=dataset)
+    behind = having(scores, scores.metrics, dataset)
+    return Exhibit(name, title, reading, numbers, needs, figure, dataset=dataset, behind=behind)
 
 
 def summary_by_method(scores: Scores) -> pd.DataFrame:

@@ -209,6 +209,31 @@ def test_three_models_make_every_exhibit_and_nothing_is_invented(three_models):
     assert made["agreement"].notes == ["No interval for 25 of 25 correlations, which have fewer than 10 pairs; these are in brackets."]
 
 
+def test_only_models_that_an_exhibit_is_made_from_stand_behind_it():
+    def behind(table):
+        scores = tidy.prepare(table)
+        return {item.name: item.behind for _, makers in sections(scores, Sampling(100, 100, 0)) for item in (make() for make in makers)}
+
+    table = synthetic.table(datasets=("cars3d", "shapes3d"), seeds=3, methods=("beta_vae", "dip_vae_i"))
+    mig = table[table["metric"] == "mig"]
+    counts = behind(mig)
+    assert {name for name, count in counts.items() if count} == {
+        "agreement", "violins_by_method", "violins_by_strength_cars3d", "violins_by_strength_shapes3d", "variance",
+        "score_against_strength", "transfer", "selection",
+    }  # fmt: skip
+    assert (counts["variance"], counts["selection"], counts["violins_by_strength_cars3d"]) == (72, 72, 36)
+    # Two seeds are too few for R2; one dataset has nothing to transfer to; one seed has none to be tested on.
+    counts = behind(mig[mig["seed"] < 2])
+    assert (counts["variance"], counts["score_against_strength"], counts["transfer"]) == (0, 48, 48)
+    counts = behind(mig[(mig["seed"] < 1) & (mig["dataset"] == "cars3d")])
+    assert (counts["transfer"], counts["selection"], counts["agreement"]) == (0, 0, 12)
+    # A setting with two seeds, and one that only one dataset has, are not used where the others are.
+    rare = (mig["strength"] == 16) & (mig["dataset"] == "shapes3d")
+    counts = behind(mig[~rare | (mig["seed"] < 2)])
+    assert (counts["variance"], counts["violins_by_method"]) == (69, 71)
+    assert behind(mig[~rare])["transfer"] == 66
+
+
 def test_unknown_methods_and_long_names_are_drawn():
     table = synthetic.table(datasets=("rendered_shapes3d/small",), seeds=2, methods=("beta_vae",))
     mine = table.assign(method="my_method", run="m" + table["model_num"].astype(str))

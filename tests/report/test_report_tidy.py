@@ -11,7 +11,7 @@ import synthetic
 from dlib_tf2.errors import UserError
 from dlib_tf2.report import scores as known
 from dlib_tf2.report import tidy
-from dlib_tf2.report.exhibit import cells, missing, standing
+from dlib_tf2.report.exhibit import Exhibit, cells, missing, standing
 
 METRICS = tuple(score.name for score in known.METRICS)
 
@@ -182,16 +182,24 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
     found = missing(scores, METRICS)
     assert found["lacks"].value_counts().to_dict() == {"model": 6, "SAP": 1}
     assert found[found["lacks"] == "model"]["setting"].tolist() == [f"β = {beta}" for beta in (1, 2, 4, 6, 8, 16)]
-    said = standing(scores, METRICS)
+
+    def said_of(scores, needs, behind, dataset=None):
+        return standing(scores, Exhibit("", "", "", pd.DataFrame(), needs, dataset=dataset, behind=behind))
+
+    said = said_of(scores, METRICS, 210)
     assert said == (
         "210 of 216 models that the table's own datasets, settings and seeds span; no model has MIG; within the table's own settings and "
         "seeds 7 lack a score or are not there (cars3d β-VAE β = 1: 1; cars3d β-VAE β = 2: 1; cars3d β-VAE β = 4: 1; and 4 more settings; "
         "all in numbers/missing.csv)."
     )
-    assert standing(scores, ("MIG",)) == "none; no model has MIG."
-    assert standing(scores, ("DCI",), "shapes3d") == "108 of 108 models that the table's own settings and seeds span on shapes3d."
+    assert said_of(scores, ("MIG",), 0) == "none; no model has MIG."
+    assert said_of(scores, ("DCI",), 108, "shapes3d") == "108 of 108 models that the table's own settings and seeds span on shapes3d."
     known_size = tidy.prepare(part, expected=lambda study: 12600)
-    assert standing(known_size, ("DCI",)).startswith("210 of the 12,600 models of synthetic_study; 12,390 are missing; within")
+    assert said_of(known_size, ("DCI",), 210).startswith("210 of the 12,600 models of synthetic_study; 12,390 are missing; within")
+    assert said_of(known_size, ("DCI",), 200).startswith(
+        "200 of the 12,600 models of synthetic_study; 12,390 are missing; 10 more in the table have no part in it; within"
+    )
+    assert said_of(known_size, ("DCI",), 0) == "none; it cannot be estimated from what this table holds."
 
 
 @pytest.mark.parametrize(
