@@ -76,15 +76,18 @@ def standing(scores: Scores, item: Exhibit) -> str:
         why = f"no model has {_list(needs)}" if not scores.have(*needs) else "it cannot be estimated from what this table holds"
         return f"none; {why}."
     gaps, spanned = missing(scores, needs, dataset), len(cells(scores, dataset))
-    if scores.expected is not None and dataset is None:
-        parts = [f"{behind:,} of the {scores.expected:,} models of {scores.study or 'the study'}"]
-        if len(scores.models) < scores.expected:
-            parts.append(f"{scores.expected - len(scores.models):,} are missing")
-        if unused := len(scores.models) - behind:
+    expected = scores.expected if dataset is None else scores.expected_on.get(dataset)
+    where = "" if dataset is None else f" on {dataset}"
+    if expected is not None:
+        there = len(scores.models) if dataset is None else int((scores.models["dataset"] == dataset).sum())
+        parts = [f"{behind:,} of the {expected:,} models of {scores.study or 'the study'}{where}"]
+        if there < expected:
+            parts.append(f"{expected - there:,} are missing")
+        if unused := there - behind:
             parts.append(f"{unused:,} more in the table {'has' if unused == 1 else 'have'} no part in it")
     else:
-        where = "datasets, settings and seeds span" if dataset is None else f"settings and seeds span on {dataset}"
-        parts = [f"{behind:,} of {spanned:,} models that the table's own {where}"]
+        datasets = "datasets, " if dataset is None else ""
+        parts = [f"{behind:,} of the {spanned:,} models{where} of the {datasets}settings and seeds that occur in this table"]
     if absent := [name for name in needs if name not in scores.models]:
         parts.append(f"no model has {_list(absent)}")
     if not gaps.empty:

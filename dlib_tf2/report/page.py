@@ -108,7 +108,11 @@ def _opening(scores: Scores, sampling: Sampling) -> str:
     """What the report is made from, how much of the study that is, and what is mixed."""
     models, spanned = scores.models, len(cells(scores))
     expected = scores.expected
-    whole = f"of {expected:,} of the study" if expected is not None else f"of {spanned:,} that its settings and seeds span"
+    whole = (
+        f"of {expected:,} of the study"
+        if expected is not None
+        else f"of {spanned:,} of the datasets, settings and seeds that occur in this table"
+    )
     facts = [
         (f"{len(models):,}", f"model{'' if len(models) == 1 else 's'}, {whole}"),
         (f"{len(scores.datasets)}", f"dataset{_s(scores.datasets)}: {', '.join(scores.datasets)}"),
@@ -126,8 +130,8 @@ figure for comparison; it is about 12,600 models trained for 300,000 steps on se
 {"".join(f'<p class="note">{html.escape(note)}</p>' for note in [*_whole_or_part(scores), *scores.notes])}
 <p class="standing">Intervals: percentile bootstrap over models, {sampling.bootstrap:,} samples; odds: {sampling.draws:,} draws; both from
 the seed {sampling.seed}. Models of one setting or seed are not independent of each other, so that true uncertainty is larger. A table of
-all models and their scores is in <a href="numbers/models.csv">numbers/models.csv</a>, what is missing in
-<a href="numbers/missing.csv">numbers/missing.csv</a>.</p>
+all models and their scores is in <a href="numbers/models.csv">numbers/models.csv</a>, what is missing of the datasets, settings and seeds
+that occur in this table in <a href="numbers/missing.csv">numbers/missing.csv</a>.</p>
 <details><summary>What computed each score ({len(scores.measured):,} rows)</summary>{_table(scores.measured)}</details>"""
 
 

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,8 @@ from dlib_tf2.errors import UserError
 from dlib_tf2.report import scores as known
 from dlib_tf2.report.choose import KEY, choose
 from dlib_tf2.report.scores import Score
+
+Size = int | Mapping[str, int] | None  # models in a whole study: all of them, those on each dataset, or not known
 
 _NEEDED = ("dataset", "method", "hyperparameters", "strength", "seed", "representation", "metric", "key", "value")
 _OPTIONAL = ("study", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps", "finished", "changes")
@@ -31,6 +33,7 @@ class Scores:
         measured: a row per metric and representation: what computed it, on how many models.
         notes: what is mixed, doubled or left out, a sentence each.
         expected: number of models in the whole study, where it is known.
+        expected_on: the same of each dataset, where that is known.
         steps: numbers of training updates that occur.
     """
 
@@ -42,6 +45,7 @@ class Scores:
     notes: list[str] = field(default_factory=list)
     expected: int | None = None
     steps: tuple[int, ...] = ()
+    expected_on: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def datasets(self) -> list[str]:
@@ -91,7 +95,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def prepare(
-    table: pd.DataFrame, study: str | None = None, backend: str | None = None, expected: Callable[[str], int | None] = lambda study: None
+    table: pd.DataFrame, study: str | None = None, backend: str | None = None, expected: Callable[[str], Size] = lambda study: None
 ) -> Scores:
     """Chooses one study, one kind of trees, one configuration of each metric and one run of each model, and says what was left out.
 
@@ -99,7 +103,7 @@ def prepare(
         table: rows of `read`.
         study: which one; by default the one with most models.
         backend: "lightgbm" or "sklearn": whose boosted trees the scores may come from; by default those of most models.
-        expected: name of a study -> number of models in the whole of it, where that is known.
+        expected: name of a study -> number of models in the whole of it, or of each dataset, where that is known.
 
     Raises:
         UserError: the table holds no trained model, or nothing of that study or backend.
@@ -122,6 +126,8 @@ def prepare(
     for name, (few, many) in known.EFFICIENCY.items():
         if few in models and many in models:
             models[name] = (models[few] / models[many]).where(models[many] > 0)
+    size = expected(study)
+    on = size if isinstance(size, Mapping) else {}
     present = tuple(score.name for score in known.METRICS if score.name in models)
     return Scores(
         models.reset_index(drop=True),
@@ -130,8 +136,9 @@ def prepare(
         tuple(score.name for score in others if score.name in models),
         _measured(table),
         notes,
-        expected(study),
+        sum(on.values()) if isinstance(size, Mapping) else size,
         tuple(sorted(int(steps) for steps in table["steps"].dropna().unique())),
+        on,
     )
 
 

@@ -124,7 +124,7 @@ def test_the_page_says_that_it_is_a_part_and_of_what(text):
     assert said.count("Models behind it:") == len(FIGURES)  # all but the coverage itself
     assert "106 of the 108 models of synthetic_study; 2 are missing; within the table's own settings and seeds 2 lack" in said
     assert "cars3d DIP-VAE-I λ = 5: 1" in said
-    assert "53 of 54 models that the table's own settings and seeds span on cars3d" in said
+    assert "53 of the 54 models on cars3d of the settings and seeds that occur in this table" in said
     assert "2 of 36 settings have fewer than 3 seeds and are not used." in said
     assert "300,000 training steps" in said
 
@@ -159,6 +159,18 @@ def test_the_same_table_gives_the_same_files_and_old_ones_go(report, tmp_path):
     assert "No interval for 4 of 4 correlations" in said
     assert "Models behind it: none; no model has MI (sampled) or MI (mean)." in said
     assert "no model has BetaVAE, FactorVAE, Modularity or SAP" in said
+
+
+def test_one_model_of_a_known_study_is_said_to_be_one_of_all(tmp_path, run_command):
+    table = synthetic.table(datasets=("rendered_sprites/small",), seeds=1, methods=("beta_vae",))
+    one = table[(table["model_num"] == 0) & table["metric"].isin(["mig", "train"])].assign(study="rendered_study")
+    one.to_csv(tmp_path / "results.csv", index=False)
+    code, out, _ = run_command("dlib_report", f"--results={tmp_path / 'results.csv'}", f"--output_dir={tmp_path / 'out'}")
+    assert (code, out) == (0, f"{tmp_path / 'out'}/report.html: 1 model of rendered_study\n")
+    said = plain((tmp_path / "out" / "report.html").read_text())
+    assert "Models behind it: 1 of the 54 models of rendered_study on rendered_sprites/small; 53 are missing;" in said
+    assert "Models behind it: 1 of the 108 models of rendered_study; 107 are missing;" in said
+    assert "what is missing of the datasets, settings and seeds that occur in this table in" in said
 
 
 def test_names_cannot_break_the_page(tmp_path):
