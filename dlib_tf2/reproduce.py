@@ -141,7 +141,18 @@ def _first_line(error: BaseException) -> str:
 
 
 def describe(plan: Plan, output_dir: str | os.PathLike | None, model_dir: str | os.PathLike | None = None) -> str:
-    """What `reproduce` would do, as gin text with comments."""
+    """What `reproduce` would do, as gin text with comments.
+
+    Args:
+        plan: the model.
+        output_dir: the study's folder; a placeholder by default.
+        model_dir: folder of a trained model that is scored instead of training one.
+
+    Raises:
+        UserError: `model_dir` holds no finished training run.
+    """
+    if model_dir is not None:
+        results.read_training(model_dir)
     number = "" if plan.model_num is None else str(plan.model_num)
     folder = pathlib.Path(output_dir or "OUTPUT_DIR") / number
     what = f"model {number}: {plan.configuration}" if plan.configuration else f"scores of {model_dir}"

@@ -200,7 +200,7 @@ def test_a_finished_model_costs_no_tensorflow(run, run_command, tmp_path, data_d
     before, started = finished(folder), time.monotonic()
     code, out, err = run_command("dlib_reproduce", "--model_num=4", *flags, environment=without_tensorflow)
     print(f"{time.monotonic() - started:.2f} s")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "")  # importing TensorFlow ends the process there: see what follows
     assert out == f"rendered_study model 4 is done in {folder}; nothing to do\n"
     assert finished(folder) == before
     shutil.rmtree(folder / "scores" / "mean" / "mig")
@@ -217,13 +217,15 @@ def test_a_finished_model_costs_no_tensorflow(run, run_command, tmp_path, data_d
         (["--study=rendered_study", "--model_num=-1"], r"model_num -1 is not in 0 \.\. 107.*"),
         (["--study=rendered_study"], "give one of --model_num and --model_dir; see dlib_reproduce --help"),
         (["--study=rendered_study", "--model_dir=nowhere"], "nowhere holds no finished training run; finish it with dlib_train .*"),
+        (["--study=rendered_study", "--model_dir=nowhere", "--only_print"], "nowhere holds no finished training run; finish it with .*"),
+        (["--study=rendered_study", "--model_num=0", "--output_dir="], "missing required flag --output_dir; see dlib_reproduce --help"),
         (["--study=rendered_study", "--model_num=0", "--suite=none"], ".*suite.*"),
         (["--study=rendered_study", "--model_num=0", "--gin_bindings=STEPZ = 1"], "no parsed gin file defines the macro STEPZ.*"),
     ],
 )
 def test_a_mistake_is_one_line(flags, said, run_command, tmp_path):
     code, out, err = run_command(
-        "dlib_reproduce", *flags, f"--output_dir={tmp_path / 'out'}", environment=no_tensorflow.environment(tmp_path)
+        "dlib_reproduce", f"--output_dir={tmp_path / 'out'}", *flags, environment=no_tensorflow.environment(tmp_path)
     )
     assert (code, out) == (2, "")
     assert re.fullmatch(f"dlib_reproduce: {said}\n", err)
@@ -239,6 +241,9 @@ def test_only_print_shows_gin_text_and_touches_nothing(run_command, tmp_path):
     assert not os.path.exists(tmp_path / "out")
     (tmp_path / "shown.gin").write_text(out)
     assert gin_utils.bound_value([str(tmp_path / "shown.gin")], [], "train.seed") == 37
+    code, unnamed, err = run_command("dlib_reproduce", *flags[:-1])
+    assert (code, err) == (0, "")
+    assert unnamed == out.replace(str(tmp_path / "out"), "OUTPUT_DIR")
 
 
 def test_the_report_knows_how_many_models_a_study_has(run, run_command, tmp_path):
