@@ -60,6 +60,18 @@ def check_as_one_process(run, alone):
     assert record["device"] == "2 x CPU"
 
 
+def check_go_on_together(run, start_workers, tiny_train, tmp_path):
+    """Starts both workers again for 10 more steps, and compares them with a process that was never stopped."""
+    stopped = newest(run)
+    assert 10 <= stopped < 600
+    steps = f"STEPS = {stopped + 10}"
+    codes, _, errors = finish(start_workers(run, steps))
+    assert codes == (0, 0)
+    assert [f"resuming at step {stopped}" in error for error in errors] == [True, False]
+    tiny_train(tmp_path / "alone", steps)
+    check_as_one_process(run, tmp_path / "alone")
+
+
 def test_two_workers_end_with_the_weights_of_one(start_workers, tiny_train, tmp_path):
     together, alone = tmp_path / "together", tmp_path / "alone"
     workers = start_workers(together, "train.save_steps = 7")
@@ -80,7 +92,7 @@ LONG = ("STEPS = 600", "train.save_steps = 5")
 
 @pytest.mark.slow
 def test_workers_that_are_stopped_go_on_together(start_workers, tiny_train, tmp_path):
-    run, alone = tmp_path / "run", tmp_path / "alone"
+    run = tmp_path / "run"
     workers = start_workers(run, *LONG)
     wait_for(lambda: newest(run) >= 10, workers[0])
     for worker in workers:
@@ -88,20 +100,13 @@ def test_workers_that_are_stopped_go_on_together(start_workers, tiny_train, tmp_
     codes, _, errors = finish(workers)
     assert codes == (75, 75)
     assert [len(said) for said in messages(errors)] == [1, 1]
-    stopped = newest(run)
-    assert 10 <= stopped < 600
-    steps = f"STEPS = {stopped + 10}"
-    codes, _, errors = finish(start_workers(run, steps))
-    assert codes == (0, 0)
-    assert [f"resuming at step {stopped}" in error for error in errors] == [True, False]
-    tiny_train(alone, steps)
-    check_as_one_process(run, alone)
+    check_go_on_together(run, start_workers, tiny_train, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1], ids=["chief", "other"])
 def test_the_loss_of_a_worker_ends_the_other_and_both_go_on_together(start_workers, tiny_train, tmp_path, lost):
-    run, alone = tmp_path / "run", tmp_path / "alone"
+    run = tmp_path / "run"
     workers = start_workers(run, *LONG)
     wait_for(lambda: newest(run) >= 10, workers[0])
     workers[lost].process.kill()
@@ -115,11 +120,4 @@ def test_the_loss_of_a_worker_ends_the_other_and_both_go_on_together(start_worke
     assert "another worker stopped (" in line
     assert "Graph execution error" not in line
     assert "start all workers again to resume from the last checkpoint" in line
-    stopped = newest(run)
-    assert 10 <= stopped < 600
-    steps = f"STEPS = {stopped + 10}"
-    codes, _, errors = finish(start_workers(run, steps))
-    assert codes == (0, 0)
-    assert [f"resuming at step {stopped}" in error for error in errors] == [True, False]
-    tiny_train(alone, steps)
-    check_as_one_process(run, alone)
+    check_go_on_together(run, start_workers, tiny_train, tmp_path)

@@ -34,7 +34,7 @@ def check_table(codes: ArrayLike, factors: ArrayLike) -> tuple[NDArray[np.float3
     """
     reals, integers = checked_reals("codes", codes), checked_integers("factors", whole_columns(factors))
     check_same_rows("codes", reals, integers)
-    return reals, np.stack([dense_labels(column) for column in integers.T], axis=1)
+    return reals, dense_columns(integers)
 
 
 def dense_labels(values: NDArray[Any]) -> Labels:
@@ -45,6 +45,11 @@ def dense_labels(values: NDArray[Any]) -> Labels:
     shifted = (values.astype(np.uint64) - np.uint64(low % 2**64)).astype(np.int64)  # modulo 2^64, so right for every integer dtype
     seen = np.bincount(shifted) > 0
     return (np.cumsum(seen) - 1)[shifted]
+
+
+def dense_columns(values: NDArray[Any]) -> Labels:
+    """Numbers the distinct values of each column of integers [n, v] from 0 on, in their order."""
+    return np.stack([dense_labels(column) for column in values.T], axis=1)
 
 
 def sizes(labels: Labels) -> NDArray[np.int64]:

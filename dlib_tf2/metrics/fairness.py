@@ -4,7 +4,6 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._interventions import Interventions
 from dlib_tf2.metrics._predictors import Classifier, fit_quietly, sklearn_gradient_boosting
@@ -53,8 +52,7 @@ def fairness(
         UserError: a table that cannot be scored, too few rows, no factor that varies, or no test point.
     """
     checked, labels = common.check_table(codes, factors)
-    if num_test_points_per_class < 1:
-        raise UserError(f"num_test_points_per_class = {num_test_points_per_class}, expected at least 1")
+    common.check_counts(num_test_points_per_class=num_test_points_per_class)
     kept = np.flatnonzero(common.sizes(labels) > 1)
     labels = common.varying_factors(labels)
     num_factors, sizes = labels.shape[1], common.sizes(labels)

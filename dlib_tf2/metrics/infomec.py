@@ -56,7 +56,7 @@ def infomec(
     common.check_counts(num_neighbors=num_neighbors, max_iterations=max_iterations)
     rows = common.draw_rows(rng, labels, num_train)
     scored, drawn = common.varying_factors(labels[rows]), np.ascontiguousarray(checked[rows], np.float64)
-    scored = np.stack([common.dense_labels(column) for column in scored.T], axis=1)  # not every value need be among the drawn
+    scored = common.dense_columns(scored)  # not every value need be among the drawn
     spread = np.ptp(drawn, axis=0)
     varying = spread > 0
     active = varying if discrete_codes else spread > spread.max() / 20

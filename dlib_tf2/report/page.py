@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import pandas as pd
 
@@ -114,7 +114,7 @@ def _opening(scores: Scores, sampling: Sampling) -> str:
         else f"of {spanned:,} of the datasets, settings and seeds that occur in this table"
     )
     facts = [
-        (f"{len(models):,}", f"model{'' if len(models) == 1 else 's'}, {whole}"),
+        (f"{len(models):,}", f"model{_s(models)}, {whole}"),
         (f"{len(scores.datasets)}", f"dataset{_s(scores.datasets)}: {', '.join(scores.datasets)}"),
         (f"{len(scores.methods)}", f"method{_s(scores.methods)}: {', '.join(map(method_title, scores.methods))}"),
         (f"{models['seed'].nunique()}", f"seed{_s(models['seed'].unique())}"),
@@ -208,5 +208,5 @@ def _like_numbers(column: pd.Series) -> bool:
     return all(re.match(r"-?[\d,.]+|not estimable|about|–", str(value)) for value in column)
 
 
-def _s(values: Sequence) -> str:
+def _s(values: Sized) -> str:
     return "" if len(values) == 1 else "s"

@@ -6,6 +6,7 @@ import importlib.machinery
 import pathlib
 import re
 import types
+from collections import Counter
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.studies.study import Study
@@ -35,9 +36,9 @@ def find(name: str) -> Study:
     raise UserError(f"unknown study {name!r}{hint}; the known ones are {', '.join(known)}")
 
 
-def number_of_models(name: str) -> int | None:
-    """How many models the whole study has; None where no file defines it."""
-    return len(find(name)) if name in known_names() else None
+def models_per_dataset(name: str) -> Counter[str] | None:
+    """How many models the whole study has on each dataset; None where no file defines it."""
+    return Counter(one.dataset for one in find(name).configurations) if name in known_names() else None
 
 
 @functools.cache

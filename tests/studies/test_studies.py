@@ -7,7 +7,7 @@ import pytest
 
 from dlib_tf2 import gin_utils, metric_config, results
 from dlib_tf2.errors import UserError
-from dlib_tf2.studies import find, known_names, number_of_models
+from dlib_tf2.studies import find, known_names, models_per_dataset
 from dlib_tf2.studies.numbers import format_numbers, parse_numbers
 from dlib_tf2.studies.plan import make_plan
 
@@ -52,7 +52,7 @@ def shown(study, number):
 @pytest.mark.parametrize("study", PUBLISHED)
 def test_every_configuration_has_its_published_number(study):
     datasets, seeds, total = PUBLISHED[study]
-    assert len(find(study)) == number_of_models(study) == total
+    assert len(find(study)) == models_per_dataset(study).total() == total
     for (d, dataset), m, seed in itertools.product(enumerate(datasets), range(36), range(seeds)):
         method, _, values, _ = GRID[m // 6]
         number = 36 * seeds * d + seeds * m + seed
@@ -173,7 +173,7 @@ def test_a_study_is_one_file(tiny_study, tmp_path):
         find("empty")
     with pytest.raises(UserError, match=r"broken.py fails: ModuleNotFoundError: No module named 'nowhere'; correct it"):
         find("broken")
-    assert number_of_models("of_somebody_else") is None
+    assert models_per_dataset("of_somebody_else") is None
 
 
 @pytest.mark.parametrize(
