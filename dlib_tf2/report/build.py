@@ -20,7 +20,7 @@ def build(
     output_dir: str | os.PathLike,
     study: str | None = None,
     backend: str | None = None,
-    expected: Callable[[str], tidy.Size] = lambda study: None,
+    expected: Callable[[str], tidy.Whole] = lambda study: None,
     sampling: Sampling | None = None,
 ) -> Scores:
     """Writes `report.html`, `figures/*.svg` and `numbers/*.csv`; files of an earlier report that this one does not have are deleted.
@@ -30,7 +30,7 @@ def build(
         output_dir: a folder of ours, or one that is empty or does not exist.
         study: which study of the table; by default the one with most models.
         backend: whose boosted trees, "lightgbm" or "sklearn"; by default those that scored most models.
-        expected: name of a study -> number of models in the whole of it, or of each dataset, where that is known.
+        expected: name of a study -> its models, or their number, where that is known.
         sampling: how often is drawn.
 
     Returns:
@@ -58,6 +58,8 @@ def build(
             made.append((heading, shown))
     every = tuple(column for column in scores.models.columns if scores.models[column].dtype.kind == "f" and column != "strength")
     written.add(_write_csv(folder / "numbers" / "missing.csv", exhibit.missing(scores, every)))
+    if len(scores.absent):
+        written.add(_write_csv(folder / "numbers" / "absent.csv", scores.absent))
     written.add(_write_csv(folder / "numbers" / "models.csv", scores.models))
     _write(folder / "report.html", page.render(scores, made, sampling))
     for path in [*folder.glob("figures/*.svg"), *folder.glob("numbers/*.csv")]:

@@ -120,6 +120,8 @@ def _opening(scores: Scores, sampling: Sampling) -> str:
         (f"{models['seed'].nunique()}", f"seed{_s(models['seed'].unique())}"),
         (" / ".join(f"{steps:,}" for steps in scores.steps) or "unknown", "training steps"),
     ]
+    absent = ', and the models of the study of which it has nothing in <a href="numbers/absent.csv">numbers/absent.csv</a>'
+    absent = absent if len(scores.absent) else ""
     items = "\n".join(f"<li><b>{html.escape(number)}</b><span>{html.escape(text)}</span></li>" for number, text in facts)
     return f"""<p class="lead">The analysis of Locatello et al., <i>Challenging Common Assumptions in the Unsupervised Learning of
 Disentangled Representations</i> (ICML 2019), of the models in one results table. What the paper found is said beside each
@@ -131,7 +133,7 @@ figure for comparison; it is about 12,600 models trained for 300,000 steps on se
 <p class="standing">Intervals: percentile bootstrap over models, {sampling.bootstrap:,} samples; odds: {sampling.draws:,} draws; both from
 the seed {sampling.seed}. Models of one setting or seed are not independent of each other, so that true uncertainty is larger. A table of
 all models and their scores is in <a href="numbers/models.csv">numbers/models.csv</a>, what is missing of the datasets, settings and seeds
-that occur in this table in <a href="numbers/missing.csv">numbers/missing.csv</a>.</p>
+that occur in this table in <a href="numbers/missing.csv">numbers/missing.csv</a>{absent}.</p>
 <details><summary>What computed each score ({len(scores.measured):,} rows)</summary>{_table(scores.measured)}</details>"""
 
 

@@ -2,8 +2,10 @@
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +15,11 @@ from dlib_tf2.report import scores as known
 from dlib_tf2.report.choose import KEY, choose
 from dlib_tf2.report.scores import Score
 
-Size = int | Mapping[str, int] | None  # models in a whole study: all of them, those on each dataset, or not known
+Whole = int | Sequence[Mapping[str, Any]] | None  # a whole study: its models (model_num, dataset, ...), only their number, or not known
 
 _NEEDED = ("dataset", "method", "hyperparameters", "strength", "seed", "representation", "metric", "key", "value")
-_OPTIONAL = ("study", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps", "finished", "changes")
+_OPTIONAL = ["study", "model_num", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps"]
+_OPTIONAL += ["finished", "changes"]
 _TEXT = ["study", "dataset", "method", "hyperparameter", "hyperparameters", "run", "representation", "metric", "function", "key"]
 _TEXT += ["changes", "backend", "settings", "version", "train_version", "tensorflow", "scikit_learn", "numpy", "finished", "path"]
 
@@ -35,6 +38,7 @@ class Scores:
         expected: number of models in the whole study, where it is known.
         expected_on: the same of each dataset, where that is known.
         steps: numbers of training updates that occur.
+        absent: the models of the whole study of which the table has nothing, where they are known.
     """
 
     models: pd.DataFrame
@@ -46,6 +50,7 @@ class Scores:
     expected: int | None = None
     steps: tuple[int, ...] = ()
     expected_on: Mapping[str, int] = field(default_factory=dict)
+    absent: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def datasets(self) -> list[str]:
@@ -95,7 +100,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def prepare(
-    table: pd.DataFrame, study: str | None = None, backend: str | None = None, expected: Callable[[str], Size] = lambda study: None
+    table: pd.DataFrame, study: str | None = None, backend: str | None = None, expected: Callable[[str], Whole] = lambda study: None
 ) -> Scores:
     """Chooses one study, one kind of trees, one configuration of each metric and one run of each model, and says what was left out.
 
@@ -103,7 +108,7 @@ def prepare(
         table: rows of `read`.
         study: which one; by default the one with most models.
         backend: "lightgbm" or "sklearn": whose boosted trees the scores may come from; by default those of most models.
-        expected: name of a study -> number of models in the whole of it, or of each dataset, where that is known.
+        expected: name of a study -> its models, or their number, where that is known.
 
     Raises:
         UserError: the table holds no trained model, or nothing of that study or backend.
@@ -126,8 +131,9 @@ def prepare(
     for name, (few, many) in known.EFFICIENCY.items():
         if few in models and many in models:
             models[name] = (models[few] / models[many]).where(models[many] > 0)
-    size = expected(study)
-    on = size if isinstance(size, Mapping) else {}
+    whole = expected(study)
+    size, design = (whole, []) if isinstance(whole, int) or whole is None else (len(whole), list(whole))
+    there = set(pd.to_numeric(table["model_num"]).dropna().astype(int))
     present = tuple(score.name for score in known.METRICS if score.name in models)
     return Scores(
         models.reset_index(drop=True),
@@ -136,9 +142,10 @@ def prepare(
         tuple(score.name for score in others if score.name in models),
         _measured(table),
         notes,
-        sum(on.values()) if isinstance(size, Mapping) else size,
+        size,
         tuple(sorted(int(steps) for steps in table["steps"].dropna().unique())),
-        on,
+        Counter(one["dataset"] for one in design),
+        pd.DataFrame([one for one in design if one["model_num"] not in there]),
     )
 
 

@@ -6,7 +6,7 @@ import importlib.machinery
 import pathlib
 import re
 import types
-from collections import Counter
+from typing import Any
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.studies.study import Study
@@ -36,9 +36,12 @@ def find(name: str) -> Study:
     raise UserError(f"unknown study {name!r}{hint}; the known ones are {', '.join(known)}")
 
 
-def models_per_dataset(name: str) -> Counter[str] | None:
-    """How many models the whole study has on each dataset; None where no file defines it."""
-    return Counter(one.dataset for one in find(name).configurations) if name in known_names() else None
+def models_of(name: str) -> list[dict[str, Any]] | None:
+    """A row of model_num, dataset, method, bindings and seed for each model of a study; None where no file defines it."""
+    if name not in known_names():
+        return None
+    rows = ((one.dataset, one.setting.method, ", ".join(one.setting.bindings), one.seed) for one in find(name).configurations)
+    return [dict(zip(("model_num", "dataset", "method", "bindings", "seed"), (n, *row), strict=True)) for n, row in enumerate(rows)]
 
 
 @functools.cache

@@ -21,6 +21,11 @@ def table():
     return synthetic.table(datasets=("cars3d", "shapes3d"), seeds=3)
 
 
+def whole(size):
+    """A study of `size` models on each of three datasets."""
+    return [{"model_num": size * d + n, "dataset": name} for d, name in enumerate(("cars3d", "shapes3d", "norb")) for n in range(size)]
+
+
 def value(table, number, metric, key, representation="mean"):
     rows = (table["model_num"] == number) & (table["metric"] == metric) & (table["key"] == key)
     if representation:
@@ -201,9 +206,12 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
     assert said_of(known_size, ("DCI",), 200).startswith(
         "200 of the 12,600 models of synthetic_study; 12,390 are missing; 10 more in the table have no part in it; within"
     )
-    parts = tidy.prepare(part, expected=lambda study: {"cars3d": 1800, "shapes3d": 1800, "norb": 1800})
+    parts = tidy.prepare(part, expected=lambda study: whole(1800))
     assert parts.expected == 5400
     assert said_of(parts, ("DCI",), 108, "shapes3d") == "108 of the 1,800 models of synthetic_study on shapes3d; 1,692 are missing."
+    assert known_size.absent.empty
+    numbered = tidy.prepare(part.assign(model_num=7), expected=lambda study: whole(3))
+    assert numbered.absent["model_num"].tolist() == [0, 1, 2, 3, 4, 5, 6, 8]
     assert said_of(known_size, ("DCI",), 0) == "none; it cannot be estimated from what this table holds."
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dlib_tf2 import gin_utils, metric_config, results
 from dlib_tf2.errors import UserError
-from dlib_tf2.studies import find, known_names, models_per_dataset
+from dlib_tf2.studies import find, known_names, models_of
 from dlib_tf2.studies.numbers import format_numbers, parse_numbers
 from dlib_tf2.studies.plan import make_plan
 
@@ -52,7 +52,7 @@ def shown(study, number):
 @pytest.mark.parametrize("study", PUBLISHED)
 def test_every_configuration_has_its_published_number(study):
     datasets, seeds, total = PUBLISHED[study]
-    assert len(find(study)) == models_per_dataset(study).total() == total
+    assert len(find(study)) == len(models_of(study)) == total
     for (d, dataset), m, seed in itertools.product(enumerate(datasets), range(36), range(seeds)):
         method, _, values, _ = GRID[m // 6]
         number = 36 * seeds * d + seeds * m + seed
@@ -173,7 +173,10 @@ def test_a_study_is_one_file(tiny_study, tmp_path):
         find("empty")
     with pytest.raises(UserError, match=r"broken.py fails: ModuleNotFoundError: No module named 'nowhere'; correct it"):
         find("broken")
-    assert models_per_dataset("of_somebody_else") is None
+    assert models_of("of_somebody_else") is None
+    row = {"model_num": 11, "dataset": "rendered_sprites/small", "method": "beta_tc_vae", "seed": 3}
+    assert {key: value for key, value in models_of(tiny_study)[11].items() if key != "bindings"} == row
+    assert models_of(tiny_study)[11]["bindings"].startswith("BETA = 4.0")
 
 
 @pytest.mark.parametrize(
