@@ -13,7 +13,7 @@ from absl import flags
 from dlib_tf2.errors import EXIT_DONE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER, DlibError, UserError
 from dlib_tf2.quiet import hold_stderr, import_tensorflow
 
-__all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "run"]
+__all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "refuse_flags", "run"]
 
 _FOLDER_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 
@@ -34,6 +34,17 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
         required: names of flags that must be given a value.
     """
     sys.exit(_run(main, required))
+
+
+def refuse_flags(beside: str, *names: str) -> None:
+    """Refuses flags that would be passed over in silence.
+
+    Raises:
+        UserError: one of the named flags was given.
+    """
+    for name in names:
+        if flags.FLAGS[name].present:
+            raise UserError(f"--{name} means nothing beside {beside}; leave it out")
 
 
 def _run(main: Callable[[], None], required: Sequence[str]) -> int:

@@ -271,6 +271,7 @@ def test_a_ray_cluster_whose_nodes_are_too_small_is_refused(ray_cluster):
         (["--study=rendered_study", "--models=100:109"], r"--models has '100:109', but the study's models are 0 \.\. 107 .*"),
         (["--study=rendered_study", "--models=x"], "--models has 'x'; expected a number or a range such as 0:108, joined by commas"),
         (["--status"], r".*out is not the folder of a study \(no study.json\); name the --output_dir of dlib_sweep or dlib_reproduce"),
+        (["--status", "--suite=fast"], "--suite means nothing beside --status, which reads what the folder was made with; leave it out"),
         (["--study=rendered_study", "--workers=0"], ".*workers.*"),
     ],
 )
