@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import numbers
 import os
 import pathlib
 import time
@@ -59,8 +60,11 @@ def evaluate(
         Interrupted: Ctrl-C, with `overwrite`; without it KeyboardInterrupt passes, and the same call goes on.
     """
     workers = joblib.cpu_count() if num_workers is None else num_workers
-    if workers < 1 or seed < 0 or eval_seeds < 1:
-        raise UserError(f"num_workers = {workers}, seed = {seed} and eval_seeds = {eval_seeds}; expected at least 1, 0 and 1")
+    for name, count, least in (("num_workers", workers, 1), ("seed", seed, 0), ("eval_seeds", eval_seeds, 1)):
+        if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < least:
+            raise UserError(f"evaluate.{name} must be a whole number of at least {least}, got {count!r}")
+    if not isinstance(overwrite, bool):
+        raise UserError(f"evaluate.overwrite must be True or False, got {overwrite!r}")
     names = metric_config.names(metrics)
     files = metric_config.files(names)
     table, previous = _load(source)

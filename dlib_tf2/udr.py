@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import numbers
 import os
 import pathlib
 import time
@@ -109,6 +110,13 @@ def udr(
     Raises:
         UserError: fewer than two models, arrays that do not fit together or are not finite, fewer than two points, or a bad parameter.
     """
+    check_number(0, kl_threshold=kl_threshold)
+    if not isinstance(filter_low_kl, bool):
+        raise UserError(f"filter_low_kl must be True or False, got {filter_low_kl!r}")
+    if not callable(relation):
+        raise UserError(
+            f"relation = {relation!r}, expected @lasso_relation or @spearman_relation, or another function that makes a relation"
+        )
     relate = relation()
     checked = _check(codes, latent_kl, num_data_points)
     informative = [np.asarray(kl) > kl_threshold for kl in latent_kl]
@@ -215,11 +223,10 @@ def _latent_kl(record: dict[str, Any], folder: pathlib.Path) -> NDArray[np.float
 
 
 def _check(codes: Sequence[Any], latent_kl: Sequence[Any], num_data_points: int) -> list[NDArray[np.float32]]:
-    if len(codes) < 2 or len(codes) != len(latent_kl) or num_data_points < 2:
-        raise UserError(
-            f"got codes of {len(codes)} models, KL of {len(latent_kl)} and num_data_points = {num_data_points}; "
-            "expected two models or more, as many of each, and two points or more"
-        )
+    if isinstance(num_data_points, bool) or not isinstance(num_data_points, numbers.Integral) or num_data_points < 2:
+        raise UserError(f"num_data_points = {num_data_points!r}, expected a whole number of at least 2")
+    if len(codes) < 2 or len(codes) != len(latent_kl):
+        raise UserError(f"got codes of {len(codes)} models and KL of {len(latent_kl)}; expected two models or more, as many of each")
     checked = [checked_reals(f"codes of model {number}", array) for number, array in enumerate(codes)]
     for number, (array, kl) in enumerate(zip(checked, latent_kl, strict=True)):
         if len(array) != len(checked[0]):

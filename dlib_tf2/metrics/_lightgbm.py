@@ -28,8 +28,8 @@ def lightgbm_gradient_boosting(
     LightGBM grows least-squares trees on residuals that we compute, and the leaves get scikit-learn's values, which leaves 0.01.
     One difference stays: of exact copies of a code LightGBM always splits at the first, scikit-learn at any of them.
 
-    Everything is pinned: one thread, deterministic, no sampling of rows or codes, no penalty on leaves, importance by gain (by its
-    default, counts of splits, a perfect code gets disentanglement 0.21).
+    Everything is pinned: one thread, deterministic, no sampling of rows or codes, no penalty on leaves, importance by gain
+    (by counts of splits, its default, a perfect code gets disentanglement 0.58, and 0.21 by its own multiclass objective).
 
     Args:
         random_state: seed; nothing is drawn with these settings, so it only separates models by name.
@@ -80,6 +80,9 @@ class LightGBMGradientBoosting:
     def fit(self, codes: NDArray, labels: NDArray) -> "LightGBMGradientBoosting":
         """Grows the trees for codes [n, d] and labels [n] of at least two classes."""
         lightgbm = _import_lightgbm()
+        # LightGBM takes numbers below 1e-35 for zero; a power of two changes nothing else.
+        self._scale = np.ldexp(np.ones(codes.shape[1], codes.dtype), -np.frexp(np.abs(codes).max(axis=0))[1])
+        codes = codes * self._scale
         self.classes_, classes = np.unique(labels, return_inverse=True)
         prior = np.bincount(classes) / len(classes)
         binary = len(prior) == 2
@@ -110,7 +113,11 @@ class LightGBMGradientBoosting:
 
     def predict(self, codes: NDArray) -> NDArray[Any]:
         """The most probable class of each of codes [n, d]."""
-        grown = 0.0 if self._booster is None else self._booster.predict(codes, raw_score=True, num_threads=1).reshape(len(codes), -1)
+        grown = (
+            0.0
+            if self._booster is None
+            else self._booster.predict(codes * self._scale, raw_score=True, num_threads=1).reshape(len(codes), -1)
+        )
         raw = np.broadcast_to(self._start + grown, (len(codes), len(self._start)))
         return self.classes_[raw.argmax(axis=1) if raw.shape[1] > 1 else (raw[:, 0] > 0).astype(int)]
 

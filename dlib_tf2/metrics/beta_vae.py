@@ -52,6 +52,7 @@ def beta_vae(
     """
     codes, labels = common.check_table(codes, factors)
     common.check_counts(batch_size=batch_size, num_train=num_train, num_eval=num_eval)
+    common.check_generator(rng)
     labels = common.varying_factors(labels)
     groups = RowsByValue(labels)
     train = _examples(codes, groups, rng, num_train, batch_size)

@@ -99,6 +99,7 @@ def draw_rows(rng: np.random.Generator, labels: Labels, num_rows: int | None, na
     Raises:
         UserError: `num_rows` is not positive, or more than the rows of a table that is not a full grid.
     """
+    check_generator(rng)
     if num_rows is None:
         return np.arange(len(labels))
     if not _is_count(num_rows):
@@ -130,6 +131,7 @@ def split_rows(
     """
     if disjoint not in (None, False, True):
         raise UserError(f"disjoint = {disjoint!r}, expected True, False or None")
+    check_generator(rng)
     if num_train is None:
         _require_rows(labels, 2, "a split")
         order = rng.permutation(len(labels))
@@ -153,6 +155,12 @@ def _require_rows(labels: Labels, needed: int, name: str) -> None:
         raise UserError(
             f"{name} asks for {needed} different rows, the table has {len(labels)}: lower it, set it to None (all rows), or give more rows"
         )
+
+
+def check_generator(rng: object) -> None:
+    """Raises UserError unless `rng` is numpy's Generator; a RandomState, its elder, has other methods."""
+    if not isinstance(rng, np.random.Generator):
+        raise UserError(f"rng is {type(rng).__name__}, expected numpy's Generator; pass numpy.random.default_rng(0)")
 
 
 def check_counts(least: int = 1, **counts: object) -> None:

@@ -63,7 +63,7 @@ def factor_vae(
     result = {"train_accuracy": 0.0, "eval_accuracy": 0.0, "num_active": float(active.sum()), "num_factors_scored": float(labels.shape[1])}
     if not active.any():
         return result
-    scaled = ((codes[:, active] - codes[:, active].mean(axis=0)) / deviation[active]).astype(np.float32)
+    scaled = ((codes[:, active] - codes[:, active].mean(axis=0, dtype=np.float64)) / deviation[active]).astype(np.float32)
     train = _count_votes(scaled, groups, rng, num_train, batch_size)
     evaluation = _count_votes(scaled, groups, rng, num_eval, batch_size)
     majority = train.argmax(axis=1)  # ties and codes without votes: the lowest factor

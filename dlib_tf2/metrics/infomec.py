@@ -4,6 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._predictors import fit_quietly, quiet
 
@@ -27,7 +28,8 @@ def infomec(
     H(factor) in predictive V-information: log losses of an unpenalised, class-balanced multinomial logistic regression on the codes, and on
     constants (log of the number of values), fitted and scored on the same rows. The first two lie in [0, 1], the third is at most 1.
 
-    I is the nearest-neighbour estimate of scikit-learn on standardised codes, or plug-in information with `discrete_codes`. A code is
+    I is the nearest-neighbour estimate of scikit-learn on standardised codes, which passes over rows whose value no other row has; with
+    `discrete_codes` it is plug-in information, and the regression is on one column of zeros and ones for each value of each code. A code is
     active if its range exceeds a twentieth of the largest range (with `discrete_codes`: if it varies). Without a penalty the optimum lies
     at infinity wherever classes separate, so explicitness depends on `max_iterations`: compare at equal numbers only.
 
@@ -50,7 +52,8 @@ def infomec(
         `modularity`, `compactness`, `explicitness`, `num_active`, `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, or counts out of range.
+        UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, counts out of range, or, without
+            `discrete_codes`, a factor that over a quarter of the rows have a value of to themselves.
     """
     checked, labels = common.check_table(codes, factors)
     common.check_counts(num_neighbors=num_neighbors, max_iterations=max_iterations)
@@ -62,12 +65,14 @@ def infomec(
     active = varying if discrete_codes else spread > spread.max() / 20
     units = drawn[:, varying]
     units = (units - units.mean(axis=0)) / units.std(axis=0)
+    inputs = _one_hot(units) if discrete_codes else units
     seed = int(rng.integers(2**31))
     costs = common.sizes(scored).tolist()
-    losses = _parallel.run(_log_loss, [(units, factor, max_iterations) for factor in scored.T], costs)
+    losses = _parallel.run(_log_loss, [(inputs, factor, max_iterations) for factor in scored.T], costs)
     if discrete_codes:
         information = common.mutual_information(common.discretize(checked[rows][:, active], None), scored)
     else:
+        _refuse_rare_values(scored)
         tasks = [(units[:, active[varying]], factor, num_neighbors, seed) for factor in scored.T]
         information = np.stack(_parallel.run(_neighbour_information, tasks, [1.0] * len(tasks)), axis=1)
     share = information / common.entropy(scored)  # [active codes, factors]
@@ -90,6 +95,22 @@ def _largest_share(share: NDArray[np.float64]) -> float:
     total = share.sum(axis=1)
     largest = np.divide(share.max(axis=1), total, out=np.full(len(share), equal), where=total > 0)
     return float((largest.mean() - equal) / (1 - equal))
+
+
+def _one_hot(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each value of each column as a column of its own, 1 where it stands."""
+    labels = [np.unique(column, return_inverse=True)[1] for column in columns.T]
+    return np.concatenate([np.eye(label.max() + 1)[label] for label in labels], axis=1) if labels else columns
+
+
+def _refuse_rare_values(labels: common.Labels) -> None:
+    """Raises UserError where the nearest-neighbour estimate would leave out much: it passes over rows whose value no other row has."""
+    for number, factor in enumerate(labels.T):
+        if (alone := int((np.bincount(factor) == 1).sum())) > len(factor) / 4:
+            raise UserError(
+                f"{alone} of {len(factor)} rows have a value of varying factor {number} (counted from 0) that no other row has, and tell "
+                "the nearest-neighbour estimate nothing; merge rare values, or draw more rows"
+            )
 
 
 def _neighbour_information(units: NDArray[np.float64], factor: common.Labels, num_neighbors: int, seed: int) -> NDArray[np.float64]:

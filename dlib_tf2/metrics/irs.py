@@ -1,5 +1,7 @@
 """IRS, interventional robustness: how little does a code move while one factor stays put and all others change?"""
 
+import numbers
+
 import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,8 +46,8 @@ def irs(
     Raises:
         UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, a quantile out of range.
     """
-    if not 0 < diff_quantile <= 1:
-        raise UserError(f"diff_quantile = {diff_quantile}, expected a number in (0, 1]; the study's is 0.99, the paper's 1")
+    if isinstance(diff_quantile, bool) or not isinstance(diff_quantile, numbers.Real) or not 0 < diff_quantile <= 1:
+        raise UserError(f"diff_quantile = {diff_quantile!r}, expected a number in (0, 1]; the study's is 0.99, the paper's 1")
     codes, labels = common.check_table(codes, factors)
     rows = common.draw_rows(rng, labels, num_train)
     scored = common.varying_factors(labels[rows])

@@ -63,7 +63,7 @@ def z_max(
     groups = [_Groups(labels, factor) for factor in range(num_factors)]
     if not active.any():
         return result | counted
-    scaled = np.ascontiguousarray((codes[:, active] - codes[:, active].mean(axis=0)) / deviation[active], np.float32)
+    scaled = np.ascontiguousarray((codes[:, active] - codes[:, active].mean(axis=0, dtype=np.float64)) / deviation[active], np.float32)
     train, evaluation = (_count_votes(scaled, groups, rng, votes, batch_size) for votes in (num_train, num_eval))
     majority = train.argmax(axis=1)  # ties and codes without votes: the lowest factor
     accuracy = [float(votes[np.arange(len(majority)), majority].sum() / votes.sum()) for votes in (train, evaluation)]

@@ -3,6 +3,8 @@
 Of several the one with most models is taken; each function adds a sentence to `notes` about what it leaves out or finds mixed.
 """
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from dlib_tf2.errors import UserError
@@ -16,13 +18,20 @@ _VERSIONS = {
 }
 
 
-def choose(table: pd.DataFrame, study: str | None, backend: str | None, notes: list[str]) -> tuple[pd.DataFrame, str]:
-    """The comparable rows, and the name of their study.
+def choose(
+    table: pd.DataFrame,
+    study: str | None,
+    backend: str | None,
+    notes: list[str],
+    name_settings: Callable[[str, pd.DataFrame], pd.DataFrame] = lambda study, table: table,
+) -> tuple[pd.DataFrame, str]:
+    """The comparable rows, and the name of their study, whose settings `name_settings` may name anew.
 
     Raises:
         UserError: there is nothing of that study or backend.
     """
     table, study = _one_study(table, study, notes)
+    table = name_settings(study, table)
     table = _one_backend(table, backend, notes)
     table = _one_run_per_model(table, notes)
     table = _one_configuration(table, notes)
@@ -77,10 +86,11 @@ def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several configurations or seeds of a metric the one with most models."""
-    how = ["settings", "evaluation_seed"]
-    variant = ["function", "representation", "backend"]
-    filled = table[[*variant, *how]].astype("string").fillna("")
+    """Of several classifiers, configurations or seeds of a metric the one with most models; trees and linear models are two metrics."""
+    how = ["backend", "settings", "evaluation_seed"]
+    variant = ["function", "representation", "kind"]
+    filled = table[["function", "representation", *how]].astype("string").fillna("")
+    filled["kind"] = filled["backend"].str.contains("gradient_boosting")
     parts = []
     for (function, _, _), rows in table.groupby([filled[name] for name in variant], sort=False):
         sizes = filled.loc[rows.index].groupby(how).size().sort_values(ascending=False, kind="stable")
@@ -88,9 +98,10 @@ def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         keep = (filled.loc[rows.index, how] == list(best)).all(axis=1)
         if len(sizes) > 1:
             left = rows[~keep].drop_duplicates(KEY)
+            which = f"{best[0] or 'no classifier'}, settings {best[1] or 'unknown'}, seed {best[2] or 'unknown'}"
             notes.append(
-                f"{function} was computed with {len(sizes)} configurations or evaluation seeds; scores of {models(len(left))} with others "
-                f"than the most frequent (settings {best[0] or 'unknown'}, seed {best[1] or 'unknown'}) are left out."
+                f"{function} was computed with {len(sizes)} classifiers, configurations or evaluation seeds; scores of {models(len(left))} "
+                f"with others than the most frequent ({which}) are left out."
             )
         parts.append(rows[keep])
     return pd.concat(parts).sort_index()

@@ -9,7 +9,7 @@ from dlib_tf2.report.exhibit import Exhibit
 from dlib_tf2.report.statistics import MIN_INTERVAL, MIN_PAIRS, rank_correlations
 from dlib_tf2.report.tidy import Scores
 
-HOW = "Spearman's rank correlation times 100. The numbers below have n and a 95 % bootstrap interval (over models) for each."
+HOW = "Spearman's rank correlation times 100. The numbers below have n and a 95 % bootstrap interval (over what n counts) for each."
 
 
 def per_dataset(scores: Scores, left: Sequence[str], right: Sequence[str], bootstrap: int, seed: int) -> pd.DataFrame:

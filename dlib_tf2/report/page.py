@@ -138,7 +138,17 @@ that occur in this table in <a href="numbers/missing.csv">numbers/missing.csv</a
 
 
 def _whole_or_part(scores: Scores) -> list[str]:
-    """Says that a study is partial, or that nobody can tell."""
+    """Says that scores or models of a study are missing, or that nobody can tell."""
+    found = len(scores.models)
+    of = scores.models[[*scores.metrics, *scores.others]].notna().sum()
+    if len(of) and of.min() < found:
+        fewest = f"fewest: {of.idxmin()}, {of.min():,}"
+        whole = int(scores.models[list(of.index)].notna().all(axis=1).sum())
+        return [f"{whole:,} of the {found:,} models in this table have every metric that some model has ({fewest}).", *_of_study(scores)]
+    return _of_study(scores)
+
+
+def _of_study(scores: Scores) -> list[str]:
     found, spanned = len(scores.models), len(cells(scores))
     if scores.expected is not None and found < scores.expected:
         return [f"This is a part of the study: {found:,} of {scores.expected:,} models ({100 * found / scores.expected:.2g} %)."]

@@ -104,10 +104,12 @@ def win_probability(scores: NDArray[np.float64], same_metric: bool, same_dataset
         rng: source of all draws.
 
     Returns:
-        None where no draw is possible: fewer than two seeds, settings, or metrics or datasets if they must differ.
+        None where no draw is possible: no metric or dataset, fewer than two seeds, settings, or metrics or datasets if they must differ.
     """
     num_metrics, num_datasets, num_settings, num_seeds = scores.shape
-    if num_seeds < 2 or num_settings < 2 or (num_metrics < 2 and not same_metric) or (num_datasets < 2 and not same_dataset):
+    if min(num_metrics, num_datasets) < 1 or num_seeds < 2 or num_settings < 2:
+        return None
+    if (num_metrics < 2 and not same_metric) or (num_datasets < 2 and not same_dataset):
         return None
     table = np.moveaxis(scores, 2, 3)  # [metrics, datasets, seeds, settings]
     wins: list[NDArray[np.float64]] = []

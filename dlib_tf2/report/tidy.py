@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,13 +90,16 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
         raise UserError(f"{path} has no column {', '.join(missing)}; make it with dlib_aggregate_results")
     if table.empty:
         raise UserError(f"{path} holds no scores; aggregate finished runs first")
-    for name in ("strength", "seed", "value"):
+    for name in {"strength", "seed", "value", "model_num", "steps", "num_latent"} & set(table):
         try:
             table[name] = pd.to_numeric(table[name])
+            whole = name in ("strength", "value") or (table[name].dropna() % 1 == 0).all()
         except (ValueError, TypeError) as error:
             raise UserError(
                 f"{path} has a column {name} that is not of numbers ({error}); make it again with dlib_aggregate_results"
             ) from error
+        if not whole:
+            raise UserError(f"{path} has a column {name} with fractions, expected whole numbers; make it again with dlib_aggregate_results")
     return _typed(table)
 
 
@@ -123,7 +127,7 @@ def prepare(
     if not trained.all():
         notes.append(f"{(~trained).sum():,} rows name no method, dataset or seed (scores of arrays from elsewhere) and are left out.")
     table = table[trained]
-    table, study = choose(table, study, backend, notes)
+    table, study = choose(table, study, backend, notes, lambda name, rows: _by_bindings(rows, expected(name)))
     models = _models(table)
     others = known.other_metrics(table)
     for score in (*known.METRICS, *others, *known.DEPENDENCE, *known.TRAINING, *known.DOWNSTREAM):
@@ -133,6 +137,9 @@ def prepare(
             models[name] = (models[few] / models[many]).where(models[many] > 0)
     whole = expected(study)
     size, design = (whole, []) if isinstance(whole, int) or whole is None else (len(whole), list(whole))
+    if size is not None and size < len(models):
+        notes.append(f"The study should have {size:,} models, and the table holds {len(models):,}: what is missing cannot be counted.")
+        size, design = None, []
     there = set(pd.to_numeric(table["model_num"]).dropna().astype(int))
     present = tuple(score.name for score in known.METRICS if score.name in models)
     return Scores(
@@ -147,6 +154,27 @@ def prepare(
         Counter(one["dataset"] for one in design),
         pd.DataFrame([one for one in design if one["model_num"] not in there]),
     )
+
+
+def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
+    """Names settings by all that the study binds, in methods whose models differ in more than strength and seed.
+
+    Raises:
+        UserError: the study's file is not at hand, and its models cannot be told apart.
+    """
+    numbers = pd.to_numeric(table["model_num"])
+    own = numbers.notna() & (table["changes"].fillna("") == "")
+    several = numbers[own].groupby([table.loc[own, name] for name in KEY]).nunique().reset_index()
+    mixed = own & table["method"].isin(several.loc[several["model_num"] > 1, "method"])
+    if not mixed.any():
+        return table
+    if isinstance(whole, int) or whole is None:
+        raise UserError(
+            "models of one method, strength and seed differ in other settings, which only the study's file tells; run where that is"
+        )
+    bindings = {one["model_num"]: one["bindings"] for one in whole}
+    named = numbers[mixed].map(bindings).fillna(table["hyperparameters"])
+    return table.assign(hyperparameters=table["hyperparameters"].mask(mixed, named), strength=table["strength"].mask(mixed))
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -165,13 +193,22 @@ def _read_json(path: pathlib.Path) -> pd.DataFrame:
 def _models(table: pd.DataFrame) -> pd.DataFrame:
     models = table.drop_duplicates(KEY)[[*KEY, "hyperparameter", "strength"]].set_index(KEY, drop=False)
     models["strength"] = models["strength"].astype(float)
-    models["rank"] = models.groupby(models["method"].to_numpy())["strength"].rank(method="dense").fillna(1).astype(int) - 1
     names = models["hyperparameter"].astype("string").fillna("")
     settings = [
         f"{known.symbol(name)} = {strength:g}" if np.isfinite(strength) else text if text != "{}" else "–"
         for name, strength, text in zip(names, models["strength"], models["hyperparameters"], strict=True)
     ]
-    return models.assign(setting=settings, seed=models["seed"].astype(int))
+    models = models.assign(setting=settings, seed=models["seed"].astype(int))
+    order = [
+        (strength if np.isfinite(strength) else np.inf, _natural(text)) for strength, text in zip(models["strength"], settings, strict=True)
+    ]
+    places = pd.Series(order, index=models.index).groupby(models["method"].to_numpy())
+    return models.assign(rank=places.transform(lambda own: own.map({key: place for place, key in enumerate(sorted(set(own)))})).astype(int))
+
+
+def _natural(text: str) -> tuple[tuple[float, ...], str]:
+    """A key that sorts texts by the numbers in them."""
+    return tuple(float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)), text
 
 
 def _add(models: pd.DataFrame, score: Score, table: pd.DataFrame) -> None:

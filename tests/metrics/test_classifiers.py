@@ -101,6 +101,17 @@ def test_lightgbm_says_the_most_frequent_class_of_constant_codes():
         assert (fit.importances == 0).all()
 
 
+def test_lightgbm_sees_codes_of_any_scale():
+    rng = np.random.default_rng(3)
+    codes, labels = rng.normal(size=(300, 3)).astype(np.float32), rng.integers(3, size=300)
+    codes[:, 0] += labels
+    tiny = codes * np.array([2.0**-118, 1, 2.0**-118], np.float32)  # about 1e-36, which LightGBM takes for zero
+    one, other = (lightgbm_gradient_boosting(0, num_rounds=5).fit(c, labels) for c in (codes, tiny))
+    np.testing.assert_array_equal(one.feature_importances_, other.feature_importances_)
+    np.testing.assert_array_equal(one.predict(codes), other.predict(tiny))
+    assert one.feature_importances_[0] > 0.6
+
+
 def test_lightgbm_does_not_depend_on_seed_order_of_classes_or_workers():
     codes, factors = draw(0, 400)
     model = lightgbm_gradient_boosting(random_state=0).fit(codes, factors[:, 1])

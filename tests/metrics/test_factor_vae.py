@@ -106,3 +106,9 @@ def test_one_factor_is_always_right_and_counts_are_checked():
         run(GRID, GRID, batch_size=1)
     with pytest.raises(UserError, match="num_variance_estimate asks for 10000 different rows, the table has 479"):
         run(GRID[1:], GRID[1:])
+
+
+def test_the_scale_of_codes_does_not_matter_up_to_the_largest_numbers():
+    codes = (GRID + 0.1 * np.random.default_rng(0).normal(size=GRID.shape)).astype(np.float32)
+    tables = np.tile(codes, (50, 1)), np.tile(GRID, (50, 1))
+    assert run(tables[0] * np.float32(2**120), tables[1]) == run(*tables)

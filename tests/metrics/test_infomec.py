@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, mutual_info_score
 from threadpoolctl import threadpool_limits
 
+from dlib_tf2.errors import UserError
 from dlib_tf2.metrics.infomec import infomec
 
 GRID = np.stack(np.unravel_index(np.arange(4 * 5 * 6), (4, 5, 6)), axis=1)
@@ -25,6 +26,25 @@ def test_discrete_codes_by_hand():
     result = run(np.stack([2 * A + B % 2, B], axis=1), np.stack([A, B], axis=1), discrete_codes=True)
     assert result["modularity"] == pytest.approx((5 / 6 - 1 / 2) * 2, abs=1e-9)
     assert result["compactness"] == pytest.approx((5 / 6 - 1 / 2) * 2, abs=1e-9)
+
+
+def test_explicitness_of_discrete_codes_takes_each_value_as_a_symbol():
+    # A code of six values in an order that no linear function of its number follows: its parity, and a factor that is a permutation of it.
+    code = np.tile(np.arange(6), 40)
+    factors = np.stack([code % 2, np.array([3, 0, 5, 1, 4, 2])[code]], axis=1)
+    assert run(code[:, None], factors, discrete_codes=True)["explicitness"] > 0.99
+    assert run(code[:, None], factors)["explicitness"] < 0.7
+
+
+def test_values_that_one_row_has_are_refused_where_they_are_many():
+    rng = np.random.default_rng(0)
+    for factor in (np.arange(100), np.concatenate([np.zeros(60, int), np.arange(1, 41)])):
+        codes = factor[:, None] + 0.01 * rng.normal(size=(100, 1))
+        with pytest.raises(UserError, match=r"(100|40) of 100 rows have a value of varying factor 0 .* merge rare values, or draw more"):
+            run(codes, factor)
+        assert np.isfinite(list(run(codes, factor, discrete_codes=True).values())).all()
+    few = np.concatenate([np.zeros(80, int), np.arange(1, 21)])
+    assert np.isfinite(list(run(few[:, None] + 0.01 * rng.normal(size=(100, 1)), few).values())).all()
 
 
 def test_equals_scikit_learn_in_the_definition():
@@ -79,6 +99,6 @@ def test_values_that_are_not_among_the_drawn_rows():
     factors = np.random.default_rng(0).integers(0, 60, (400, 1)) * [[1]]
     factors = np.concatenate([factors, factors % 3], axis=1)
     codes = factors + 0.1 * np.random.default_rng(1).normal(size=factors.shape)
-    scores = infomec(codes, factors, np.random.default_rng(2), num_train=40)
+    scores = infomec(codes, factors, np.random.default_rng(2), num_train=120)
     assert np.isfinite(list(scores.values())).all()
     assert scores["explicitness"] > 0.5

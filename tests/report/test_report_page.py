@@ -2,6 +2,7 @@
 
 import html
 import html.parser
+import json
 import re
 import shutil
 import subprocess
@@ -134,6 +135,28 @@ def test_the_table_of_variances_and_odds_is_on_the_page(report, text):
     assert f"<td>{100 * odds['probability']:.1f} ± {100 * odds['standard_error']:.1f} %</td><td>10,000</td><td>80.7 %</td>" in text
     variance = pd.read_csv(report / "numbers" / "variance.csv").iloc[0]
     assert f'<td class="text">BetaVAE</td><td>{variance["models"]}</td><td>{100 * variance["method_r2"]:.1f} %</td>' in text
+
+
+@pytest.mark.parametrize("metric", ["train", "unsupervised", "downstream_task_logistic_regression"])
+def test_models_that_have_none_of_the_papers_metrics_make_a_report_too(metric, tmp_path):
+    table = synthetic.table(datasets=("cars3d",), seeds=2, methods=("beta_vae", "factor_vae"))
+    table[table["metric"] == metric].to_csv(tmp_path / "results.csv", index=False)
+    scores = build(tmp_path / "results.csv", tmp_path / "out", sampling=Sampling(100, 100, 0))
+    assert len(scores.models) == 24
+    assert "24 models" in plain((tmp_path / "out" / "report.html").read_text())
+
+
+def test_settings_without_a_strength_and_models_that_lack_scores_are_shown_and_said(tmp_path):
+    table = synthetic.table(datasets=("cars3d",), seeds=3, methods=("beta_vae",))
+    table["hyperparameters"] = [json.dumps({"beta": strength, "gamma": 1}) for strength in table["strength"]]
+    table = table.assign(hyperparameter="beta+gamma", strength=float("nan"))
+    table[(table["metric"] != "mig") | (table["seed"] == 0)].to_csv(tmp_path / "results.csv", index=False)
+    build(tmp_path / "results.csv", tmp_path / "out", sampling=Sampling(100, 100, 0))
+    coverage = pd.read_csv(tmp_path / "out" / "numbers" / "coverage.csv")
+    assert coverage[["rank", "models"]].to_numpy().tolist() == [[rank, 3] for rank in range(6)]
+    assert [json.loads(text)["beta"] for text in coverage["setting"]] == [1, 2, 4, 6, 8, 16]
+    said = plain((tmp_path / "out" / "report.html").read_text())
+    assert "6 of the 18 models in this table have every metric that some model has (fewest: MIG, 6)." in said
 
 
 def test_the_same_table_gives_the_same_files_and_old_ones_go(report, tmp_path):

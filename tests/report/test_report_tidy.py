@@ -70,6 +70,9 @@ def test_a_method_without_a_strength_and_one_with_two_have_settings_too(table):
     scores = tidy.prepare(part)
     assert scores.models.drop_duplicates("method").set_index("method")["setting"].to_dict() == {"vae": "–", "beta_vae": '{"a": 1, "b": 2}'}
     assert set(scores.models["rank"]) == {0}
+    other = part[double.to_numpy()].assign(hyperparameters='{"a": 10, "b": 2}')
+    ranks = tidy.prepare(pd.concat([part, other])).models.drop_duplicates("setting").set_index("setting")["rank"]
+    assert ranks.to_dict() == {"–": 0, '{"a": 1, "b": 2}': 0, '{"a": 10, "b": 2}': 1}
 
 
 def test_one_study_is_chosen_and_the_others_are_named(table):
@@ -111,9 +114,39 @@ def test_of_several_configurations_of_a_metric_the_most_frequent_is_taken(table)
     scores = tidy.prepare(pd.concat([table, quick]))
     assert scores.models["DCI"].max() < 1
     assert scores.notes == [
-        "dci was computed with 2 configurations or evaluation seeds; scores of 72 models with others than the most frequent (settings "
-        "abcd1234, seed 0) are left out."
+        "dci was computed with 2 classifiers, configurations or evaluation seeds; scores of 72 models with others than the most frequent "
+        "(sklearn_gradient_boosting, settings abcd1234, seed 0) are left out."
     ]
+
+
+def test_linear_classifiers_of_two_kinds_are_not_mixed(table):
+    linear = table["backend"] == "newton_logistic_regression_cv"
+    multinomial = table.assign(backend=table["backend"].mask(linear, "sklearn_multinomial_logistic_regression_cv"), value=0.999)
+    scores = tidy.prepare(pd.concat([table[~linear | (table["seed"] > 0)], multinomial[linear & (table["seed"] == 0)]]))
+    assert scores.models["LR10000"].max() < 0.999
+    assert scores.models["LR10000"].isna().sum() == 72
+    assert any(
+        note.startswith("downstream_task was computed with 2 classifiers") and "(newton_logistic_regression_cv, settings" in note
+        for note in scores.notes
+    )
+
+
+def test_models_that_differ_in_more_than_the_strength_are_settings_of_their_own(table):
+    first = table[(table["method"] == "beta_vae") & (table["dataset"] == "cars3d")]
+    wide = first.assign(model_num=first["model_num"] + 1000, num_latent=20)
+    design = [
+        {"model_num": number, "dataset": "cars3d", "bindings": f"BETA = {strength}, NUM_LATENT = {10 + 10 * (number >= 1000)}"}
+        for part in (first, wide)
+        for number, strength in part.drop_duplicates("model_num")[["model_num", "strength"]].itertuples(index=False)
+    ]
+    scores = tidy.prepare(pd.concat([first, wide]), expected=lambda study: design)
+    assert len(scores.models) == scores.expected == 36
+    names = scores.models.sort_values("rank")["setting"].unique().tolist()
+    assert len(names) == 12
+    assert names[:3] == ["BETA = 1.0, NUM_LATENT = 10", "BETA = 1.0, NUM_LATENT = 20", "BETA = 2.0, NUM_LATENT = 10"]
+    assert not any("Further training runs" in note for note in scores.notes)
+    with pytest.raises(UserError, match="differ in other settings, which only the study's file tells; run where that is"):
+        tidy.prepare(pd.concat([first, wide]))
 
 
 def test_a_model_that_was_trained_twice_counts_once(table):
@@ -210,8 +243,11 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
     assert parts.expected == 5400
     assert said_of(parts, ("DCI",), 108, "shapes3d") == "108 of the 1,800 models of synthetic_study on shapes3d; 1,692 are missing."
     assert known_size.absent.empty
-    numbered = tidy.prepare(part.assign(model_num=7), expected=lambda study: whole(3))
-    assert numbered.absent["model_num"].tolist() == [0, 1, 2, 3, 4, 5, 6, 8]
+    numbered = tidy.prepare(part.assign(model_num=7), expected=lambda study: whole(70))
+    assert numbered.absent["model_num"].tolist() == [n for n in range(210) if n != 7]
+    small = tidy.prepare(part, expected=lambda study: 3)
+    assert small.expected is None
+    assert "The study should have 3 models, and the table holds 210: what is missing cannot be counted." in small.notes
     assert said_of(known_size, ("DCI",), 0) == "none; it cannot be estimated from what this table holds."
 
 
@@ -228,6 +264,10 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
         ("head.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\n", "holds no scores"),
         ("text.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0,mean,mig,mig,high\n",
          "a column value that is not of numbers"),
+        ("steps.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value,steps\nd,m,{},1,0,mean,mig,mig,1,many\n",
+         "a column steps that is not of numbers"),
+        ("seed.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0.5,mean,mig,mig,1\n",
+         "a column seed with fractions, expected whole numbers"),
     ],
 )  # fmt: skip
 def test_what_is_no_table_is_refused_in_one_line(tmp_path, name, text, message):
