@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="updates of each model; 3,000 in the study")
     parser.add_argument("--data_dir", default=None)
     arguments = parser.parse_args()
-    reproduce.check_data(["rendered_sprites/small"], arguments.data_dir)
+    reproduce.check([], ["rendered_sprites/small"], arguments.data_dir)
     flags = ["--study=rendered_study", f"--gin_bindings=STEPS = {arguments.steps}"]
     flags += [f"--data_dir={arguments.data_dir}"] if arguments.data_dir else []
     with tempfile.TemporaryDirectory() as folder:

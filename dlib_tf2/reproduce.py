@@ -39,7 +39,11 @@ def reproduce(
     """
     of_model = "" if model_dir is None else json.dumps(results.read_training(model_dir))
     fingerprint = plan.fingerprint(of_model)
-    folder = pathlib.Path(output_dir) if model_dir else run_folder.claim_study(output_dir, plan) / str(plan.model_num)
+    folder = (
+        run_folder.claim_scores(output_dir, plan, model_dir)
+        if model_dir
+        else run_folder.claim_study(output_dir, plan) / str(plan.model_num)
+    )
     what = f"{plan.study} model {plan.model_num}" if model_dir is None else f"{model_dir}"
     if run_folder.is_done(folder, fingerprint):
         print(f"{what} is done in {folder}; nothing to do")
@@ -49,7 +53,8 @@ def reproduce(
         if run_folder.is_done(folder, fingerprint):  # while this process waited for its turn
             print(f"{what} is done in {folder}; nothing to do")
             return
-        (folder / "done.json").unlink(missing_ok=True)
+        for name in ("done.json", "failed.json"):
+            (folder / name).unlink(missing_ok=True)
         with _failure_is_kept(folder):
             print(f"{what}{f': {plan.configuration}' if plan.configuration else ''} -> {folder}", flush=True)
             _Steps(plan, folder, model_dir, data_dir).run(fingerprint)
@@ -172,26 +177,31 @@ def describe(plan: Plan, output_dir: str | os.PathLike | None, model_dir: str | 
     )
 
 
-def check_data(datasets: Sequence[str], data_dir: str | os.PathLike | None) -> None:
-    """Opens datasets in a process of its own, so that a sweep knows before it starts that they are prepared, and stays without TensorFlow.
+def check(plans: Sequence[Plan], datasets: Sequence[str], data_dir: str | os.PathLike | None) -> None:
+    """Parses plans and opens datasets in a process of its own, so that a sweep knows before it starts that models can be made of them.
+
+    The calling process stays without TensorFlow.
 
     Raises:
-        UserError: one is unknown or not prepared.
+        UserError: gin text names a parameter that does not exist, or a dataset is unknown or not prepared.
     """
     code = """if True:
-        import sys
+        import json, sys
         from dlib_tf2 import command
         from dlib_tf2.errors import DlibError
         command.import_tensorflow()
-        from dlib_tf2 import datasets
+        from dlib_tf2 import datasets, evaluate, gin_utils, postprocess, training
+        texts, names, data_dir = json.load(sys.stdin)
         try:
-            for name in sys.argv[2:]:
-                datasets.load(name, sys.argv[1] or None)
+            for files, bindings in texts:
+                gin_utils.parse(files, bindings)
+            for name in names:
+                datasets.load(name, data_dir)
         except DlibError as error:
             sys.exit(str(error))
     """
-    ended = subprocess.run(
-        [sys.executable, "-c", code, os.fspath(data_dir or ""), *datasets], stderr=subprocess.PIPE, text=True, check=False
-    )
+    texts = [([*metric_config.files(list(plan.metrics)), *plan.files], plan.bindings) for plan in plans]
+    asked = json.dumps([texts, list(datasets), None if data_dir is None else os.fspath(data_dir)])
+    ended = subprocess.run([sys.executable, "-c", code], input=asked, stderr=subprocess.PIPE, text=True, check=False)
     if ended.returncode:
         raise UserError(next((line for line in reversed(ended.stderr.splitlines()) if line.strip()), f"cannot open {', '.join(datasets)}"))

@@ -1,5 +1,6 @@
 """What dlib_sweep does with its flags: which models, in which order, on which machines."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from dlib_tf2 import reproduce, seeds
 from dlib_tf2.errors import UserError
 from dlib_tf2.studies import find, pool
 from dlib_tf2.studies.numbers import parse_numbers
-from dlib_tf2.studies.plan import make_plan
+from dlib_tf2.studies.plan import Plan, make_plan
 from dlib_tf2.studies.ray_pool import RayPool
 from dlib_tf2.studies.sweep import sweep
 
@@ -39,6 +40,8 @@ def run(
     """
     if not study:
         raise UserError("missing required flag --study; see dlib_sweep --help")
+    if not math.isfinite(gpus_per_run):
+        raise UserError(f"--gpus_per_run={gpus_per_run} is no number of GPUs; choose e.g. 1 or 0.5")
     numbers = parse_numbers(models, len(find(study)))
     if shuffle:
         numbers = [numbers[i] for i in seeds.generator(0, f"order of {study}").permutation(len(numbers))]
@@ -47,9 +50,10 @@ def run(
     arguments += [f"--suite={suite}"] if suite else []
     arguments += [f"--data_dir={os.path.abspath(data_dir)}"] if data_dir else []
 
-    def check_data(names: Sequence[str]) -> None:
-        if not ray_address or ray_address == "local":  # a cluster's nodes have the data, not always this machine
-            reproduce.check_data(names, data_dir)
+    def check(left: Sequence[Plan]) -> None:
+        here = not ray_address or ray_address == "local"  # a cluster's nodes have the data, not always this machine
+        datasets = sorted({str(plan.dataset) for plan in left}) if here else []
+        reproduce.check(list({plan.files: plan for plan in left}.values()), datasets, data_dir)  # one model of each method will do
 
     def backend() -> pool.Backend:
         if ray_address:
@@ -58,4 +62,4 @@ def run(
         room = min(max(1, joblib.cpu_count() // cpus_per_run), len(gpus) or 10**6)
         return pool.Pool(min(workers or room, len(gpus) or 10**6), gpus)
 
-    sweep(plans, output_dir, check_data, backend, pool.environment(cpus_per_run, gpus_per_run), retries, arguments)
+    sweep(plans, output_dir, check, backend, pool.environment(cpus_per_run, gpus_per_run), retries, arguments)

@@ -155,6 +155,13 @@ def test_a_model_that_exists_is_scored_in_place(run, tmp_path, data_dir):
     assert {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "model").rglob("*"))} == kept
     assert results.is_complete(tmp_path / "scored" / "scores" / "mean" / "mig")
     assert run_folder.read_json(tmp_path / "scored" / "done.json")["seconds"].keys() >= {"postprocess", "evaluate/mean"}
+    write_run(tmp_path / "other", load("rendered_sprites/small", data_dir), num_latent=2)
+    with pytest.raises(UserError, match=r"holds scores of model_dir '.*model', not of '.*other'; choose another --output_dir"):
+        reproduce.reproduce(plan, tmp_path / "scored", tmp_path / "other", data_dir)
+    fair = make_plan("fairness_study_v1", None, "fast", ["evaluate.metrics = ['mig']"])
+    with pytest.raises(UserError, match=r"holds scores of study 'rendered_study', not of 'fairness_study_v1'"):
+        reproduce.reproduce(fair, tmp_path / "scored", tmp_path / "model", data_dir)
+    assert results.is_complete(tmp_path / "scored" / "scores" / "mean" / "mig")
 
 
 def test_a_folder_is_that_of_one_study_with_one_set_of_bindings(run, tmp_path):
@@ -179,7 +186,7 @@ def test_a_dataset_that_is_not_prepared_is_said_before_training(tmp_path, data_d
     assert "dlib_prepare_data --dataset=dsprites_full" in run_folder.state(tmp_path / "study" / "0").reason
     assert not list((tmp_path / "study").rglob("checkpoints/*"))
     with pytest.raises(UserError, match="dlib_prepare_data --dataset=dsprites_full"):
-        reproduce.check_data(["rendered_sprites/small", "dsprites_full"], data_dir)
+        reproduce.check([], ["rendered_sprites/small", "dsprites_full"], data_dir)
 
 
 def test_a_second_process_in_a_models_folder_is_refused(run, tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ class Plan:
         Args:
             of_model: what identifies a model that exists.
         """
-        files = (*self.files, *(f"metrics/{metric}.gin" for metric in self.metrics))
+        files = (*self.files, *(f"metrics/{metric}.gin" for metric in self.metrics), *_INCLUDE.findall("\n".join(self.bindings)))
         identity = [self.study, self.model_num, self.suite, self.bindings, _digest(files), of_model]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 

@@ -2,8 +2,9 @@
 
 <output_dir>/study.json              the study, its suite and the changes: the same for all models of the folder
 <output_dir>/<model_num>/model/      of the training     codes/<representation>/      scores/<representation>/<metric>/
-                         done.json   there once all of it is, with the fingerprint that it was made by
+                         done.json   there once all of it is, with the fingerprint that it was made by and the sizes of its files
                          failed.json why the last attempt failed
+                         scored.json whose scores these are, where a model from elsewhere is scored
                          .lock       locked by the process that works here, for as long as it lives
 """
 
@@ -25,7 +26,8 @@ from dlib_tf2.studies.plan import Plan, make_plan
 
 _LOCK_SECONDS = 2.0  # longer than a look at the lock takes, which holds it for a moment
 _STUDY_FILE = "study.json"
-_MODEL_WRITES, _MODEL_HOLDS = ("scores", "done.json", "failed.json", ".lock"), ("train", "posterior", "evaluate")
+_SCORED_FILE = "scored.json"
+_MODEL_WRITES, _MODEL_HOLDS = ("scores", "done.json", "failed.json", _SCORED_FILE, ".lock"), ("train", "posterior", "evaluate")
 
 
 class State(NamedTuple):
@@ -36,21 +38,51 @@ class State(NamedTuple):
 
 
 def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
-    """Makes `output_dir` the folder of a study, or accepts the one that it is.
+    """Makes `output_dir` the folder of a study, or accepts the one that it is, or one of which no model was begun.
 
     Raises:
         UserError: it is another study's, of another suite or with other changes, or not ours, or does not say whose it is.
     """
     folder = claim_folder(output_dir, "study")
-    identity = {"study": plan.study, "suite": plan.suite, "gin_bindings": list(plan.changes)}
-    there = _read_study(folder)
-    if there is None:
+    there, identity = _read_study(folder), _identity(plan)
+    if there is not None and (other := _difference(there, identity)) and _is_begun(folder):
+        raise UserError(f"{folder} holds models of {other}; choose another --output_dir")
+    if there != identity:
         results.write_json(folder / _STUDY_FILE, identity)
-    else:
-        for key, value in identity.items():
-            if there.get(key) != value:
-                raise UserError(f"{folder} holds models of {key} {there.get(key)!r}, not of {value!r}; choose another --output_dir")
     return folder
+
+
+def claim_scores(output_dir: str | os.PathLike, plan: Plan, model_dir: str | os.PathLike) -> pathlib.Path:
+    """Makes `output_dir` the folder of the scores of a model from elsewhere, or accepts the one that it is.
+
+    Raises:
+        UserError: it holds something else, or scores of another model, study or suite, or with other changes.
+    """
+    folder = claim_model(output_dir)
+    there = read_json(folder / _SCORED_FILE)
+    identity = _identity(plan) | {"model_dir": str(pathlib.Path(model_dir).resolve())}
+    if there is not None and (other := _difference(there, identity)):
+        raise UserError(f"{folder} holds scores of {other}; choose another --output_dir")
+    if there is None:
+        results.write_json(folder / _SCORED_FILE, identity)
+    return folder
+
+
+def _identity(plan: Plan) -> dict[str, object]:
+    """What all that is made by a plan has in common."""
+    return {"study": plan.study, "suite": plan.suite, "gin_bindings": list(plan.changes)}
+
+
+def _difference(there: dict, identity: dict[str, object]) -> str:
+    """The first entry in which a folder differs, as text; empty where there is none."""
+    keys = (key for key, value in identity.items() if there.get(key) != value)
+    return next((f"{key} {there.get(key)!r}, not of {identity[key]!r}" for key in keys), "")
+
+
+def _is_begun(folder: pathlib.Path) -> bool:
+    """Whether any model of a study's folder has begun to train, or is about to."""
+    models = [path for path in folder.iterdir() if path.name.isdecimal()]
+    return any((path / "model").exists() or is_locked(path) for path in models)
 
 
 def plans_of(output_dir: str | os.PathLike) -> tuple[str, Callable[[int], Plan]]:
@@ -140,7 +172,17 @@ def _holds_parts(folder: pathlib.Path, done: dict, thorough: bool) -> bool:
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         return False
     whole = results.is_complete if thorough else (lambda part: (part / "results.json").is_file())
-    return all(whole(folder / part) for part in parts)
+    return all(whole(folder / part) for part in parts) and all(
+        _size(folder / name) == size for name, size in (done.get("sizes") or {}).items()
+    )
+
+
+def _size(path: pathlib.Path) -> int | None:
+    """Size of a file, by which a damaged one shows; None where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def write_done(folder: pathlib.Path, fingerprint: str, parts: Sequence[str], seconds: dict[str, float]) -> None:
@@ -152,7 +194,10 @@ def write_done(folder: pathlib.Path, fingerprint: str, parts: Sequence[str], sec
         parts: folders of finished steps, relative to it or absolute.
         seconds: of each step that this run made.
     """
-    results.write_json(folder / "done.json", {"fingerprint": fingerprint, "parts": list(parts), "seconds": seconds, **_where()})
+    files = [f"{part}/{name}" for part in parts for name in ("results.json", "representation.npz")]
+    sizes = {name: size for name in files if (size := _size(folder / name)) is not None}
+    done = {"fingerprint": fingerprint, "parts": list(parts), "sizes": sizes, "seconds": seconds, **_where()}
+    results.write_json(folder / "done.json", done)
     (folder / "failed.json").unlink(missing_ok=True)
 
 

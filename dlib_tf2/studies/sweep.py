@@ -153,7 +153,7 @@ class Sweep:
 def sweep(
     plans: Mapping[int, Plan],
     output_dir: str | os.PathLike,
-    check_data: Callable[[Sequence[str]], None],
+    check: Callable[[Sequence[Plan]], None],
     make_backend: Callable[[], Backend],
     environment: Mapping[str, str],
     retries: int = 2,
@@ -161,14 +161,14 @@ def sweep(
 ) -> None:
     """Runs the models of a study that are not done; see `Sweep`.
 
-    `check_data` is given the datasets of those models, and the backend is made, once the folder is known to be the study's.
+    `check` is given the plans of those models, and the backend is made, once the folder is known to be the study's.
     """
     run_folder.claim_study(output_dir, next(iter(plans.values())))
     left = {number: plan for number, plan in plans.items() if not is_done(output_dir, number, plan)}
     if not left:
         print(f"all {len(plans):,} models are done in {output_dir}; nothing to do")
         return
-    check_data(sorted({str(plan.dataset) for plan in left.values()}))
+    check(list(left.values()))
     Sweep(plans, output_dir, make_backend(), retries, arguments).run(environment)
 
 

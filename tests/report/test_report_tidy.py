@@ -264,7 +264,7 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
         ("head.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\n", "holds no scores"),
         ("text.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0,mean,mig,mig,high\n",
          "a column value that is not of numbers"),
-        ("steps.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value,steps\nd,m,{},1,0,mean,mig,mig,1,many\n",
+        ("steps.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value,steps\nd,m,{},1,0,mean,mig,mig,1,a\n",
          "a column steps that is not of numbers"),
         ("seed.csv", "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0.5,mean,mig,mig,1\n",
          "a column seed with fractions, expected whole numbers"),

@@ -137,6 +137,10 @@ def test_a_fingerprint_is_that_of_number_bindings_and_gin_text(tiny_study, tmp_p
     shared = (gin_utils.config_dir() / "models" / "shared.gin").read_text()  # a file that the method's includes; a local one wins
     (tmp_path / "models" / "shared.gin").write_text(shared.replace("1e-4", "2e-4"))
     assert fingerprint() != first
+    (tmp_path / "mine.gin").write_text("mig.num_train = 100")
+    before = fingerprint(0, ["include 'mine.gin'"])
+    (tmp_path / "mine.gin").write_text("mig.num_train = 200")
+    assert fingerprint(0, ["include 'mine.gin'"]) != before
 
 
 def test_a_plan_knows_the_dataset_that_a_binding_puts_in():
