@@ -151,13 +151,17 @@ def find(name: str) -> Callable[[Codes, Codes, np.random.Generator], Codes]:
         raise UserError(f"no representation {name!r}; the known ones are {known}; others need a gin file that imports them") from error
 
 
-def load_arrays(codes: str | os.PathLike, factors: str | os.PathLike) -> Representation:
-    """Reads codes and factors from two .npy files (or .npz that hold one array, or one of the names "codes" and "factors").
+def load_arrays(codes: str | os.PathLike, factors: str | os.PathLike | None = None) -> Representation:
+    """Reads codes and factors from two .npy files, or .npz that hold one array, or one of the names "codes" and "factors".
+
+    Without `factors` both are read from one .npz, `codes`.
 
     Raises:
         UserError: a file is missing or is not such an array, or the arrays do not fit together (see `Representation.from_arrays`).
     """
-    return Representation.from_arrays(_load_array(codes, "codes"), _load_array(factors, "factors"))
+    if factors is None and as_path(codes).suffix != ".npz":
+        raise UserError(f"missing required flag: {codes} holds codes alone, so --factors is needed too; see dlib_evaluate --help")
+    return Representation.from_arrays(_load_array(codes, "codes"), _load_array(codes if factors is None else factors, "factors"))
 
 
 def _load_array(path: str | os.PathLike, name: str) -> NDArray[Any]:

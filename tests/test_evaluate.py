@@ -118,7 +118,7 @@ def test_several_draws_give_means_and_standard_deviations(tmp_path, table, local
     assert results.read_step(tmp_path / "3" / "mig")["labels"]["eval_seeds"] == 3
     with pytest.raises(UserError, match="eval_seeds was 3, now 2"):
         evaluate(table, tmp_path / "3", ["mig"], seed=4, eval_seeds=2)
-    with pytest.raises(UserError, match="eval_seeds = 0"):
+    with pytest.raises(UserError, match="evaluate.eval_seeds must be a whole number of at least 1, got 0"):
         evaluate(table, tmp_path / "0", ["mig"], eval_seeds=0)
 
 
@@ -401,7 +401,10 @@ def test_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
 MISTAKES = {
     "no flags": ([], "missing required flag --output_dir"),
     "no input": (["--output_dir=o"], "missing required flag: give either --input_dir, or --codes and --factors"),
-    "no factors": (["--output_dir=o", "--codes=codes.npy"], "missing required flag: give either"),
+    "no factors": (
+        ["--output_dir=o", "--codes=codes.npy"],
+        "missing required flag: codes.npy holds codes alone, so --factors is needed too",
+    ),
     "metric": (["--metrics=mgi"], "; did you mean mig?"),
     "path": (["--metrics=../suites/fast"], "no metric can be called '../suites/fast'; expected names such as mig"),
     "comma": (["--metrics=mig,"], "no metric can be called ''; expected names such as mig, separated by single commas"),
@@ -455,3 +458,11 @@ def test_metrics_named_by_gin_alone_bring_their_files(tmp_path, table):
     done = command(*flags, "--gin_bindings=evaluate.metrics = 'mig'", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "expected a list of names" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [{"eval_seeds": 1.5}, {"num_workers": True}, {"seed": "x"}, {"seed": -1}, {"overwrite": "no"}])
+def test_arguments_of_another_kind_are_refused(arguments, table, tmp_path):
+    (name,) = arguments
+    with pytest.raises(UserError, match=rf"evaluate.{name} must be"):
+        evaluate(table, tmp_path / "out", ["mig"], **arguments)
+    assert not (tmp_path / "out").exists()

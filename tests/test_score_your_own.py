@@ -45,7 +45,7 @@ def test_the_command_runs_on_both_kinds_of_file(suffix, tmp_path, monkeypatch, r
     monkeypatch.chdir(tmp_path)
     if suffix == ".npz":
         np.savez("both.npz", codes=CODES, factors=FACTORS)
-        command = command.replace("codes.npy", "both.npz").replace("factors.npy", "both.npz")
+        command = command.replace("codes.npy", "both.npz").replace(" --factors=factors.npy", "")
     else:
         np.save("codes.npy", CODES)
         np.save("factors.npy", FACTORS)
