@@ -21,7 +21,7 @@ def lightgbm_gradient_boosting(
     min_child_samples: int = 1,
     max_bin: int = 255,
 ) -> "LightGBMGradientBoosting":
-    """Makes boosted trees as `sklearn_gradient_boosting` does, at 11 to 14 times less CPU time; differences are in docs/metrics.md.
+    """Makes boosted trees as `sklearn_gradient_boosting` does, at 11 to 19 times less CPU time; differences are in docs/metrics.md.
 
     LightGBM's own multiclass objective would choose splits by gradient and curvature, where scikit-learn fits each tree to the residuals
     by least squares and only then takes one Newton step per leaf; on codes that share factors this moves importances by 0.06. Here
