@@ -34,7 +34,7 @@ def coverage(scores: Scores) -> Exhibit:
         "coverage",
         "Models in this report",
         f"Number of seeds of each setting; {most} is what the table's own seeds allow, fewer is red, and a white cell is a strength that "
-        "the method does not have. Only settings that occur somewhere in the table can be seen to be missing.",
+        "the method does not have. Only settings that occur somewhere in the table are shown.",
         numbers,
         (),
         figure,

@@ -1,6 +1,7 @@
 """Question 1: are the codes of regularised models less dependent? Total correlation and mutual information against the strength."""
 
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from dlib_tf2.report import style
 from dlib_tf2.report.exhibit import Exhibit, having
@@ -36,10 +37,17 @@ def dependence(scores: Scores, which: str) -> Exhibit:
     heading = f"{title.capitalize()} against strength"
     if not present:
         return Exhibit(f"dependence_{which.lower()}", heading, reading, numbers, names)
+    positive = bool((scores.models[present].min() > 0).all())  # methods differ by orders of magnitude
+    reading += " The scale is logarithmic." if positive else ""
     figure, axes = style.grid(scores.datasets, [f"{title}, {name.split()[1].strip('()')} codes" for name in present], 3.4, 1.9, "row")
     for row, dataset in zip(axes, scores.datasets, strict=True):
         for axis, name in zip(row, present, strict=True):
             style.lines(axis, scores.models[scores.models["dataset"] == dataset], name, scores.methods)
+            if positive:
+                axis.set_yscale("log")
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+                axis.yaxis.set_major_formatter("{x:g}")
+                axis.yaxis.set_minor_formatter(NullFormatter())
         row[0].set_ylabel("nats")
     for axis in axes[-1]:
         axis.set_xlabel("rank of the strength")

@@ -1,5 +1,6 @@
 """Models on a Ray cluster (extra `[ray]`): each a task with its share of CPUs and GPUs, on whatever node has room."""
 
+import logging
 from typing import Any
 
 from dlib_tf2.errors import DlibError, UserError
@@ -33,7 +34,7 @@ class RayPool:
         if address == "local":
             options |= {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "num_cpus": (workers or 1) * cpus_per_run}
         try:
-            ray.init(**options, log_to_driver=False, logging_level="ERROR")
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray has no class of its own for this
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DlibError(f"no Ray cluster at {address} ({reason}); start it with ray start, or leave out --ray_address") from error
