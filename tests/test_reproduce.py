@@ -135,15 +135,20 @@ def test_a_failing_metric_leaves_the_others_and_its_reason(run, tmp_path):
 
 
 def test_models_of_one_seed_share_weights_data_and_rows(run, tmp_path):
-    # Models 0 and 27 are beta-VAE and DIP-VAE-II of seed 0: before the first update they are the same encoder.
-    first, other = (run(number, "adam.learning_rate = 0.0") for number in (0, 27))
-    codes = [np.load(folder / "codes" / "sampled" / "representation.npz", allow_pickle=False)["codes"] for folder in (first, other)]
-    np.testing.assert_array_equal(*codes)
-    records = [results.read_step(folder / "scores" / "sampled" / "mig") for folder in (first, other)]
-    assert records[0]["values"] == records[1]["values"]
-    assert [record["labels"]["evaluation_seed"] for record in records] == [0, 0]
-    losses = [results.read_step(folder / "model")["values"]["reconstruction_loss"] for folder in (first, other)]
-    assert losses[0] == losses[1]  # the same batches of evaluation and noise
+    # Models 0, 9 and 27 are beta-VAE, FactorVAE and DIP-VAE-II of seed 0: before the first update they are the same encoder.
+    first, *others = (run(number, "adam.learning_rate = 0.0") for number in (0, 9, 27))
+    codes, scores, losses = _codes(first), results.read_step(first / "scores" / "sampled" / "mig"), results.read_step(first / "model")
+    assert scores["labels"]["evaluation_seed"] == 0
+    for other in others:
+        np.testing.assert_array_equal(_codes(other), codes)
+        record = results.read_step(other / "scores" / "sampled" / "mig")
+        assert (record["values"], record["labels"]["evaluation_seed"]) == (scores["values"], 0)
+        # The same batches of evaluation and noise.
+        assert results.read_step(other / "model")["values"]["reconstruction_loss"] == losses["values"]["reconstruction_loss"]
+
+
+def _codes(folder):
+    return np.load(folder / "codes" / "sampled" / "representation.npz", allow_pickle=False)["codes"]
 
 
 def test_a_model_that_exists_is_scored_in_place(run, tmp_path, data_dir):
