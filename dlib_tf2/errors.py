@@ -35,3 +35,10 @@ def check_number(least: float, **values: object) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < least:
             raise UserError(f"{name.replace('__', '.')} must be a number of at least {least:g}, got {value!r}")
+
+
+def check_whole(least: int, **values: object) -> None:
+    """Raises UserError unless every value is a whole number, no bool, of at least `least`; names are as in `check_number`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+            raise UserError(f"{name.replace('__', '.')} must be a whole number of at least {least}, got {value!r}")

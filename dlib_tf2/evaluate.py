@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import numbers
 import os
 import pathlib
 import time
@@ -13,7 +12,7 @@ import gin
 import joblib
 
 from dlib_tf2 import gin_utils, metric_config, repeats, results
-from dlib_tf2.errors import DlibError, Interrupted, UserError
+from dlib_tf2.errors import DlibError, Interrupted, UserError, check_whole
 from dlib_tf2.files import claim_folder
 from dlib_tf2.metric_config import MetricCall
 from dlib_tf2.paths import as_path
@@ -60,9 +59,8 @@ def evaluate(
         Interrupted: Ctrl-C, with `overwrite`; without it KeyboardInterrupt passes, and the same call goes on.
     """
     workers = joblib.cpu_count() if num_workers is None else num_workers
-    for name, count, least in (("num_workers", workers, 1), ("seed", seed, 0), ("eval_seeds", eval_seeds, 1)):
-        if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < least:
-            raise UserError(f"evaluate.{name} must be a whole number of at least {least}, got {count!r}")
+    check_whole(1, evaluate__num_workers=workers, evaluate__eval_seeds=eval_seeds)
+    check_whole(0, evaluate__seed=seed)
     if not isinstance(overwrite, bool):
         raise UserError(f"evaluate.overwrite must be True or False, got {overwrite!r}")
     names = metric_config.names(metrics)

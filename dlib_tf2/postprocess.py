@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlib_tf2 import datasets, representation, results, seeds
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, check_whole
 from dlib_tf2.files import claim_folder
 from dlib_tf2.progress import Progress
 from dlib_tf2.saved_model import load_network
@@ -93,8 +93,7 @@ def encode_all(model_dir: str | os.PathLike, dataset: str, data_dir: str | os.Pa
     Returns:
         Means and log-variances [n, d] beside the visible factors.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise UserError(f"postprocess.batch_size must be a whole number of at least 1, got {batch_size!r}")
+    check_whole(1, postprocess__batch_size=batch_size)
     data = datasets.load(dataset, data_dir)
     encoder = load_network(model_dir, "encoder")
     if tuple(encoder.input_shape[1:]) != tuple(data.observation_shape):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from dlib_tf2 import datasets, gin_utils, results
 from dlib_tf2.engine import Engine
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, check_whole
 from dlib_tf2.files import claim_folder
 from dlib_tf2.interruptions import only_process, stop_on_signals, wait_for_all, worker_loss_is_interruption
 from dlib_tf2.models.optimizers import adam
@@ -104,10 +104,10 @@ def train(
     started = time.time()
     strategy = strategy or tf.distribute.get_strategy()
     save_steps = steps if save_steps is None else save_steps
-    _check_whole(1, steps=steps, batch_size=batch_size, num_latent=num_latent, eval_steps=eval_steps)
-    _check_whole(1, summary_steps=summary_steps, save_steps=save_steps)
-    _check_whole(1, counts_per_update=counts_per_update)
-    _check_whole(0, seed=seed)
+    check_whole(1, train__steps=steps, train__batch_size=batch_size, train__num_latent=num_latent, train__eval_steps=eval_steps)
+    check_whole(1, train__summary_steps=summary_steps, train__save_steps=save_steps)
+    check_whole(1, train__counts_per_update=counts_per_update)
+    check_whole(0, train__seed=seed)
     if not isinstance(save_minutes, int | float) or not save_minutes > 0:
         raise UserError(f"train.save_minutes must be a number above 0, got {save_minutes!r}")
     if not isinstance(dataset, str):
@@ -253,9 +253,3 @@ def _precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _check_whole(least: int, **numbers: int) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UserError(f"train.{name} must be a whole number of at least {least}, got {value!r}")

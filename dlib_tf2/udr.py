@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import numbers
 import os
 import pathlib
 import time
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlib_tf2 import gin_utils, metric_config, results, seeds
-from dlib_tf2.errors import UserError, check_number
+from dlib_tf2.errors import UserError, check_number, check_whole
 from dlib_tf2.files import atomic_write, claim_folder
 from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
@@ -223,8 +222,7 @@ def _latent_kl(record: dict[str, Any], folder: pathlib.Path) -> NDArray[np.float
 
 
 def _check(codes: Sequence[Any], latent_kl: Sequence[Any], num_data_points: int) -> list[NDArray[np.float32]]:
-    if isinstance(num_data_points, bool) or not isinstance(num_data_points, numbers.Integral) or num_data_points < 2:
-        raise UserError(f"num_data_points = {num_data_points!r}, expected a whole number of at least 2")
+    check_whole(2, num_data_points=num_data_points)
     if len(codes) < 2 or len(codes) != len(latent_kl):
         raise UserError(f"got codes of {len(codes)} models and KL of {len(latent_kl)}; expected two models or more, as many of each")
     checked = [checked_reals(f"codes of model {number}", array) for number, array in enumerate(codes)]

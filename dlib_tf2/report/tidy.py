@@ -1,5 +1,6 @@
 """The tidy table of dlib_aggregate_results -> one row per model, one column per score, and a note for all that was left out or is mixed."""
 
+import functools
 import os
 import pathlib
 import re
@@ -118,6 +119,7 @@ def prepare(
         UserError: the table holds no trained model, or nothing of that study or backend.
     """
     notes: list[str] = []
+    expected = functools.cache(expected)
     table = table.reset_index(drop=True).assign(**{name: pd.NA for name in _OPTIONAL if name not in table})
     table = _typed(table)
     table = table.assign(function=table["function"].fillna(table["metric"]), study=table["study"].fillna(""))
