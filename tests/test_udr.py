@@ -189,3 +189,17 @@ def test_folders_that_cannot_be_ranked_are_refused_in_one_line(folders, tmp_path
     Representation(FACTORS.astype(np.float32), FACTORS, tuple("wxyz"), (8,) * 4).save(other / "representation.npz")
     with pytest.raises(UserError, match="has no latent_kl; make the representation with dlib_postprocess"):
         rank_folders([*folders, other], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"num_data_points": 100.5}, "num_data_points must be a whole number of at least 2, got 100.5"),
+        ({"kl_threshold": float("nan")}, "kl_threshold must be a number of at least 0, got nan"),
+        ({"filter_low_kl": "False"}, "filter_low_kl must be True or False, got 'False'"),
+        ({"relation": "lasso"}, "relation = 'lasso', expected @lasso_relation or @spearman_relation"),
+    ],
+)
+def test_parameters_of_another_kind_are_refused(parameters, message):
+    with pytest.raises(UserError, match=message):
+        run([np.eye(4), np.eye(4)], **parameters)
