@@ -56,7 +56,7 @@ def reproduce(
         for name in ("done.json", "failed.json"):
             (folder / name).unlink(missing_ok=True)
         with _failure_is_kept(folder):
-            print(f"{what}{f': {plan.configuration}' if plan.configuration else ''} -> {folder}", flush=True)
+            print(f"{what}{f': {plan.title}' if plan.title else ''} -> {folder}", flush=True)
             _Steps(plan, folder, model_dir, data_dir).run(fingerprint)
 
 
@@ -160,7 +160,7 @@ def describe(plan: Plan, output_dir: str | os.PathLike | None, model_dir: str | 
         results.read_training(model_dir)
     number = "" if plan.model_num is None else str(plan.model_num)
     folder = pathlib.Path(output_dir or "OUTPUT_DIR") / number
-    what = f"model {number}: {plan.configuration}" if plan.configuration else f"scores of {model_dir}"
+    what = f"model {number}: {plan.title}" if plan.title else f"scores of {model_dir}"
     train = [] if plan.configuration is None else [f"# train       -> {folder / 'model'}"]
     return "\n".join(
         [

@@ -36,7 +36,9 @@ COLUMNS = {
     "version": "string",  # dlib_tf2 when the value was computed
     "train_version": "string",  # dlib_tf2 when the model was trained
     "tensorflow": "string",
+    "keras": "string",
     "scikit_learn": "string",
+    "lightgbm": "string",
     "numpy": "string",
     "finished": "string",
     "seconds": "float64",  # of the step
@@ -98,7 +100,9 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
         "version": versions.get("dlib_tf2"),
         "train_version": train_versions.get("dlib_tf2"),
         "tensorflow": train_versions.get("tensorflow"),
+        "keras": train_versions.get("keras"),
         "scikit_learn": versions.get("scikit-learn"),
+        "lightgbm": versions.get("lightgbm"),
         "numpy": versions.get("numpy"),
         "finished": step["finished"],
         "seconds": step.get("seconds"),

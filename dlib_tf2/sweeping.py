@@ -1,5 +1,6 @@
 """What dlib_sweep does with its flags: which models, in which order, on which machines."""
 
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ def run(
         raise UserError("missing required flag --study; see dlib_sweep --help")
     if not math.isfinite(gpus_per_run):
         raise UserError(f"--gpus_per_run={gpus_per_run} is no number of GPUs; choose e.g. 1 or 0.5")
+    if gpus_per_run > 1 and gpus_per_run != int(gpus_per_run):
+        raise UserError(f"--gpus_per_run={gpus_per_run} is more than one and not whole; choose e.g. {int(gpus_per_run)} or 0.5")
     numbers = parse_numbers(models, len(find(study)))
     if shuffle:
         numbers = [numbers[i] for i in seeds.generator(0, f"order of {study}").permutation(len(numbers))]
@@ -51,10 +54,14 @@ def run(
     arguments += [f"--data_dir={os.path.abspath(data_dir)}"] if data_dir else []
 
     def check(left: Sequence[Plan]) -> None:
-        here = not ray_address or ray_address == "local"  # a cluster's nodes have the data, not always this machine
-        datasets = sorted({str(plan.dataset) for plan in left}) if here else []
-        reproduce.check(list({plan.files: plan for plan in left}.values()), datasets, data_dir)  # one model of each method will do
+        settings = {(plan.files, plan.configuration and plan.configuration.setting): plan for plan in left}  # one model of each will do
+        what = list(settings.values()), sorted({str(plan.dataset) for plan in left}), data_dir
+        if isinstance(ray := backend(), RayPool):  # the nodes have the data, not always this machine
+            ray.ask(reproduce.check, *what)
+        else:
+            reproduce.check(*what)
 
+    @functools.cache
     def backend() -> pool.Backend:
         if ray_address:
             return RayPool(ray_address, cpus_per_run, gpus_per_run, workers)

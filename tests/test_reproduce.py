@@ -231,7 +231,7 @@ def test_a_finished_model_costs_no_tensorflow(run, run_command, tmp_path, data_d
         (["--study=rendered_study", "--model_dir=nowhere"], "nowhere holds no finished training run; finish it with dlib_train .*"),
         (["--study=rendered_study", "--model_dir=nowhere", "--only_print"], "nowhere holds no finished training run; finish it with .*"),
         (["--study=rendered_study", "--model_num=0", "--output_dir="], "missing required flag --output_dir; see dlib_reproduce --help"),
-        (["--study=rendered_study", "--model_num=0", "--suite=none"], ".*suite.*"),
+        (["--study=rendered_study", "--model_num=0", "--suite=none"], "the study has no suite 'none'; choose one of study, fast"),
         (["--study=rendered_study", "--model_num=0", "--gin_bindings=STEPZ = 1"], "no parsed gin file defines the macro STEPZ.*"),
     ],
 )
@@ -256,6 +256,11 @@ def test_only_print_shows_gin_text_and_touches_nothing(run_command, tmp_path):
     code, unnamed, err = run_command("dlib_reproduce", *flags[:-1])
     assert (code, err) == (0, "")
     assert unnamed == out.replace(str(tmp_path / "out"), "OUTPUT_DIR")
+    changes = ['DATASET = "rendered_sprites/small"', "GAMMA = 5.0"]
+    code, changed, err = run_command("dlib_reproduce", *flags[:-1], *(f"--gin_bindings={text}" for text in changes))
+    assert (code, err) == (0, "")
+    heading = '(GAMMA = 30.0) on dsprites_full, seed 37; changed: DATASET = "rendered_sprites/small"; GAMMA = 5.0'
+    assert changed.splitlines()[0] == f"# unsupervised_study_v1, model 437: factor_vae {heading}"
 
 
 def test_the_report_knows_how_many_models_a_study_has(run, run_command, tmp_path):

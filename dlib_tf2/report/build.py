@@ -21,6 +21,7 @@ def build(
     study: str | None = None,
     backend: str | None = None,
     expected: Callable[[str], tidy.Whole] = lambda study: None,
+    size: int | None = None,
     sampling: Sampling | None = None,
 ) -> Scores:
     """Writes `report.html`, `figures/*.svg` and `numbers/*.csv`; files of an earlier report that this one does not have are deleted.
@@ -31,6 +32,7 @@ def build(
         study: which study of the table; by default the one with most models.
         backend: whose boosted trees, "lightgbm" or "sklearn"; by default those that scored most models.
         expected: name of a study -> its models, or their number, where that is known.
+        size: number of models in the whole study; by default what `expected` says.
         sampling: how often is drawn.
 
     Returns:
@@ -41,7 +43,7 @@ def build(
         DlibError: a file cannot be written.
     """
     sampling = sampling or Sampling()
-    scores = tidy.prepare(tidy.read(results), study, backend, expected)
+    scores = tidy.prepare(tidy.read(results), study, backend, expected, size)
     folder = claim_folder(output_dir, "report")
     written = set()
     made = []

@@ -8,14 +8,19 @@ from collections.abc import Callable
 import pandas as pd
 
 from dlib_tf2.errors import UserError
+from dlib_tf2.report.scores import method_title
 
 KEY = ["dataset", "method", "hyperparameters", "seed"]  # tells the models of a study apart
 _VERSIONS = {
     "version": "dlib_tf2 (scores)",
     "train_version": "dlib_tf2 (training)",
     "tensorflow": "TensorFlow",
+    "keras": "Keras",
     "scikit_learn": "scikit-learn",
+    "lightgbm": "LightGBM",
+    "numpy": "NumPy",
 }
+_OF_TRAINING = ("train_version", "tensorflow", "keras")
 
 
 def choose(
@@ -93,7 +98,8 @@ def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     filled["kind"] = filled["backend"].str.contains("gradient_boosting")
     parts = []
     for (function, _, _), rows in table.groupby([filled[name] for name in variant], sort=False):
-        sizes = filled.loc[rows.index].groupby(how).size().sort_values(ascending=False, kind="stable")
+        models_of = filled.loc[rows.index, how].join(rows[KEY]).drop_duplicates()
+        sizes = models_of.groupby(how).size().sort_values(ascending=False, kind="stable")
         best = sizes.index[0]
         keep = (filled.loc[rows.index, how] == list(best)).all(axis=1)
         if len(sizes) > 1:
@@ -109,7 +115,7 @@ def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
     for column, title in _VERSIONS.items():
-        rows = table if column.startswith("t") else table[table["metric"] != "train"]
+        rows = table if column in _OF_TRAINING else table[table["metric"] != "train"]
         found = sorted(map(str, rows[column].dropna().unique())) if column in table else []
         if len(found) > 1:
             notes.append(f"Mixed versions of {title}: {', '.join(found)}.")
@@ -117,10 +123,15 @@ def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
     if len(changed):
         texts = sorted(map(str, changed["changes"].unique()))
         notes.append(f"Made with other settings than the study's own: {models(len(changed))}: {' | '.join(texts)}.")
-    for column, title in {"steps": "training steps", "num_latent": "latent dimensions"}.items():
-        found = sorted(table[column].dropna().unique()) if column in table else []
-        if len(found) > 1:
-            notes.append(f"Models of different numbers of {title} are mixed: {', '.join(f'{int(value):,}' for value in found)}.")
+    steps = table.groupby("method")["steps"]  # of each, as FactorVAE's published steps are half as many updates
+    if mixed := [f"{method_title(str(method))} ({_list(own)})" for method, own in steps if own.nunique() > 1]:
+        notes.append(f"Different numbers of training updates are mixed within a method: {', '.join(mixed)}.")
+    if "num_latent" in table and table["num_latent"].nunique() > 1:
+        notes.append(f"Models of different numbers of latent dimensions are mixed: {_list(table['num_latent'])}.")
+
+
+def _list(numbers: pd.Series) -> str:
+    return ", ".join(f"{int(value):,}" for value in sorted(numbers.dropna().unique()))
 
 
 def models(count: int) -> str:

@@ -61,12 +61,12 @@ def missing(scores: Scores, needs: tuple[str, ...], dataset: str | None = None) 
     """The models of `cells` that lack one of the scores (that some model has), with what they lack; "model" where there is none at all."""
     columns = scores.have(*needs)
     key = ["dataset", "method", "setting", "seed"]
-    design = cells(scores, dataset).merge(scores.models[[*key, *columns]].assign(_there=True), on=key, how="left")
+    design = cells(scores, dataset).merge(scores.models[[*key, "model_num", *columns]].assign(_there=True), on=key, how="left")
     lacking = design[columns].isna().to_numpy(dtype=bool)
     there = design["_there"].notna()
     what = pd.Series([", ".join(itertools.compress(columns, row)) for row in lacking], index=design.index, dtype="string")
     design["lacks"] = what.where(there, "model")
-    return design[~there | lacking.any(axis=1)][[*key, "lacks"]].reset_index(drop=True)
+    return design[~there | lacking.any(axis=1)][[*key, "model_num", "lacks"]].reset_index(drop=True)
 
 
 def standing(scores: Scores, item: Exhibit) -> str:

@@ -118,14 +118,15 @@ def _opening(scores: Scores, sampling: Sampling) -> str:
         (f"{len(scores.datasets)}", f"dataset{_s(scores.datasets)}: {', '.join(scores.datasets)}"),
         (f"{len(scores.methods)}", f"method{_s(scores.methods)}: {', '.join(map(method_title, scores.methods))}"),
         (f"{models['seed'].nunique()}", f"seed{_s(models['seed'].unique())}"),
-        (" / ".join(f"{steps:,}" for steps in scores.steps) or "unknown", "training steps"),
+        (" / ".join(f"{steps:,}" for steps in scores.steps) or "unknown", "training updates"),
     ]
     absent = ', and the models of the study of which it has nothing in <a href="numbers/absent.csv">numbers/absent.csv</a>'
     absent = absent if len(scores.absent) else ""
     items = "\n".join(f"<li><b>{html.escape(number)}</b><span>{html.escape(text)}</span></li>" for number, text in facts)
     return f"""<p class="lead">The analysis of Locatello et al., <i>Challenging Common Assumptions in the Unsupervised Learning of
 Disentangled Representations</i> (ICML 2019), of the models in one results table. What the paper found is said beside each
-figure for comparison; it is about 12,600 models trained for 300,000 steps on seven datasets.</p>
+figure for comparison; it is about 12,600 models trained for 300,000 steps on seven datasets. Metrics and accuracies are those of mean
+codes, but where sampled ones are named.</p>
 <ul class="facts">
 {items}
 </ul>
@@ -151,7 +152,8 @@ def _whole_or_part(scores: Scores) -> list[str]:
 def _of_study(scores: Scores) -> list[str]:
     found, spanned = len(scores.models), len(cells(scores))
     if scores.expected is not None and found < scores.expected:
-        return [f"This is a part of the study: {found:,} of {scores.expected:,} models ({100 * found / scores.expected:.2g} %)."]
+        percent = min(100 * found / scores.expected, 99.9)  # a part is never rounded to the whole
+        return [f"This is a part of the study: {found:,} of {scores.expected:,} models ({percent:.3g} %)."]
     if found < spanned:
         return [f"This table has gaps: {found:,} of the {spanned:,} models that its own datasets, settings and seeds span are there."]
     if scores.expected is None:
@@ -202,9 +204,9 @@ def _table(table: pd.DataFrame) -> str:
         row_cells = []
         for value, kind in zip(row, kinds, strict=True):
             shown = _value(value)
-            if shown in ("", "not estimable"):
+            if shown == "not estimable":
                 kind = kind[:-1] + ' missing"' if kind else ' class="missing"'
-            row_cells.append(f"<td{kind}>{html.escape(shown or 'not estimable')}</td>")
+            row_cells.append(f"<td{kind}>{html.escape(shown)}</td>")
         rows.append(f"<tr>{''.join(row_cells)}</tr>")
     more = f"<p>The first {_MOST_ROWS} of {len(table):,} rows.</p>" if len(table) > _MOST_ROWS else ""
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{more}'
@@ -212,8 +214,8 @@ def _table(table: pd.DataFrame) -> str:
 
 def _value(value: object) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return "not estimable"
+    return f"{value:.4g}" if isinstance(value, float) else str(value) or "–"  # a text that is empty says that there is none
 
 
 def _like_numbers(column: pd.Series) -> bool:

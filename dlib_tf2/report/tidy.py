@@ -1,6 +1,7 @@
 """The tidy table of dlib_aggregate_results -> one row per model, one column per score, and a note for all that was left out or is mixed."""
 
 import functools
+import json
 import os
 import pathlib
 import re
@@ -23,7 +24,8 @@ _NEEDED = ("dataset", "method", "hyperparameters", "strength", "seed", "represen
 _OPTIONAL = ["study", "model_num", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps"]
 _OPTIONAL += ["finished", "changes"]
 _TEXT = ["study", "dataset", "method", "hyperparameter", "hyperparameters", "run", "representation", "metric", "function", "key"]
-_TEXT += ["changes", "backend", "settings", "version", "train_version", "tensorflow", "scikit_learn", "numpy", "finished", "path"]
+_TEXT += ["changes", "backend", "settings", "version", "train_version", "tensorflow", "keras", "scikit_learn", "lightgbm", "numpy"]
+_TEXT += ["finished", "path"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Scores:
     """What the report is made from.
 
     Attributes:
-        models: a row per model: dataset, method, setting, strength, rank (of the strength in its method, from 0), seed, and a column per
-            score that any model has; NaN where a model has none.
+        models: a row per model: dataset, method, setting, strength, rank (of the strength in its method, from 0), seed, model_num, and a
+            column per score that any model has; NaN where a model has none.
         study: its name; empty for runs outside of a study.
         metrics: the paper's disentanglement metrics that the table holds; `others`: metrics that the paper does not have.
         measured: a row per metric and representation: what computed it, on how many models.
@@ -105,7 +107,11 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def prepare(
-    table: pd.DataFrame, study: str | None = None, backend: str | None = None, expected: Callable[[str], Whole] = lambda study: None
+    table: pd.DataFrame,
+    study: str | None = None,
+    backend: str | None = None,
+    expected: Callable[[str], Whole] = lambda study: None,
+    size: int | None = None,
 ) -> Scores:
     """Chooses one study, one kind of trees, one configuration of each metric and one run of each model, and says what was left out.
 
@@ -114,9 +120,10 @@ def prepare(
         study: which one; by default the one with most models.
         backend: "lightgbm" or "sklearn": whose boosted trees the scores may come from; by default those of most models.
         expected: name of a study -> its models, or their number, where that is known.
+        size: number of models in the whole study; by default what `expected` says.
 
     Raises:
-        UserError: the table holds no trained model, or nothing of that study or backend.
+        UserError: the table holds no trained model, nothing of that study or backend, or several strengths for one `hyperparameters`.
     """
     notes: list[str] = []
     expected = functools.cache(expected)
@@ -128,7 +135,7 @@ def prepare(
         raise UserError("the table holds no scores of a trained model (a method, a dataset and a seed); aggregate runs of dlib_train")
     if not trained.all():
         notes.append(f"{(~trained).sum():,} rows name no method, dataset or seed (scores of arrays from elsewhere) and are left out.")
-    table = table[trained]
+    table = _with_hyperparameters(table[trained])
     table, study = choose(table, study, backend, notes, lambda name, rows: _by_bindings(rows, expected(name)))
     models = _models(table)
     others = known.other_metrics(table)
@@ -138,11 +145,20 @@ def prepare(
         if few in models and many in models:
             models[name] = (models[few] / models[many]).where(models[many] > 0)
     whole = expected(study)
-    size, design = (whole, []) if isinstance(whole, int) or whole is None else (len(whole), list(whole))
+    design = [] if isinstance(whole, int) or whole is None else list(whole)
+    size = size or len(design) or (whole if isinstance(whole, int) else None)
     if size is not None and size < len(models):
         notes.append(f"The study should have {size:,} models, and the table holds {len(models):,}: what is missing cannot be counted.")
         size, design = None, []
-    there = set(pd.to_numeric(table["model_num"]).dropna().astype(int))
+    absent = []
+    if models["model_num"].notna().all():
+        there = set(models["model_num"])
+        absent = [one for one in design if one["model_num"] not in there]
+    elif design:
+        notes.append("Not every model has a model_num: which models of the study are absent cannot be listed.")
+    if not (table["representation"] == "mean").any() and table["representation"].notna().any():
+        found = ", ".join(sorted(table["representation"].dropna().unique()))
+        notes.append(f"The table has no scores of mean codes, of which metrics are shown here; its representations: {found}.")
     present = tuple(score.name for score in known.METRICS if score.name in models)
     return Scores(
         models.reset_index(drop=True),
@@ -154,7 +170,7 @@ def prepare(
         size,
         tuple(sorted(int(steps) for steps in table["steps"].dropna().unique())),
         Counter(one["dataset"] for one in design),
-        pd.DataFrame([one for one in design if one["model_num"] not in there]),
+        pd.DataFrame(absent),
     )
 
 
@@ -179,6 +195,35 @@ def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
     return table.assign(hyperparameters=table["hyperparameters"].mask(mixed, named), strength=table["strength"].mask(mixed))
 
 
+def _with_hyperparameters(table: pd.DataFrame) -> pd.DataFrame:
+    """One text for equal hyperparameters, 4 or 4.0, and one where a table of other origin gives nothing but the strength."""
+    strength = table["strength"].astype(float)
+    given = table["hyperparameters"].fillna("{}")
+    given = given.map({text: _canonical(text) for text in given.unique()})
+    names = table["hyperparameter"].astype("string").fillna("").replace("", "strength")
+    pairs = list(zip(names, strength, strict=True))
+    alone = {pair: _canonical(json.dumps(dict([pair]))) for pair in set(pairs) if np.isfinite(pair[1])}
+    only_strength = pd.Series([alone.get(pair, "{}") for pair in pairs], index=table.index)
+    text = given.mask((given == "{}").to_numpy(), only_strength).astype("string")
+    several = strength.groupby([table["method"], text]).nunique()
+    if (several > 1).any():
+        method, which = several.index[several > 1][0]
+        raise UserError(f"the table has several strengths of {method} with the hyperparameters {which}; correct one of these columns")
+    return table.assign(hyperparameters=text, hyperparameter=names.where(strength.notna(), table["hyperparameter"]))
+
+
+def _canonical(text: str) -> str:
+    """JSON with sorted names, and whole numbers without a fraction; other text as it is."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(values, dict):
+        return text
+    plain = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in values.items()}
+    return json.dumps(plain, sort_keys=True)
+
+
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Text columns as text: one that holds no value comes with any type from a file."""
     return table.astype({name: "string" for name in _TEXT if name in table})
@@ -193,13 +238,17 @@ def _read_json(path: pathlib.Path) -> pd.DataFrame:
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
-    models = table.drop_duplicates(KEY)[[*KEY, "hyperparameter", "strength"]].set_index(KEY, drop=False)
-    models["strength"] = models["strength"].astype(float)
+    columns = [*KEY, "hyperparameter", "strength", "model_num"]
+    models = table.sort_values("model_num", kind="stable").drop_duplicates(KEY)[columns].sort_index().set_index(KEY, drop=False)
+    models = models.assign(strength=models["strength"].astype(float), model_num=pd.to_numeric(models["model_num"]).astype("Int64"))
     names = models["hyperparameter"].astype("string").fillna("")
     settings = [
-        f"{known.symbol(name)} = {strength:g}" if np.isfinite(strength) else text if text != "{}" else "–"
+        f"{known.symbol(name)} = {strength:.12g}" if np.isfinite(strength) else text if text != "{}" else "–"
         for name, strength, text in zip(names, models["strength"], models["hyperparameters"], strict=True)
     ]
+    texts = models["hyperparameters"].groupby([models["method"].to_numpy(), settings]).transform("nunique")
+    if (texts > 1).any():  # more than the strength tells them apart
+        return _models(table.assign(strength=table["strength"].mask(table["method"].isin(set(models["method"][texts > 1])))))
     models = models.assign(setting=settings, seed=models["seed"].astype(int))
     order = [
         (strength if np.isfinite(strength) else np.inf, _natural(text)) for strength, text in zip(models["strength"], settings, strict=True)

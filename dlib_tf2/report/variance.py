@@ -70,9 +70,13 @@ def _behind(scores: Scores, estimated: pd.DataFrame) -> int:
 
 def _what_is_left_out(scores: Scores, numbers: pd.DataFrame) -> list[str]:
     notes = []
-    counts = scores.models.groupby(["dataset", "method", "setting"])["seed"].nunique()
-    if few := int((counts < MIN_SEEDS).sum()):
+    counts = scores.models.groupby(["dataset", "method", "setting"])[[*scores.metrics, *scores.others]].count()
+    lacking = (counts < MIN_SEEDS).sum()
+    if few := int((counts < MIN_SEEDS).all(axis=1).sum()):
         notes.append(f"{few:,} of {len(counts):,} settings have fewer than {MIN_SEEDS} seeds and are not used.")
+    if len(more := lacking[lacking > few]):
+        which = ", ".join(f"{name} {number:,}" for name, number in more.items())
+        notes.append(f"Of single metrics more settings have fewer than {MIN_SEEDS} seeds and are not used: {which} of {len(counts):,}.")
     if missing := int(numbers["setting_r2"].isna().sum()):
         notes.append(
             f"Not estimable for {missing:,} of {len(numbers):,} pairs of dataset and metric: too few settings with {MIN_SEEDS} seeds."

@@ -56,15 +56,24 @@ def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
         settings = scores.models[scores.models["method"] == method].drop_duplicates("setting").sort_values("rank")
         of_method = models[models["method"] == method]
         shade = style.colour(method, scores.methods)[0]
+        labels, title = _ticks(settings)
         for axis, metric in zip(row, scores.metrics, strict=True):
             groups = [
-                (setting.split("= ")[-1], of_method.loc[of_method["setting"] == setting, metric].to_numpy(dtype=np.float64), shade)
-                for setting in settings["setting"]
+                (label, of_method.loc[of_method["setting"] == setting, metric].to_numpy(dtype=np.float64), shade)
+                for label, setting in zip(labels, settings["setting"], strict=True)
             ]
             style.violins(axis, groups)
-            axis.set_xlabel(settings["setting"].iloc[0].split(" = ")[0], labelpad=1)
+            axis.set_xlabel(title, labelpad=1)
     behind = having(scores, scores.metrics, dataset)
     return Exhibit(name, title, reading, numbers, needs, figure, dataset=dataset, behind=behind)
+
+
+def _ticks(settings: pd.DataFrame) -> tuple[list[str], str]:
+    """Labels of a method's settings and the name of their axis: strengths, or ranks where more than a strength names the settings."""
+    if settings["strength"].notna().all():
+        names, values = zip(*(setting.split(" = ") for setting in settings["setting"]), strict=True)
+        return list(values), names[0]
+    return [str(rank + 1) for rank in settings["rank"]], "rank of the setting"
 
 
 def summary_by_method(scores: Scores) -> pd.DataFrame:

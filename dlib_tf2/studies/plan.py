@@ -44,6 +44,12 @@ class Plan:
     metrics: tuple[str, ...]
     dataset: str | None
 
+    @property
+    def title(self) -> str:
+        """The study's configuration and what was bound on top of it; empty where a model that exists is scored."""
+        changed = f"; changed: {'; '.join(self.changes)}" if self.changes else ""
+        return f"{self.configuration}{changed}" if self.configuration else ""
+
     def fingerprint(self, of_model: str = "") -> str:
         """SHA-256 of all that the results depend on: study, number, suite, bindings and the text of every gin file.
 

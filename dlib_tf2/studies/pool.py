@@ -85,15 +85,13 @@ def share_gpus(devices: Sequence[str], gpus_per_run: float) -> list[str]:
         gpus_per_run: a whole number, or a fraction of one GPU.
 
     Raises:
-        UserError: it is neither, or no process fits.
+        UserError: no process fits.
     """
     if gpus_per_run < 1:
         shares = [device for device in devices for _ in range(int(1 / gpus_per_run + 1e-9))]
-    elif gpus_per_run == int(gpus_per_run):
+    else:
         size = int(gpus_per_run)
         shares = [",".join(devices[first : first + size]) for first in range(0, len(devices) - size + 1, size)]
-    else:
-        raise UserError(f"--gpus_per_run={gpus_per_run} is more than one and not whole; choose e.g. {int(gpus_per_run)} or 0.5")
     if not shares:
         raise UserError(
             f"no run fits: --gpus_per_run={gpus_per_run}, and this machine has {len(devices)} GPUs; choose fewer, or 0 for none"

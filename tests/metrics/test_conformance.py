@@ -18,6 +18,7 @@ from dlib_tf2 import gin_utils, metric_config
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
+from dlib_tf2.report import scores
 
 NAMES = [module.name for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__) if module.name != "common" and module.name[0] != "_"]
 
@@ -282,3 +283,14 @@ def test_the_study_values_run_on_a_full_table(name, small_table):
     gin_utils.parse(metric_config.files([name]))
     with joblib.parallel_config(backend="loky", n_jobs=-1, inner_max_num_threads=1):
         assert_is_a_result(metric_config.resolve(name)(*small_table, np.random.default_rng(0)))
+
+
+REPORTED = (*scores.METRICS, *scores.DEPENDENCE, scores.DOWNSTREAM[0], scores.DOWNSTREAM[-1])
+
+
+@pytest.mark.parametrize("score", REPORTED, ids=lambda score: score.name)
+def test_the_report_reads_keys_that_metrics_return(small_table, score):
+    (own,) = (name for name in score.functions if name in NAMES)  # the others are names of the old library
+    returned = run(own, *small_table)
+    keys = [re.sub(r"^\d+", lambda size: str(min(int(size[0]), 60)), key) for key in score.keys]
+    assert set(keys) & set(returned)

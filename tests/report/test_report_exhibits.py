@@ -96,6 +96,24 @@ def test_violins_show_every_group(scores):
     assert set(by_strength.numbers["dataset"]) == {"cars3d"}
 
 
+def test_settings_that_more_than_a_strength_names_are_labelled_by_their_rank():
+    table = synthetic.table(datasets=("cars3d",), seeds=2, methods=("beta_vae", "factor_vae"))
+    beta = table["method"] == "beta_vae"
+    wide = table["hyperparameters"].str.replace("}", ', "width": 20}')
+    table = table.assign(hyperparameters=table["hyperparameters"].mask(beta, wide), strength=table["strength"].mask(beta))
+    first, second = panels(violins_by_strength(tidy.prepare(table), "cars3d").figure)[::6]
+    assert ([label.get_text() for label in first.get_xticklabels()], first.get_xlabel()) == (list("123456"), "rank of the setting")
+    assert ([label.get_text() for label in second.get_xticklabels()][-1], second.get_xlabel()) == ("100", "γ")
+
+
+def test_settings_that_lack_seeds_of_one_metric_alone_are_said():
+    table = synthetic.table(datasets=("cars3d",), seeds=3)
+    table = table[~((table["metric"] == "mig") & (table["seed"] == 2) & (table["strength"] == 10))]  # a strength of five methods
+    shown = variance(tidy.prepare(table))
+    assert shown.notes == ["Of single metrics more settings have fewer than 3 seeds and are not used: MIG 5 of 36."]
+    assert shown.numbers.set_index("metric").loc[["MIG", "SAP"], "models"].tolist() == [93, 108]
+
+
 def test_equal_scores_make_no_violin_and_missing_ones_a_word(scores):
     figure, axes = style.grid([""], ["x"], 2, 2)
     style.violins(

@@ -1,5 +1,6 @@
 """The command and its page: whole and part of a study, its structure as HTML, its files, and how a browser takes it."""
 
+import dataclasses
 import html
 import html.parser
 import json
@@ -14,7 +15,7 @@ import pytest
 import synthetic
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.report import page
+from dlib_tf2.report import page, tidy
 from dlib_tf2.report.build import Sampling, build
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -121,13 +122,13 @@ def test_the_page_stands_alone(report, text):
 def test_the_page_says_that_it_is_a_part_and_of_what(text):
     said = plain(text)
     assert "106 models, of 108 of the study" in said
-    assert "This is a part of the study: 106 of 108 models (98 %)." in said
+    assert "This is a part of the study: 106 of 108 models (98.1 %)." in said
     assert said.count("Models behind it:") == len(FIGURES)  # all but the coverage itself
     assert "106 of the 108 models of synthetic_study; 2 are missing; within the table's own settings and seeds 2 lack" in said
     assert "cars3d DIP-VAE-I λ = 5: 1" in said
     assert "53 of the 54 models on cars3d of the settings and seeds that occur in this table" in said
     assert "2 of 36 settings have fewer than 3 seeds and are not used." in said
-    assert "300,000 training steps" in said
+    assert "300,000 training updates" in said
 
 
 def test_the_table_of_variances_and_odds_is_on_the_page(report, text):
@@ -176,7 +177,7 @@ def test_the_same_table_gives_the_same_files_and_old_ones_go(report, tmp_path):
         "agreement", "coverage", "score_against_strength", "unsupervised", "violins_by_method", "violins_by_strength_cars3d",
     }  # fmt: skip
     said = plain((tmp_path / "out" / "report.html").read_text())
-    assert "This is a part of the study: 3 of 12,600 models (0.024 %)." in said
+    assert "This is a part of the study: 3 of 12,600 models (0.0238 %)." in said
     assert "Not estimable from this table: no model has TC (sampled), TC (mean)." in said
     assert "Not estimable: the table holds a single dataset." in said
     assert "No interval for 4 of 4 correlations" in said
@@ -194,6 +195,30 @@ def test_one_model_of_a_known_study_is_said_to_be_one_of_all(tmp_path, run_comma
     assert "Models behind it: 1 of the 54 models of rendered_study on rendered_sprites/small; 53 are missing;" in said
     assert "Models behind it: 1 of the 108 models of rendered_study; 107 are missing;" in said
     assert "what is missing of the datasets, settings and seeds that occur in this table in" in said
+    assert "Metrics and accuracies are those of mean codes, but where sampled ones are named." in said
+    code, out, _ = run_command(
+        "dlib_report", f"--results={tmp_path / 'results.csv'}", f"--output_dir={tmp_path / 'out'}", "--expected_models=7"
+    )
+    said = plain((tmp_path / "out" / "report.html").read_text())
+    assert code == 0
+    assert "This is a part of the study: 1 of 7 models (14.3 %)." in said
+    assert len(pd.read_csv(tmp_path / "out" / "numbers" / "absent.csv")) == 107
+
+
+def test_all_but_one_are_not_the_whole(tmp_path):
+    synthetic.table(datasets=("cars3d",), seeds=3).to_parquet(tmp_path / "results.parquet")
+    build(tmp_path / "results.parquet", tmp_path / "out", size=109, sampling=Sampling(100, 100, 0))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "This is a part of the study: 108 of 109 models (99.1 %)." in plain(page)
+    assert '<td class="text">mig</td><td class="text">mean</td><td class="text">–</td>' in page  # MIG fits no classifier
+
+
+@pytest.mark.parametrize("found, share", [(12599, "99.9 %"), (12000, "95.2 %"), (1, "0.00794 %")])
+def test_a_part_is_never_rounded_to_the_whole(found, share):
+    scores = tidy.prepare(synthetic.table(datasets=("cars3d",), seeds=1, methods=("beta_vae",)), size=12600)
+    models = pd.concat([scores.models] * (1 + found // 6))[:found]
+    said = plain(page.render(dataclasses.replace(scores, models=models), [], Sampling(100, 100, 0)))
+    assert f"This is a part of the study: {found:,} of 12,600 models ({share})." in said
 
 
 def test_names_cannot_break_the_page(tmp_path):

@@ -1,7 +1,6 @@
 """From the tidy table to one row per model: what is chosen, what is left out, and that the page's notes say so."""
 
 import json
-import pathlib
 
 import numpy as np
 import pandas as pd
@@ -183,9 +182,64 @@ def test_mixed_versions_and_trainings_are_said(table):
     assert tidy.prepare(mixed).notes == [
         "Mixed versions of dlib_tf2 (scores): 0.1.0, 0.2.0.",
         "Mixed versions of TensorFlow: 2.19.0, 2.21.0.",
-        "Models of different numbers of training steps are mixed: 3,000, 300,000.",
+        "Different numbers of training updates are mixed within a method: AnnealedVAE (3,000, 300,000), β-TCVAE (3,000, 300,000), "
+        "β-VAE (3,000, 300,000), DIP-VAE-I (3,000, 300,000), DIP-VAE-II (3,000, 300,000), FactorVAE (3,000, 300,000).",
         "Models of different numbers of latent dimensions are mixed: 6, 10.",
     ]
+    others = table.assign(keras="3.15", lightgbm="4.7", numpy="2.4")
+    others.loc[others["seed"] == 1, ["keras", "lightgbm", "numpy"]] = ["3.9", "4.5", "1.26"]
+    assert tidy.prepare(others).notes == [
+        "Mixed versions of Keras: 3.15, 3.9.",
+        "Mixed versions of LightGBM: 4.5, 4.7.",
+        "Mixed versions of NumPy: 1.26, 2.4.",
+    ]
+    halved = table.assign(steps=table["steps"].mask(table["method"] == "factor_vae", 150000))
+    assert tidy.prepare(halved).notes == []  # as the published study has it
+
+
+@pytest.mark.parametrize("text", [pd.NA, "{}"])
+def test_models_of_a_table_that_gives_no_hyperparameters_are_told_apart_by_their_strength(table, text):
+    first = table[table["method"].isin(["beta_vae", "factor_vae"])]
+    blank = first.assign(hyperparameters=first["hyperparameters"].mask(first["method"] == "beta_vae", text))
+    scores = tidy.prepare(blank)
+    assert scores.notes == []
+    pd.testing.assert_frame_equal(scores.models, tidy.prepare(first).models)
+    unnamed = tidy.prepare(blank.assign(hyperparameter=pd.NA)).models
+    assert unnamed.loc[unnamed["method"] == "beta_vae", "setting"].unique().tolist() == [f"strength = {n}" for n in (1, 2, 4, 6, 8, 16)]
+    plain = blank[blank["method"] == "beta_vae"].query("strength == 1").assign(strength=np.nan, hyperparameter=pd.NA, method="vae")
+    assert tidy.prepare(plain).models["setting"].tolist() == ["–"] * 6
+    with pytest.raises(UserError, match='several strengths of beta_vae with the hyperparameters {"beta": 7}; correct one'):
+        tidy.prepare(first.assign(hyperparameters='{"beta": 7.0}'))
+
+
+def test_equal_numbers_are_equal_settings_and_close_ones_are_not(table):
+    first = table[table["method"] == "beta_vae"]
+    as_int = first.assign(hyperparameters=first["hyperparameters"].str.replace(".0}", "}"))
+    mixed = first.assign(hyperparameters=as_int["hyperparameters"].where(first["seed"] == 0, first["hyperparameters"]))
+    pd.testing.assert_frame_equal(tidy.prepare(mixed).models, tidy.prepare(first).models)
+    close = first[first["strength"] <= 2].copy()
+    close["strength"] += 1234566
+    close["hyperparameters"] = [json.dumps({"beta": value}) for value in close["strength"]]
+    assert tidy.prepare(close).models["setting"].unique().tolist() == ["β = 1234567", "β = 1234568"]
+    two = first[first["strength"] <= 2].assign(strength=1.0)
+    two["hyperparameters"] = [json.dumps({"beta": 1, "width": value}) for value in first.loc[first["strength"] <= 2, "strength"]]
+    assert tidy.prepare(two).models["setting"].unique().tolist() == ['{"beta": 1, "width": 1}', '{"beta": 1, "width": 2}']
+
+
+def test_the_configuration_of_most_models_is_taken_not_that_of_most_keys(table):
+    keys = [table[table["metric"] == "mig"].assign(key=f"discrete_mi_{n}", settings="longmig0", value=7.0) for n in range(5)]
+    long = pd.concat([*keys, table[table["metric"] == "mig"].assign(settings="longmig0", value=7.0)])
+    few = long["seed"] == 0
+    scores = tidy.prepare(pd.concat([table[(table["metric"] != "mig") | (table["seed"] > 0)], long[few]]))
+    assert scores.models["MIG"].notna().sum() == 144
+    assert scores.models["MIG"].max() < 1
+    assert "scores of 72 models with others than the most frequent" in scores.notes[0]
+
+
+def test_a_table_of_sampled_codes_alone_is_said_to_be_one(table):
+    scores = tidy.prepare(table[table["metric"] == "mig"].assign(representation="sampled"))
+    assert scores.metrics == ()
+    assert scores.notes == ["The table has no scores of mean codes, of which metrics are shown here; its representations: sampled."]
 
 
 def test_metrics_that_the_paper_does_not_have_join_by_their_headline(table):
@@ -245,6 +299,12 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
     assert known_size.absent.empty
     numbered = tidy.prepare(part.assign(model_num=7), expected=lambda study: whole(70))
     assert numbered.absent["model_num"].tolist() == [n for n in range(210) if n != 7]
+    assert numbered.expected == tidy.prepare(part.assign(model_num=7), expected=lambda study: whole(70), size=210).expected == 210
+    larger = tidy.prepare(part, expected=lambda study: whole(1800), size=7000)
+    assert (larger.expected, larger.expected_on["shapes3d"], len(larger.absent)) == (7000, 1800, 5400 - 210)
+    unnumbered = tidy.prepare(part.drop(columns="model_num"), expected=lambda study: whole(1800))
+    assert unnumbered.absent.empty
+    assert unnumbered.notes == ["Not every model has a model_num: which models of the study are absent cannot be listed."]
     small = tidy.prepare(part, expected=lambda study: 3)
     assert small.expected is None
     assert "The study should have 3 models, and the table holds 210: what is missing cannot be counted." in small.notes
@@ -283,17 +343,6 @@ def test_scores_of_no_trained_model_are_refused(table):
         tidy.prepare(table.assign(method=pd.NA))
     half = table.assign(method=table["method"].where(table["dataset"] == "cars3d", None))
     assert tidy.prepare(half).notes[0].startswith(f"{(table['dataset'] != 'cars3d').sum():,} rows name no method")
-
-
-def test_the_scores_are_named_as_our_metrics_return_them():
-    folder = pathlib.Path(tidy.__file__).parents[1] / "metrics"
-    found = {}
-    for score in (*known.METRICS, *known.DEPENDENCE, *known.DOWNSTREAM):
-        for path in (folder / f"{function}.py" for function in score.functions):
-            if path.is_file():  # else a name of the old library
-                found[score.name] = any(f'"{key}"' in path.read_text() or key.split(":")[-1] in path.read_text() for key in score.keys)
-    assert {"FactorVAE", "MIG", "DCI"} <= set(found)
-    assert [name for name, returned in found.items() if not returned] == []
 
 
 @pytest.mark.parametrize("ending", [".csv", ".json", ".parquet"])

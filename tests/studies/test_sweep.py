@@ -1,6 +1,7 @@
 """Sweeps: what becomes of each way in which a model's process can end, the status of a folder, and three real models on the pool."""
 
 import errno
+import importlib.util
 import re
 import sys
 import types
@@ -234,8 +235,6 @@ def test_gpus_are_shared(monkeypatch):
     assert pool.share_gpus(["0", "1", "2", "3", "4"], 2) == ["0,1", "2,3"]
     with pytest.raises(UserError, match="no run fits: --gpus_per_run=1, and this machine has 0 GPUs"):
         pool.share_gpus([], 1)
-    with pytest.raises(UserError, match="more than one and not whole"):
-        pool.share_gpus(["0", "1"], 1.5)
     assert pool.environment(3, 0.5)["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
     assert set(pool.environment(3, 0.0).values()) == {"3"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
@@ -296,6 +295,10 @@ def test_a_ray_cluster_whose_nodes_are_too_small_is_refused(ray_cluster):
         (["--status", "--suite=fast"], "--suite means nothing beside --status, which reads what the folder was made with; leave it out"),
         (["--study=rendered_study", "--workers=0"], ".*workers.*"),
         (["--study=rendered_study", "--gpus_per_run=nan"], "--gpus_per_run=nan is no number of GPUs; choose e.g. 1 or 0.5"),
+        (
+            ["--study=rendered_study", "--gpus_per_run=1.5", "--ray_address=auto"],
+            "--gpus_per_run=1.5 is more than one and not whole; choose e.g. 1 or 0.5",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(flags, said, run_command, tmp_path):
@@ -314,9 +317,24 @@ def test_a_misspelt_parameter_is_said_before_any_model_starts_and_costs_no_folde
     assert not list((tmp_path / "out").glob("[0-9]*"))
 
 
-def test_a_dataset_that_is_not_prepared_is_said_before_any_model_starts(run_command, tmp_path):
+def test_every_setting_of_a_method_is_looked_at(run_command, tmp_path, tiny_study, data_dir):
+    study = tmp_path / "studies" / "tiny_study.py"
+    study.write_text(
+        study.read_text().replace("(1, 4), *FIXED)", '(1,), *FIXED, "mig.num_trian = 5"), *strengths("beta_vae", "BETA", (4,), *FIXED)')
+    )
+    code, out, err = run_command("dlib_sweep", f"--study={tiny_study}", f"--output_dir={tmp_path / 'out'}", f"--data_dir={data_dir}")
+    assert (code, out) == (2, "")
+    assert re.fullmatch("dlib_sweep: .*num_trian.*num_train.*\n", err)
+
+
+NO_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+ON_RAY = pytest.param(("--ray_address=local",), marks=[pytest.mark.slow, NO_RAY])
+
+
+@pytest.mark.parametrize("backend", [(), ON_RAY], ids=["pool", "ray"])
+def test_a_dataset_that_is_not_prepared_is_said_before_any_model_starts(run_command, tmp_path, backend):
     flags = ["--study=unsupervised_study_v1", "--models=0:3", f"--output_dir={tmp_path / 'out'}", f"--data_dir={tmp_path / 'data'}"]
-    code, out, err = run_command("dlib_sweep", *flags)
+    code, out, err = run_command("dlib_sweep", *flags, *backend)
     assert (code, out) == (2, "")
     assert re.fullmatch("dlib_sweep: .*dlib_prepare_data --dataset=dsprites_full.*\n", err)
     assert not (tmp_path / "out" / "0").exists()
