@@ -56,14 +56,14 @@ def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
         settings = scores.models[scores.models["method"] == method].drop_duplicates("setting").sort_values("rank")
         of_method = models[models["method"] == method]
         shade = style.colour(method, scores.methods)[0]
-        labels, title = _ticks(settings)
+        labels, of_axis = _ticks(settings)
         for axis, metric in zip(row, scores.metrics, strict=True):
             groups = [
                 (label, of_method.loc[of_method["setting"] == setting, metric].to_numpy(dtype=np.float64), shade)
                 for label, setting in zip(labels, settings["setting"], strict=True)
             ]
             style.violins(axis, groups)
-            axis.set_xlabel(title, labelpad=1)
+            axis.set_xlabel(of_axis, labelpad=1)
     behind = having(scores, scores.metrics, dataset)
     return Exhibit(name, title, reading, numbers, needs, figure, dataset=dataset, behind=behind)
 

@@ -92,7 +92,7 @@ def test_violins_show_every_group(scores):
     numbers = by_method.numbers.set_index(["dataset", "method", "score"])
     models = scores.models[(scores.models["dataset"] == "cars3d") & (scores.models["method"] == "dip_vae_ii")]
     assert numbers.loc["cars3d", "dip_vae_ii", "MIG"][["models", "quartile_3"]].tolist() == [30, models["MIG"].quantile(0.75)]
-    assert by_strength.dataset == "cars3d"
+    assert (by_strength.dataset, by_strength.title) == ("cars3d", "Scores by strength on cars3d")
     assert set(by_strength.numbers["dataset"]) == {"cars3d"}
 
 
