@@ -60,8 +60,9 @@ def run(function: Callable[..., Any], tasks: Sequence[tuple], costs: Sequence[fl
     listener, begin, done, total = _listener.get(), time.monotonic(), 0.0, float(sum(costs))
     # One task at a time: joblib's own batches would put several long fits on one worker.
     calls = (joblib.delayed(_on_one_thread)(function, tasks[index]) for index in order)
-    finished = joblib.Parallel(batch_size=1, return_as="generator")(calls)
-    with _libraries().limit(limits=1):  # of this process: tasks that joblib runs in threads of it leave each other's limits alone
+    # The limit of this process comes first, for tasks begin with the next line: those in threads of it leave each other's limits alone.
+    with _libraries().limit(limits=1):
+        finished = joblib.Parallel(batch_size=1, return_as="generator")(calls)
         for index, result in zip(order, finished, strict=True):
             results[index] = result
             done += costs[index]
