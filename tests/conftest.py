@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in the background has them, and theirs, ignore it
 
 REPO = pathlib.Path(__file__).parents[1]
 
