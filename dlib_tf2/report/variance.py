@@ -69,7 +69,9 @@ def _behind(scores: Scores, estimated: pd.DataFrame) -> int:
 
 
 def _what_is_left_out(scores: Scores, numbers: pd.DataFrame) -> list[str]:
-    notes = []
+    notes: list[str] = []
+    if numbers.empty:
+        return notes
     counts = scores.models.groupby(["dataset", "method", "setting"])[[*scores.metrics, *scores.others]].count()
     lacking = (counts < MIN_SEEDS).sum()
     if few := int((counts < MIN_SEEDS).all(axis=1).sum()):
