@@ -54,7 +54,7 @@ def run(
     arguments += [f"--data_dir={os.path.abspath(data_dir)}"] if data_dir else []
 
     def check(left: Sequence[Plan]) -> None:
-        settings = {(plan.files, str(plan.configuration and plan.configuration.setting)): plan for plan in left}  # one model of each will do
+        settings = {(plan.files, str(plan.configuration and plan.configuration.setting)): plan for plan in left}  # one of each will do
         what = list(settings.values()), sorted({str(plan.dataset) for plan in left}), data_dir
         if isinstance(ray := backend(), RayPool):  # the nodes have the data, not always this machine
             ray.ask(reproduce.check, *what)
