@@ -36,7 +36,7 @@ def test_data_dir_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
         UserError,
-        match="cannot prepare rendered_sprites/small/1.0.0: Not a directory: .*/file/.*; change its permissions or choose another",
+        match="cannot prepare rendered_sprites/small/2.0.0: Not a directory: .*/file/.*; change its permissions or choose another",
     ):
         load("rendered_sprites/small", tmp_path / "file")
 

@@ -48,7 +48,7 @@ def test_records_hold_labels_and_values(tmp_path):
 
 def test_prepared_records_become_the_table(tmp_path, capfd):
     builder, space = builders.Builder(config=TINY, data_dir=tmp_path), TINY.grid.space
-    info = image_table.TableInfo(space, space.names, (64, 64, 1), 1, "rendered_sprites/tiny/1.0.0")
+    info = image_table.TableInfo(space, space.names, (64, 64, 1), 1, "rendered_sprites/tiny/2.0.0")
     table = image_table.open_or_build(tmp_path / "table", info, lambda: tfds_records.prepare(builder, space))
     np.testing.assert_array_equal(table, np.concatenate(list(TINY.grid.blocks())))
     output = capfd.readouterr()
@@ -94,7 +94,7 @@ def test_damaged_records_are_one_line(tmp_path):
     (record_file,) = tmp_path.glob("**/*.tfrecord*")
     record_file.write_bytes(record_file.read_bytes()[:-50])
     with pytest.raises(
-        DlibError, match=r"the records of rendered_sprites are damaged \(.*\); remove .*/tiny/1.0.0 and prepare it again"
+        DlibError, match=r"the records of rendered_sprites are damaged \(.*\); remove .*/tiny/2.0.0 and prepare it again"
     ) as caught:
         list(tfds_records.prepare(builder, TINY.grid.space))
     assert "\n" not in str(caught.value)

@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from dlib_tf2.datasets import table_cache
 from dlib_tf2.datasets.loading import load, prepare
+from dlib_tf2.datasets.renderers import sprites
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.paths import as_path
 
-SOURCE = "rendered_sprites/small/1.0.0"
+SOURCE = f"rendered_sprites/small/{sprites.VERSION}"
 
 
 @pytest.fixture
@@ -132,8 +133,8 @@ def tfds_knows_ram(monkeypatch):
 
 
 def test_records_are_read_from_the_bucket_itself(data_bucket, data_dir, cache, tfds_knows_ram):
-    for path in (data_dir / "rendered_sprites" / "small" / "1.0.0").iterdir():
-        put(f"{data_bucket}/rendered_sprites/small/1.0.0/{path.name}", path.read_bytes())
+    for path in (data_dir / SOURCE).iterdir():
+        put(f"{data_bucket}/{SOURCE}/{path.name}", path.read_bytes())
     data = load("rendered_sprites/small", data_bucket)
     batch = next(iter(data.record_batches(8, seed=0)))
     assert batch["image"].shape == (8, 64, 64, 1)

@@ -27,7 +27,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Binary 64x64 sprites: square, ellipse, heart, at every scale, orientation and position of the grid."""
 
     VERSION = tfds.core.Version(sprites.VERSION)
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    RELEASE_NOTES = {
+        "2.0.0": "The outlines are those of dSprites.",
+        "1.0.0": "Initial release, with rounder sizes and another heart.",
+    }
     BUILDER_CONFIGS = [
         SpritesConfig(name="full", description="The whole dSprites grid: 737,280 images.", grid=sprites.GRIDS["full"]),
         SpritesConfig(name="small", description="Every 5th orientation, every 2nd position: 36,864 images.", grid=sprites.GRIDS["small"]),
