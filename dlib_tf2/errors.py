@@ -5,8 +5,10 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 
 EXIT_DONE, EXIT_FAILURE, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 75
+FEW = 3  # reasons that stand in one line
 
 
 class DlibError(Exception):
@@ -25,6 +27,12 @@ class Interrupted(DlibError):
     """The work was stopped from outside and saved; the same command resumes it."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+def few(reasons: Sequence[str]) -> str:
+    """The first reasons of a list, and how many more there are: fifty do not stand in one line."""
+    rest = len(reasons) - FEW
+    return "; ".join(reasons[:FEW]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def check_number(least: float, **values: object) -> None:

@@ -1,10 +1,14 @@
 """Downloads that resume: a file is fetched to <name>.part, verified, and renamed when it is whole."""
 
+import contextlib
 import dataclasses
+import datetime
+import email.utils
 import http.client
 import os
 import pathlib
 import re
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,11 +18,13 @@ from dlib_tf2 import __version__
 from dlib_tf2.datasets.hash_record import RECORD, digest, recorded
 from dlib_tf2.datasets.image_table import format_bytes
 from dlib_tf2.datasets.progress import Progress
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import FEW, DlibError, UserError, few
 from dlib_tf2.files import sync_folder
 
 _BLOCK = 1 << 20
 _TRIES, _TIMEOUT, _PAUSE = 5, 60.0, 1.0  # tries without progress; seconds without a byte; seconds between tries
+_MOST_PAUSE = 30.0  # seconds; a server that asks for a longer one is left alone
+_BUSY = (408, 429)  # request timeout, too many requests: the only refusals that pass by themselves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +38,8 @@ class RemoteFile:
         sha256: where known; otherwise see `hash_record`.
         at_most: bytes that it cannot exceed, to plan space by where the size is not known.
         other_names: names of other editions that serve as well where a person put them there.
+        md5: as third parties report it; another one is worth a warning, not a refusal.
+        corrupted_md5: of an edition that its authors have replaced; worth a warning too.
     """
 
     name: str
@@ -40,6 +48,8 @@ class RemoteFile:
     sha256: str | None = None
     at_most: int = 0
     other_names: tuple[str, ...] = ()
+    md5: str | None = None
+    corrupted_md5: str | None = None
 
     def found_in(self, folder: pathlib.Path) -> pathlib.Path | None:
         """The file, or another edition of it, in `folder`."""
@@ -81,11 +91,14 @@ def check_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
     """Refuses a folder in which a person has not put all files.
 
     Raises:
-        UserError: some are missing; the message lists name, size and address of each.
+        UserError: some are missing; the message lists name, size and address of the first, and where
+            they are more, a line for each of them was printed.
     """
     missing = [file.describe() for file in files if file.found_in(folder) is None]
+    if len(missing) > FEW:
+        print(*missing, sep="\n", file=sys.stderr, flush=True)
     if missing:
-        raise UserError(f"{folder} lacks {len(missing)} of {len(files)} files; put there under these names: {'; '.join(missing)}")
+        raise UserError(f"{folder} lacks {len(missing)} of {len(files)} files; put there under these names: {few(missing)}")
 
 
 def find_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
@@ -130,6 +143,7 @@ def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None = N
     if not fault and expected and (found := digest(path)) != expected:
         fault = f"has the SHA-256 {found}, expected {expected}"
     if not fault:
+        _warn_of_md5(file, path)
         return
     remedy = f"remove {path} and get it again from {file.url}"
     if known and record:  # gigabytes are not deleted for a hash of our own
@@ -140,18 +154,33 @@ def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None = N
     raise DlibError(f"{path} {fault}; it is damaged or another edition; {remedy}")
 
 
+def _warn_of_md5(file: RemoteFile, path: pathlib.Path) -> None:
+    """Compares the MD5 that third parties report."""
+    if not file.md5 and not file.corrupted_md5:
+        return
+    found, what = digest(path, "md5"), ""
+    if found == file.corrupted_md5:
+        what = f"the one of a corrupted edition that its authors have replaced: get it again from {file.url}"
+    elif file.md5 and found != file.md5:
+        what = f"others report {file.md5}: it may be damaged or another edition"
+    if what:
+        print(f"warning: {path} has the MD5 {found}, {what}", file=sys.stderr, flush=True)
+
+
 def _receive(file: RemoteFile, part: pathlib.Path) -> None:
     """Appends to `part` until it is whole; a connection that breaks is opened again where it broke off."""
     tries = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
+        pause = _PAUSE
         try:
             total = _request(file, part, before)
         except urllib.error.HTTPError as error:
-            if error.code < 500:
-                what = f"{file.url}: the server answered {error.code} {error.reason}"
-                raise DlibError(f"{what}; get {file.name} by hand, put it into a folder and use --manual_dir=FOLDER") from error
-            reason, total = f"{error.code} {error.reason}", None
+            if error.code < 500 and error.code not in _BUSY:
+                by_hand = f"get {file.name} by hand, put it into a folder and use --manual_dir=FOLDER"
+                raise DlibError(f"{file.url}: {_refusal(error)}; {by_hand}") from error
+            pause = max(_PAUSE, _asked_pause(error))
+            reason, total = _refusal(error), None
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason, total = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__, None
         else:
@@ -160,11 +189,32 @@ def _receive(file: RemoteFile, part: pathlib.Path) -> None:
         if total is not None and now >= total:
             return
         tries = 0 if now > before else tries + 1
-        if tries >= _TRIES:
+        if tries >= _TRIES or pause > _MOST_PAUSE:
             kept = f" at byte {now:,}" + (f" of {total:,}" if total else "") + ", which are kept" if now else ""
             remedy = "run the same command again to resume, or get the file by hand and use --manual_dir=FOLDER"
             raise DlibError(f"cannot download {file.url} ({reason}{kept}); {remedy}")
-        time.sleep(_PAUSE)
+        time.sleep(pause)
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    """What the server answered, in one line."""
+    if error.code < 400:
+        # urllib reports a circle, and too many redirections, in several lines of its own.
+        return f"the server redirects in a circle, or to no address ({error.code})"
+    asked = _asked_pause(error)
+    wait = f", and asks to wait {asked:,.0f} s" if asked > 0 else ""
+    return f"the server answered {error.code} {error.reason}{wait}"
+
+
+def _asked_pause(error: urllib.error.HTTPError) -> float:
+    """Seconds until the next try that the server asks for: a number, or a date; 0 if it does not."""
+    asked = error.headers.get("Retry-After") or ""
+    if asked.isdecimal():
+        return float(asked)
+    with contextlib.suppress(ValueError, TypeError):  # TypeError: a date without a time zone
+        until = email.utils.parsedate_to_datetime(asked)
+        return max(0.0, (until - datetime.datetime.now(datetime.UTC)).total_seconds())
+    return 0.0
 
 
 def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:

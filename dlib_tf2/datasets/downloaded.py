@@ -88,7 +88,8 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
         remedy = f"run: dlib_prepare_data --dataset={name} --data_dir={data_dir}"
         if isinstance(data_dir, RemotePath):
             remedy = f"run dlib_prepare_data --dataset={name} --data_dir=DIR with a local DIR, and copy all that it holds to {data_dir}"
-        raise UserError(f"{name} is not prepared in {data_dir}{reason}; {remedy}")
+        where = data_dir if data_dir.exists() else f"{data_dir}, which does not exist"
+        raise UserError(f"{name} is not prepared in {where}{reason}; {remedy}")
     return opened
 
 
@@ -108,6 +109,7 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
     folder = image_table.table_folder(data_dir, recipe.source)
     if isinstance(image_table.open_built(folder, recipe.source), str):
         try:
+            image_table.announce(folder)
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot write {folder}: {error.strerror}; change its permissions or choose another data_dir") from error

@@ -44,7 +44,7 @@ def record(files: "Sequence[RemoteFile]", folder: pathlib.Path) -> None:
             out.writelines(f"{name}\t{size}\t{value}\n" for name, (size, value) in sorted(rows.items()))
 
 
-def digest(path: pathlib.Path) -> str:
-    """SHA-256 of a file."""
+def digest(path: pathlib.Path, kind: str = "sha256") -> str:
+    """The SHA-256, or another hash, of a file."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()

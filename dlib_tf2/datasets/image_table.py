@@ -20,6 +20,7 @@ from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write, sync_folder
 from dlib_tf2.paths import RemotePath
 
+TABLES = "dlib_tables"  # the folder of all tables in a data folder
 # (uint8 images [n, h, w, c], grid indices [n]), in any order, each grid point exactly once over the whole iteration.
 Rows = Iterable[tuple[np.ndarray, np.ndarray]]
 
@@ -72,7 +73,7 @@ def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
     Raises:
         DlibError: it cannot be copied.
     """
-    folder = data_dir / "dlib_tables" / source
+    folder = data_dir / TABLES / source
     if not isinstance(folder, RemotePath):
         return folder
     local = table_cache.local_folder(folder)
@@ -107,6 +108,7 @@ def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows
     if _fault(folder, info) is None:
         return _open(folder)
     try:
+        announce(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with lock(folder, info.source):
             fault = _fault(folder, info)  # another process may have built the table while this one waited for the lock
@@ -176,6 +178,13 @@ def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
         raise UserError(f"cannot read {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
     except (OSError, ValueError) as error:
         return f"the table cannot be read ({str(error).splitlines()[0]})"
+
+
+def announce(folder: pathlib.Path) -> None:
+    """Prints a line if the data folder above a table's folder is about to be created: its name may be mistyped."""
+    data_dir = next((parent.parent for parent in folder.parents if parent.name == TABLES), folder)
+    if not os.path.exists(data_dir):
+        _say(f"the data folder {data_dir} does not exist and is created")
 
 
 @contextlib.contextmanager

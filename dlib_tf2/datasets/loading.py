@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import gin
 
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
-from dlib_tf2.errors import DlibError, Interrupted, UserError
+from dlib_tf2.errors import DlibError, Interrupted, UserError, few
 from dlib_tf2.paths import RemotePath, as_path
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def prepare_all(
         else:
             yield name, dataset
     if failures:
-        shown = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        shown = few([f"{name}: {error}" for name, error in failures.items()])
         raise DlibError(f"{len(failures)} of {len(names)} datasets are not prepared; run the same command again for them: {shown}")
 
 

@@ -65,6 +65,7 @@ def keep(folder: pathlib.Path, content: Mapping[str, Any]) -> None:
             return
     except (OSError, ValueError):
         pass  # it is written anew
+    image_table.announce(folder)
     with atomic_write(folder / _FILE, "w") as file:
         json.dump(content, file, indent=1)
 

@@ -8,13 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from dlib_tf2.datasets.ground_truth import ComputedTable
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, check_whole
 
 # The grid points of this many steps are drawn at once. The number is part of what a seed means: another one, other batches.
 _STEPS_PER_DRAW = 32
 # Small batches are gathered several steps at a time, which spreads the cost of a pass through the graph over them.
 _BYTES_PER_GATHER, _STEPS_PER_GATHER = 2**21, 32
 _PREFETCH = 4
+_MOST_SEED, _MOST_STEPS = 2**63 - 1, 2**62  # what 64-bit integers carry through the stateless operations
 
 
 def train_batches(
@@ -34,7 +35,7 @@ def train_batches(
         table: uint8 [grid points, h, w, c].
         batch_size: rows of the global batch.
         seed: of the stream; 0 .. 2**63 - 1.
-        start: the first step t.
+        start: the first step t; 0 .. 2**62 - 1.
         num_replicas: the global batch is cut into this many equal, consecutive slices.
         replicas: whose slices this process feeds, in this order; by default all. Each is an element of its own, as
             `distribute_datasets_from_function` takes them.
@@ -44,8 +45,13 @@ def train_batches(
         in the global batch, by which noise drawn for the global batch is gathered.
 
     Raises:
-        UserError: `num_replicas` does not divide `batch_size`, or a replica id that does not exist.
+        UserError: a number is out of its range, `num_replicas` does not divide `batch_size`, or a
+            replica id does not exist.
     """
+    check_whole(0, start=start)
+    _check_seed(seed)
+    if start >= _MOST_STEPS:
+        raise UserError(f"start must be below 2**62, got {start}")
     rows = _slice_rows(batch_size, num_replicas)
     replicas = range(num_replicas) if replicas is None else replicas
     if not replicas or not all(0 <= replica < num_replicas for replica in replicas):
@@ -66,8 +72,8 @@ def train_batches(
     def gather(index: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"image": images(tf.reshape(index, [-1])), "position": tf.tile(tf.constant(positions), [num_steps])}  # [steps * rows]
 
-    # The upper end is out of reach: 2**62 steps. Unlike unbatch, rebatch cuts what was drawn or gathered without copying it.
-    blocks = tf.data.Dataset.range(start // _STEPS_PER_DRAW, 2**62 // _STEPS_PER_DRAW)
+    # The upper end is out of reach. Unlike unbatch, rebatch cuts what was drawn or gathered without copying it.
+    blocks = tf.data.Dataset.range(start // _STEPS_PER_DRAW, _MOST_STEPS)
     indices = blocks.map(draw).rebatch(num_steps, drop_remainder=True)
     batches = indices.map(gather).rebatch(rows, drop_remainder=True)  # a parallel map is slower: large batches leave the cache
     return _light(batches, num_steps * len(replicas) + _PREFETCH)
@@ -91,7 +97,11 @@ def table_batches(
 
     Returns:
         tf.data of (uint8 images [b, h, w, c], or what `finish` returns, int64 grid indices [b]).
+
+    Raises:
+        UserError: `batch_size` is not a whole number of at least 1.
     """
+    check_whole(1, batch_size=batch_size)
     num_rows = len(table if rows is None else rows)
     images = _gatherer(table)
 
@@ -135,8 +145,10 @@ def record_batches(
         tf.data of {"image", "position"} as in `train_batches`, endless.
 
     Raises:
-        UserError: the number of replicas does not divide `batch_size`.
+        UserError: a number is out of its range, or the number of replicas does not divide
+            `batch_size`.
     """
+    _check_seed(seed)
     rows = _slice_rows(batch_size, num_hosts * replicas_per_host)
 
     def element(count: tf.Tensor, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -150,7 +162,14 @@ def record_batches(
     return batches.enumerate().map(element).prefetch(_PREFETCH)
 
 
+def _check_seed(seed: int) -> None:
+    check_whole(0, seed=seed)
+    if seed > _MOST_SEED:
+        raise UserError(f"seed must be at most 2**63 - 1, got {seed}")
+
+
 def _slice_rows(batch_size: int, num_replicas: int) -> int:
+    check_whole(1, batch_size=batch_size, num_replicas=num_replicas)
     if batch_size % num_replicas:
         close = max(1, round(batch_size / num_replicas)) * num_replicas
         raise UserError(f"batch size {batch_size} cannot be cut into {num_replicas} equal parts; use a multiple of it, such as {close}")

@@ -97,7 +97,7 @@ def write_smallnorb(folder):
             (folder / f"{name}-{part}.mat.gz").write_bytes(gzip.compress(norb_matrix(array)))
 
 
-def write_cars3d(folder, leave_out=0, broken=None):
+def write_cars3d(folder, leave_out=0, broken=None, others=()):
     """The archive, cars in reverse order, beside a list, another data set, and what a Mac adds."""
     elevations, azimuths, objects = SPACES["cars3d"].sizes
     images = car_images().reshape(elevations, azimuths, objects, 128, 128, 3)
@@ -110,6 +110,8 @@ def write_cars3d(folder, leave_out=0, broken=None):
             add(archive, f"data/cars/._car_{car:03d}_mesh.mat", b"Mac OS X")
         add(archive, "data/cars/list.txt", b"car_000_mesh\n")
         add(archive, "data/sprites/sprites_1.mat", b"MATLAB 5.0 MAT-file")
+        for name, content in others:
+            add(archive, name, content)
 
 
 def add(archive, name, content):

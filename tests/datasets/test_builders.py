@@ -1,7 +1,9 @@
 """Our TFDS builders by TFDS's own test, and every downloaded dataset from file to table: what its images and factors must be."""
 
 import functools
+import gzip
 import pathlib
+import tarfile
 import tempfile
 import types
 
@@ -98,6 +100,19 @@ def test_tfds_own_builders_name_file_size_and_hash():
     assert files["3dshapes.h5"].sha256 == "0a0f6ed98baff276a50f3a081a7434d788da63cb135a98189b2a5b5769be1785"
     assert len(smallnorb.RECIPE.files()) == 6
     assert all(len(file.sha256) == 64 and file.url.startswith("https://") for file in files.values())
+
+
+def test_addresses_and_reported_hashes_of_mpi3d_and_cars3d():
+    address = "https://huggingface.co/datasets/waleedgondal/mpi3d/resolve/main/mpi3d_{}.npz"
+    for kind, md5, corrupted in (
+        ("toy", "55889cb7c7dfc655d6e0277beee88868", None),
+        ("realistic", "59a6225b88b635365f70c91b3e52f70f", None),
+        ("real", None, "0f33f609918fb5c97996692f91129802"),
+    ):
+        (file,) = mpi3d.recipe(kind).files()
+        assert (file.url, file.md5, file.corrupted_md5) == (address.format(kind), md5, corrupted)
+    (file,) = cars3d.RECIPE.files()
+    assert file.md5 == "4e866a7919c1beedf53964e6f7a23686"
 
 
 def test_images_that_need_no_change_arrive_unchanged(fake_data_dir):
@@ -198,8 +213,6 @@ def truncated(write, name):
 def norb_with_wrong_labels(folder):
     fakes.write_smallnorb(folder)
     name = f"{fakes.NORB_FILES[0]}-cat.mat.gz"
-    import gzip
-
     (folder / name).write_bytes(gzip.compress(fakes.norb_matrix(np.zeros(48, np.int32))))
 
 
@@ -228,6 +241,17 @@ def repeated_shapes3d(folder):
     fakes.write_shapes3d(folder)
     with h5py.File(folder / "3dshapes.h5", "r+") as file:
         file["labels"][7] = file["labels"][8]
+
+
+def large_member(name):
+    """An archive that ends where the content of a large member would begin: who reads or skips it meets another error."""
+
+    def damage(folder):
+        member = tarfile.TarInfo(name)
+        member.size = 9_000_000_000
+        (folder / fakes.CARS_FILE).write_bytes(gzip.compress(member.tobuf()))
+
+    return damage
 
 
 DAMAGES = [
@@ -260,6 +284,21 @@ DAMAGES = [
         r"'im' as uint8 \[128, 128, 3, 3, 2\], got float64",
     ),
     ("cars3d", truncated(fakes.write_cars3d, fakes.CARS_FILE), "cars3d in .* cannot be read .* truncated or damaged: remove them"),
+    (
+        "cars3d",
+        lambda folder: fakes.write_cars3d(folder, others=[("other/cars/car_002_mesh.mat", b"MATLAB")]),
+        "holds more than one car of the name car_002_mesh.mat; it is damaged or another file: get it again from http",
+    ),
+    (
+        "cars3d",
+        large_member("data/cars/car_000_mesh.mat"),
+        "holds data/cars/car_000_mesh.mat with 9,000,000,000 bytes, expected at most 200,",
+    ),
+    (
+        "cars3d",
+        large_member("data/movie.avi"),
+        "holds data/movie.avi with 9,000,000,000 bytes, expected at most 200,000,000; it is another",
+    ),
     ("mpi3d_toy", too_few_npz, r"mpi3d_toy.npz holds 95 images, expected 96 or 216; it is damaged or another file"),
     (
         "mpi3d_toy",

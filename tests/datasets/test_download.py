@@ -1,5 +1,7 @@
 """Downloads against a server on this machine: resumed, verified, renamed when whole, and every failure one line."""
 
+import datetime
+import email.utils
 import hashlib
 import http.server
 import re
@@ -24,6 +26,8 @@ class Server:
         self.requests = []  # the Range header of each request
         self.cut_after = []  # of each request in turn: bytes after which the connection breaks
         self.status = None  # answered instead
+        self.refusals = []  # statuses that are answered first, one a request
+        self.headers = {}  # beside a status
         self.ranges = True
         self.length = True
         self.etag = '"one"'
@@ -47,8 +51,11 @@ class Server:
         asked, edition = handler.headers.get("Range"), handler.headers.get("If-Range", self.etag)
         self.requests.append(asked)
         assert handler.headers["User-Agent"].startswith("dlib_tf2/")
-        if self.status:
-            handler.send_error(self.status)
+        if status := self.refusals.pop(0) if self.refusals else self.status:
+            handler.send_response(status)
+            for name, value in self.headers.items():
+                handler.send_header(name, value)
+            handler.end_headers()
             return
         start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.ranges and edition == self.etag else 0
         if start >= len(CONTENT):
@@ -167,13 +174,66 @@ def test_a_file_that_is_there_but_wrong_is_left_to_the_person(server, tmp_path):
     assert server.requests == []
 
 
-@pytest.mark.parametrize("status, tries", [(404, 1), (403, 1), (503, download._TRIES)])
+@pytest.mark.parametrize("status, tries", [(404, 1), (403, 1), (503, download._TRIES), (408, download._TRIES), (429, download._TRIES)])
 def test_what_the_server_refuses(server, tmp_path, status, tries):
     server.status = status
     with pytest.raises(DlibError, match=f"data.bin.*{status}.*--manual_dir=FOLDER") as caught:
         download.fetch(known(server), tmp_path)
     assert "\n" not in str(caught.value)
     assert len(server.requests) == tries
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_server_that_was_busy_is_asked_again(server, tmp_path, status):
+    server.refusals = [status, status]
+    assert download.fetch(known(server), tmp_path).read_bytes() == CONTENT
+    assert server.requests == [None, None, None]
+
+
+def http_date(seconds):
+    return email.utils.format_datetime(datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    "asked, pauses",
+    [("7", [7.0]), (25, [pytest.approx(20, abs=5)]), (-100, [0.01]), ("soon", [0.01]), ("0", [0.01])],
+)
+def test_the_pause_that_a_busy_server_asks_for_is_made(server, tmp_path, monkeypatch, asked, pauses):
+    made = []
+    monkeypatch.setattr(download.time, "sleep", made.append)
+    server.refusals, server.headers = [429], {"Retry-After": asked if isinstance(asked, str) else http_date(asked)}
+    assert download.fetch(known(server), tmp_path).read_bytes() == CONTENT
+    assert made == pauses
+
+
+def test_a_server_that_asks_for_a_long_pause_is_left_alone(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download.time, "sleep", lambda _: pytest.fail("waits"))
+    server.status, server.headers = 429, {"Retry-After": "3600"}
+    text = r"\(the server answered 429 Too Many Requests, and asks to wait 3,600 s\); run the same command again to resume, or get"
+    with pytest.raises(DlibError, match=text):
+        download.fetch(known(server), tmp_path)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("headers", [{"Location": "/data.bin"}, {}])
+def test_a_redirection_that_leads_nowhere_is_one_line(server, tmp_path, headers):
+    server.status, server.headers = 302, headers
+    text = r"data.bin: the server redirects in a circle, or to no address \(302\); get data.bin by hand, .*--manual_dir=FOLDER"
+    with pytest.raises(DlibError, match=text) as caught:
+        download.fetch(known(server), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert len(server.requests) <= 11
+
+
+def test_an_md5_that_others_do_not_report_is_a_warning(server, tmp_path, capsys):
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    download.fetch(known(server, md5=md5, corrupted_md5="0" * 32), tmp_path / "right")
+    assert "warning" not in capsys.readouterr().err
+    path = download.fetch(known(server, md5="0" * 32), tmp_path / "other")
+    assert f"warning: {path}.part has the MD5 {md5}, others report {'0' * 32}: it may be damaged" in capsys.readouterr().err
+    download.find_all([known(server, corrupted_md5=md5)], path.parent)
+    text = f"warning: {path} has the MD5 {md5}, the one of a corrupted edition that its authors have replaced: get it again from"
+    assert text in capsys.readouterr().err
 
 
 def test_nobody_answers(server, tmp_path):
@@ -236,6 +296,13 @@ def test_what_is_still_to_come(server, tmp_path):
 def test_a_full_disk_is_one_line(server, small_disk):
     with pytest.raises(DlibError, match=r"cannot write .*data.bin.part: No space left on device; free space or choose another data_dir"):
         download.fetch(known(server), small_disk)
+
+
+def test_many_missing_files_are_a_line_each_and_the_last_line_names_a_few(tmp_path, capsys):
+    files = [RemoteFile(f"part{number}.npz", f"https://example.org/{number}") for number in range(50)]
+    with pytest.raises(UserError, match=r"lacks 50 of 50 files; .*part0.npz .*part2.npz \(.*\) from https://example.org/2; and 47 more$"):
+        download.check_all(files, tmp_path)
+    assert [line.split()[0] for line in capsys.readouterr().err.splitlines()] == [file.name for file in files]
 
 
 def test_files_of_a_person_are_listed_when_they_are_missing(server, tmp_path):

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from dlib_tf2.datasets import load, loading
+from dlib_tf2.datasets import image_table, load, loading
 from dlib_tf2.errors import UserError
+from tests.datasets.conftest import INFO
 
 REPO = pathlib.Path(__file__).parents[2]
 
@@ -39,6 +40,19 @@ def test_data_dir_that_cannot_be_written_is_one_line(tmp_path):
         match="cannot prepare rendered_sprites/small/2.0.0: Not a directory: .*/file/.*; change its permissions or choose another",
     ):
         load("rendered_sprites/small", tmp_path / "file")
+
+
+def test_a_mistyped_data_dir_is_not_created_for_a_downloaded_set(tmp_path):
+    with pytest.raises(UserError, match="dsprites_full is not prepared in .*/typo, which does not exist; run: dlib_prepare_data --data"):
+        load("dsprites_full", tmp_path / "typo")
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_data_dir_that_is_created_is_one_line(tmp_path, synthetic_rows, capsys):
+    line = f"the data folder {tmp_path / 'new'} does not exist and is created\n"
+    for expected in (1, 0):
+        image_table.open_or_build(image_table.table_folder(tmp_path / "new", INFO.source), INFO, synthetic_rows)
+        assert capsys.readouterr().err.count(line) == expected
 
 
 def test_data_dir_comes_from_the_environment(data_dir, monkeypatch):

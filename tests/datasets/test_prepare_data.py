@@ -132,6 +132,20 @@ def test_one_that_fails_does_not_keep_the_others(tmp_path, capsys):
     assert "mpi3d_realistic is not prepared, going on with the others: " in capsys.readouterr().err
 
 
+def test_fifty_failures_do_not_stand_in_one_line(tmp_path, capsys, monkeypatch):
+    names = [f"set{number}" for number in range(50)]
+    monkeypatch.setattr(loading, "_recipes", lambda name: ())
+
+    def fail(name, data_dir):
+        raise DlibError("is broken")
+
+    monkeypatch.setattr(loading, "load", fail)
+    text = "50 of 50 datasets are not prepared; .*: set0: is broken; set1: is broken; set2: is broken; and 47 more$"
+    with pytest.raises(DlibError, match=text):
+        list(loading.prepare_all(names, tmp_path))
+    assert capsys.readouterr().err.count("going on with the others: is broken\n") == 50
+
+
 def test_missing_files_of_all_are_said_before_any_is_prepared(tmp_path):
     fakes.write_mpi3d(tmp_path, "toy")
     with fakes.small_grids(), pytest.raises(UserError, match="lacks 2 of 3 files; .*hdf5.*The_Scream.jpg"):

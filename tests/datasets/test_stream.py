@@ -82,6 +82,39 @@ def test_what_cannot_be_cut_is_refused_with_a_remedy():
         stream.train_batches(TABLE, 64, seed=0, num_replicas=2, replicas=[2])
 
 
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"batch_size": -8}, "batch_size must be a whole number of at least 1, got -8"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
+        ({"num_replicas": 0}, "num_replicas must be a whole number of at least 1, got 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"seed": 2**63}, r"seed must be at most 2\*\*63 - 1, got 9223372036854775808"),
+        ({"seed": 0.5}, "seed must be a whole number of at least 0, got 0.5"),
+        ({"start": -1}, "start must be a whole number of at least 0, got -1"),
+        ({"start": 2**62}, r"start must be below 2\*\*62, got 4611686018427387904"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(arguments, text):
+    with pytest.raises(UserError, match=f"^{text}$"):
+        stream.train_batches(TABLE, **{"batch_size": 8, "seed": 0, **arguments})
+
+
+def test_the_largest_seed_and_step_draw():
+    dataset = stream.train_batches(TABLE, 8, seed=2**63 - 1, start=2**62 - 1)
+    assert rows(take(dataset, 1)).shape == (1, 8)
+
+
+def test_other_streams_refuse_such_numbers_too():
+    with pytest.raises(UserError, match="batch_size must be a whole number of at least 1, got 0"):
+        stream.table_batches(TABLE, 0)
+    with pytest.raises(UserError, match="batch_size must be a whole number of at least 1, got 0"):
+        record_rows(0, 0, count=1)
+    with pytest.raises(UserError, match="seed must be a whole number of at least 0, got -1"):
+        record_rows(8, -1, count=1)
+
+
 def test_draws_are_uniform_and_independent():
     drawn = rows(take(stream.train_batches(TABLE, 97, seed=0), 400))
     counts = np.bincount(drawn.ravel(), minlength=97)

@@ -1,6 +1,7 @@
 """cars3d: a TFDS builder that reads MATLAB files out of their archive."""
 
 import io
+import itertools
 import pathlib
 import tarfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dlib_tf2.errors import DlibError
 
 FILE = "nips2015-analogy-data.tar.gz"
 _SOURCE_SIZE = 128  # pixels, high and wide
+_MOST_BYTES = 200_000_000  # of a member of the archive; a car has 5 MB
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -42,7 +44,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         space = cars3d.SPACE
         elevations, azimuths, num_objects = space.sizes
         # By name: an archive's or a folder's own order would number the cars differently on every machine.
-        objects = {name: number for number, name in enumerate(sorted(name for name, _ in _mat_files(path, read=False)))}
+        names = sorted(name for name, _ in _mat_files(path, read=False))
+        if twice := next((name for name, following in itertools.pairwise(names) if name == following), None):
+            fault = f"{path} holds more than one car of the name {twice}"
+            raise DlibError(f"{fault}; it is damaged or another file: get it again from {cars3d.URL}")
+        objects = {name: number for number, name in enumerate(names)}
         if len(objects) != num_objects:
             missing = num_objects - len(objects)
             fault = f"{missing} are missing" if missing > 0 else f"{-missing} are too many"
@@ -62,10 +68,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def _mat_files(path: Any, read: bool) -> Iterator[tuple[str, bytes]]:
-    """(name, content if `read`) of every MATLAB file in a folder `cars` of the archive, in the archive's order."""
+    """(name, content if `read`) of every MATLAB file in a folder `cars` of the archive, in the archive's order.
+
+    Raises:
+        DlibError: a member is so large, by its header, that it would fill the memory or take hours
+            to skip.
+    """
     with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|gz") as archive:
         for member in archive:
             name = pathlib.PurePosixPath(member.name)
+            if member.size > _MOST_BYTES:
+                size = f"{member.name} with {member.size:,} bytes, expected at most {_MOST_BYTES:,}"
+                raise DlibError(f"{path} holds {size}; it is another file: get it again from {cars3d.URL}")
             # Archives made on a Mac carry a companion "._name" for each file.
             if member.isfile() and name.suffix == ".mat" and name.parent.name == "cars" and not name.name.startswith("."):
                 stream = archive.extractfile(member) if read else None
