@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from dlib_tf2.datasets import FactorSpace, GroundTruthDataset, nuisance
-from dlib_tf2.datasets.named.abstract_dsprites import ColouredSprites
 from dlib_tf2.datasets.renderers import sprites
+from dlib_tf2.datasets.sprite_variants import ColouredSprites
 from dlib_tf2.engine import Engine
 from dlib_tf2.models.networks import conv_encoder, deconv_decoder
 from dlib_tf2.models.optimizers import adam

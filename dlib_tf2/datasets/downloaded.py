@@ -135,7 +135,12 @@ def _prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | 
             record(files, downloads)
     info = recipe.info(builder)
     rows = tfds_records.read
-    image_table.open_or_build(folder, info, lambda: rows(builder, info.space, recipe.labels, recipe.transform))
+    image_table.open_or_build(
+        folder,
+        info,
+        lambda: rows(builder, info.space, recipe.labels, recipe.transform),
+        data_dir=data_dir,
+    )
 
 
 def plan(recipes: Sequence[Recipe], data_dir: pathlib.Path, manual_dir: pathlib.Path | None) -> Needs:

@@ -11,7 +11,6 @@ from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
-from dlib_tf2.datasets.nuisance import Nuisance
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -63,18 +62,15 @@ RECIPE = downloaded.Recipe(
 )
 
 
-def variant(
-    name: str, config: str, data_dir: pathlib.Path, visible: tuple[str, ...] | None = None, nuisance: Nuisance | None = None
-) -> GroundTruthDataset:
-    """Opens a dataset on the dSprites table.
+def open_dataset(name: str, config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
+    """Opens the dSprites table as a dataset.
 
     Args:
         name: of the dataset.
         config: must be empty.
         data_dir: where datasets are kept.
-        visible: the factors that are scored; all by default.
-        nuisance: what is done to the images.
     """
     downloaded.no_config(name, config)
     table, info = downloaded.open_table(RECIPE, data_dir, name)
-    return GroundTruthDataset(name, info.space, visible or info.space.names, table, info.scale, RECIPE.records(data_dir), nuisance=nuisance)
+    records = RECIPE.records(data_dir)
+    return GroundTruthDataset(name, info.space, info.space.names, table, info.scale, records)

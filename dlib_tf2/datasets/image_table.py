@@ -16,6 +16,7 @@ import numpy as np
 from dlib_tf2.datasets import table_cache
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.progress import Progress
+from dlib_tf2.datasets.versions import change_line
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write, sync_folder
 from dlib_tf2.paths import RemotePath
@@ -87,7 +88,13 @@ def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
     return local
 
 
-def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows], extra_bytes: int = 0) -> np.ndarray:
+def open_or_build(
+    folder: pathlib.Path,
+    info: TableInfo,
+    rows: Callable[[], Rows],
+    extra_bytes: int = 0,
+    data_dir: pathlib.Path | None = None,
+) -> np.ndarray:
     """Opens the table in `folder`; builds it first where it is missing, truncated or another dataset's.
 
     Processes that ask at the same time build it once: the others wait for the first and then open its table.
@@ -97,6 +104,8 @@ def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows
         info: what the table must hold.
         rows: called only when the table is to be built; may download and prepare what it reads.
         extra_bytes: disk space that `rows` needs under the same folder beside the table, about.
+        data_dir: where tables and records of older versions may lie; if there are any, a line
+            names them when the table is built.
 
     Returns:
         uint8 [grid points, h, w, c], read-only, backed by the page cache.
@@ -115,6 +124,8 @@ def open_or_build(folder: pathlib.Path, info: TableInfo, rows: Callable[[], Rows
             if fault is not None:
                 if fault:
                     _say(f"{folder}: {fault}; building the table again")
+                elif data_dir is not None and (line := _change(folder, info.source, data_dir)):
+                    _say(line)
                 _check_space(folder, info, extra_bytes)
                 _build(folder, info, rows())
         return _open(folder)
@@ -152,6 +163,12 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
         return "table.json describes another dataset"
     fault = _fault(folder, info)
     return (_open(folder), info) if fault is None else fault
+
+
+def _change(folder: pathlib.Path, source: str, data_dir: pathlib.Path) -> str:
+    """What is said of older versions: of tables beside this one (the copies of a bucket's), in data_dir, and of records."""
+    dataset = source.rpartition("/")[0]
+    return change_line(source, (folder.parent, data_dir / "dlib_tables" / dataset, data_dir / dataset))
 
 
 def _open(folder: pathlib.Path) -> np.ndarray:

@@ -36,6 +36,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
         UserError: an unknown name or config, a downloaded dataset that is not prepared, or a data_dir that cannot be read or written.
     """
     base, _, config = name.partition("/")
+    _check_config(base, config)
     return _module(base).dataset(config, _folder(data_dir))
 
 
@@ -46,20 +47,32 @@ def check_name(name: str) -> None:
         raise UserError(unknown("dataset", base, known_names()))
 
 
-def _recipes(name: str) -> Sequence["downloaded.Recipe"]:
-    """How a downloaded dataset is made; nothing where `name` is drawn or one's own."""
-    from dlib_tf2.datasets import downloaded
+def _check_config(base: str, config: str) -> None:
+    """Refuses a config that a dataset does not have, before hours of work for a name that is then refused."""
+    module = _module(base)
+    if hasattr(module, "CONFIGS"):
+        if config and config not in module.CONFIGS:
+            raise UserError(unknown(f"config of {base}", config, module.CONFIGS))
+    elif hasattr(module, "RECIPES"):
+        from dlib_tf2.datasets import downloaded
 
+        downloaded.no_config(base, config)
+
+
+def _recipes(name: str) -> Sequence["downloaded.Recipe"]:
+    """How a downloaded dataset, or the part of one that is downloaded, is made; nothing if all is drawn or one's own."""
     base, _, config = name.partition("/")
-    recipes = getattr(_module(base), "RECIPES", ())
-    if recipes:
-        downloaded.no_config(base, config)  # before hours of work for a name that is then refused
-    return recipes
+    _check_config(base, config)
+    return getattr(_module(base), "RECIPES", ())
 
 
 def downloaded_names() -> list[str]:
-    """The names that have to be prepared before `load` opens them."""
-    return [name for name in known_names() if hasattr(_module(name), "RECIPES")]
+    """The names whose images are downloaded: they have to be prepared before `load` opens them.
+
+    Not a drawn dataset, which has `CONFIGS`, even if it takes a picture from elsewhere.
+    """
+    modules = {name: _module(name) for name in known_names()}
+    return [name for name, module in modules.items() if hasattr(module, "RECIPES") and not hasattr(module, "CONFIGS")]
 
 
 def prepare(name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None) -> GroundTruthDataset:

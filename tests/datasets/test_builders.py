@@ -12,11 +12,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlib_tf2.datasets import downloaded, dsprites, load, loading, mpi3d, resize
+from dlib_tf2.datasets import downloaded, dsprites, load, loading, mpi3d, resize, scream
 from dlib_tf2.datasets.builders.cars3d.cars3d_dataset_builder import Builder as Cars3dBuilder
 from dlib_tf2.datasets.builders.mpi3d.mpi3d_dataset_builder import Builder as Mpi3dBuilder
 from dlib_tf2.datasets.builders.scream.scream_dataset_builder import Builder as ScreamBuilder
-from dlib_tf2.datasets.named import cars3d, scream_dsprites, shapes3d, smallnorb
+from dlib_tf2.datasets.named import cars3d, shapes3d, smallnorb
 from dlib_tf2.errors import DlibError, UserError
 from tests.datasets import fakes
 
@@ -165,7 +165,7 @@ def test_cars_are_in_factor_order_and_numbered_by_sorted_name(fake_data_dir):
 
 
 def test_the_scream_fits_into_350_by_274(fake_data_dir):
-    table, info = downloaded.open_table(scream_dsprites.PICTURE, fake_data_dir, "scream_dsprites")
+    table, info = downloaded.open_table(scream.RECIPE, fake_data_dir, "scream_dsprites")
     assert info.shape == (274, 205, 3)  # 300 wide and 400 high: the height is what limits it
     gradient = np.linspace(0, 255, 274)
     assert np.abs(table[0, :, 100, 1] - gradient).max() < 6

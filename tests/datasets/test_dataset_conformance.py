@@ -9,14 +9,29 @@ import pytest
 
 from dlib_tf2.datasets import load, loading
 from dlib_tf2.errors import UserError
-from tests.datasets import fakes
+from tests.datasets import fakes, test_rendered_sprites
 from tests.datasets.test_own_data import write_arrays, write_images
 from tests.datasets.test_rendered_shapes3d import use_tiny_grid
+
+
+def open_variant(request, folder, kind):
+    """A variant of the rendered sprites on a tiny grid: (name, data_dir)."""
+    test_rendered_sprites.use_tiny_grid(request.getfixturevalue("monkeypatch"))
+    name = f"{kind}_rendered_sprites/small"
+    if kind == "scream":
+        fakes.write_scream(folder)
+        loading.prepare(name, folder / "data", folder)
+    return name, folder / "data"
+
 
 # Not downloaded: how each is opened on a small grid, given the fixtures' request.
 OTHERS = {
     "rendered_sprites": lambda request, folder: ("rendered_sprites/small", request.getfixturevalue("data_dir")),
     "rendered_shapes3d": lambda request, folder: (use_tiny_grid(request.getfixturevalue("monkeypatch")), folder),
+    **{
+        f"{kind}_rendered_sprites": lambda request, folder, kind=kind: open_variant(request, folder, kind)
+        for kind in ("color", "noisy", "abstract", "scream")
+    },
     "own_images": lambda request, folder: (write_images(folder / "images"), folder),
     "own_arrays": lambda request, folder: (write_arrays(folder / "arrays"), folder),
 }
@@ -99,6 +114,14 @@ def test_records_serve_hosts_without_python(name, fake_data_dir):
     np.testing.assert_array_equal(batch["position"], [4, 5, 6, 7])
     near = np.abs(batch["image"].numpy()[:, None].astype(int) - dataset.table[:][None].astype(int)).max(axis=(2, 3, 4)).min(axis=1)
     assert near.max() <= 1, "an image of the stream is none of the table's"
+
+
+def test_records_of_drawn_variants_are_those_of_the_sprites(tmp_path, monkeypatch):
+    test_rendered_sprites.use_tiny_grid(monkeypatch)
+    dataset = load("noisy_rendered_sprites/small", tmp_path)
+    (batch,) = dataset.record_batches(8, seed=0, num_hosts=2, host=1).take(1)
+    assert batch["image"].shape == (4, 64, 64, 1)
+    assert (batch["image"].numpy()[:, None] == dataset.table[None]).all(axis=(2, 3, 4)).any(axis=1).all()
 
 
 @pytest.mark.parametrize("name", loading.downloaded_names())

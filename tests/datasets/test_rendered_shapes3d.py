@@ -6,7 +6,6 @@ import tensorflow_datasets as tfds
 
 from dlib_tf2.datasets import image_table, load, tfds_records
 from dlib_tf2.datasets.builders.rendered_shapes3d import rendered_shapes3d_dataset_builder as builders
-from dlib_tf2.datasets.named import rendered_shapes3d
 from dlib_tf2.datasets.renderers import rooms
 from dlib_tf2.errors import UserError
 
@@ -76,7 +75,7 @@ def test_load_opens_a_grid_by_its_name(tmp_path, monkeypatch):
 
 def test_unknown_config_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"unknown config of rendered_shapes3d 'ful'; known: full, small \(did you mean full\?\)"):
-        rendered_shapes3d.dataset("ful", tmp_path)
+        load("rendered_shapes3d/ful", tmp_path)
 
 
 @pytest.mark.slow

@@ -20,6 +20,16 @@ TINY = builders.SpritesConfig(
 )
 
 
+def use_tiny_grid(monkeypatch):
+    """Puts a grid of 72 sprites in the place of config "small"."""
+    grid = sprites.Grid(scale=(1, 5), orientation=(0, 2, 9), x_position=(0, 31), y_position=(4, 9))
+    monkeypatch.setitem(sprites.GRIDS, "small", grid)
+    config = builders.SpritesConfig(name="small", description="Tiny.", grid=grid)
+    # Computed from the list below when first read, and remembered: the true value must be read, and put back, before the list changes.
+    monkeypatch.setattr(builders.Builder, "builder_configs", {"small": config})
+    monkeypatch.setattr(builders.Builder, "BUILDER_CONFIGS", [config])
+
+
 class RenderedSpritesTest(tfds.testing.DatasetBuilderTestCase):
     """TFDS's conformance test of a builder."""
 

@@ -1,8 +1,8 @@
-"""color_dsprites: dSprites with the sprite in a random colour."""
+"""color_dsprites: the sprites of dSprites in a random colour."""
 
 import pathlib
 
-from dlib_tf2.datasets import dsprites, nuisance
+from dlib_tf2.datasets import dsprites, sprite_variants
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 
 RECIPES = (dsprites.RECIPE,)
@@ -10,4 +10,5 @@ RECIPES = (dsprites.RECIPE,)
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
-    return dsprites.variant("color_dsprites", config, data_dir, nuisance=nuisance.colour())
+    sprites = dsprites.open_dataset("color_dsprites", config, data_dir)
+    return sprite_variants.color(sprites)

@@ -10,4 +10,4 @@ RECIPES = (dsprites.RECIPE,)
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
-    return dsprites.variant("dsprites_full", config, data_dir)
+    return dsprites.open_dataset("dsprites_full", config, data_dir)

@@ -1,5 +1,6 @@
 """dsprites_noshape: dSprites whose shape varies but is not scored."""
 
+import dataclasses
 import pathlib
 
 from dlib_tf2.datasets import dsprites
@@ -10,4 +11,5 @@ RECIPES = (dsprites.RECIPE,)
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
-    return dsprites.variant("dsprites_noshape", config, data_dir, visible=dsprites.SPACE.names[1:])
+    sprites = dsprites.open_dataset("dsprites_noshape", config, data_dir)
+    return dataclasses.replace(sprites, visible=dsprites.SPACE.names[1:])

@@ -1,8 +1,8 @@
-"""noisy_dsprites: dSprites on uniform noise."""
+"""noisy_dsprites: the sprites of dSprites on uniform noise."""
 
 import pathlib
 
-from dlib_tf2.datasets import dsprites, nuisance
+from dlib_tf2.datasets import dsprites, sprite_variants
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 
 RECIPES = (dsprites.RECIPE,)
@@ -10,4 +10,5 @@ RECIPES = (dsprites.RECIPE,)
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
-    return dsprites.variant("noisy_dsprites", config, data_dir, nuisance=nuisance.noise(*dsprites.SHAPE[:2]))
+    sprites = dsprites.open_dataset("noisy_dsprites", config, data_dir)
+    return sprite_variants.noisy(sprites)

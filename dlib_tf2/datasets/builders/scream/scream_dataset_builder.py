@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlib_tf2.datasets import dsprites
-from dlib_tf2.datasets.named import scream_dsprites
+from dlib_tf2.datasets import dsprites, scream
 from dlib_tf2.errors import DlibError
 
 _BOX = (350, 274)  # pixels, width and height: the picture is upright, so its height is what limits it
@@ -20,7 +19,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"`dlib_prepare_data --dataset=scream_dsprites --data_dir=DIR` downloads {scream_dsprites.FILES[0]} from {scream_dsprites.URL}; "
+        f"`dlib_prepare_data --dataset=scream_dsprites --data_dir=DIR` downloads {scream.FILES[0]} from {scream.URL}; "
         "by hand, put it here under its own name."
     )
 
@@ -32,9 +31,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), supervised_keys=None)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        paths = [dl_manager.manual_dir / name for name in scream_dsprites.FILES if (dl_manager.manual_dir / name).exists()]
+        paths = [dl_manager.manual_dir / name for name in scream.FILES if (dl_manager.manual_dir / name).exists()]
         if not paths:
-            raise DlibError(f"{dl_manager.manual_dir} holds no {' or '.join(scream_dsprites.FILES)}; {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+            raise DlibError(f"{dl_manager.manual_dir} holds no {' or '.join(scream.FILES)}; {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         return {"train": self._generate_examples(paths[0])}
 
     def _generate_examples(self, path: Any) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,0 +1,15 @@
+"""abstract_rendered_sprites: the rendered sprites in six colours on five greys, orientation hidden."""
+
+import pathlib
+
+from dlib_tf2.datasets import sprite_variants
+from dlib_tf2.datasets.ground_truth import GroundTruthDataset
+from dlib_tf2.datasets.named import rendered_sprites
+
+CONFIGS = rendered_sprites.CONFIGS
+
+
+def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
+    """Opens config "full" (the default) or "small" of rendered_sprites."""
+    sprites = rendered_sprites.dataset(config, data_dir, "abstract_rendered_sprites")
+    return sprite_variants.abstract(sprites)
