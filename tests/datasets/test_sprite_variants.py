@@ -11,23 +11,33 @@ from tests.datasets.test_rendered_sprites import use_tiny_grid
 NUISANCES = ("color", "noisy", "scream")
 
 
-@pytest.fixture
-def data_dir(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
     """A tiny grid in the place of config "small", and the picture, prepared from a folder."""
-    use_tiny_grid(monkeypatch)
-    fakes.write_scream(tmp_path)
-    loading.prepare("scream_rendered_sprites/small", tmp_path / "data", tmp_path)
-    return tmp_path / "data"
+    manual, data = tmp_path_factory.mktemp("manual"), tmp_path_factory.mktemp("rendered")
+    fakes.write_scream(manual)
+    with pytest.MonkeyPatch.context() as patch:
+        use_tiny_grid(patch)
+        loading.prepare("scream_rendered_sprites/small", data, manual)
+        yield data
+
+
+@pytest.fixture(scope="module")
+def dsprites_dir(tmp_path_factory):
+    """dSprites and the picture, from files of their true formats."""
+    manual, data = tmp_path_factory.mktemp("manual"), tmp_path_factory.mktemp("dsprites")
+    fakes.prepare_all(manual, data, ["scream_dsprites"])
+    return data
 
 
 @pytest.mark.parametrize("kind", NUISANCES)
-def test_a_variant_has_the_sprites_and_the_rule_of_its_dsprites_twin(kind, data_dir, fake_data_dir):
+def test_a_variant_has_the_sprites_and_the_rule_of_its_dsprites_twin(kind, data_dir, dsprites_dir):
     variant, sprites = load(f"{kind}_rendered_sprites/small", data_dir), load("rendered_sprites/small", data_dir)
     assert variant.name == f"{kind}_rendered_sprites/small"
     assert (variant.space, variant.visible, variant.scale) == (sprites.space, sprites.visible, 1)
     np.testing.assert_array_equal(variant.table, sprites.table)
     assert variant.observation_shape == (64, 64, 3)
-    twin = load(f"{kind}_dsprites", fake_data_dir)
+    twin = load(f"{kind}_dsprites", dsprites_dir)
     seed, position = np.array([3, 4]), np.arange(72)
     mine, theirs = (np.asarray(data.augment(np.float32(sprites.table), seed, position)) for data in (variant, twin))
     np.testing.assert_array_equal(mine, theirs)

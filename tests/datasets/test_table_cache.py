@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlib_tf2.datasets import table_cache
+from dlib_tf2.datasets import image_table, table_cache
 from dlib_tf2.datasets.loading import load, prepare
 from dlib_tf2.datasets.renderers import sprites
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.paths import as_path
+from tests.datasets.conftest import INFO
 
 SOURCE = f"rendered_sprites/small/{sprites.VERSION}"
 
@@ -110,6 +111,18 @@ def test_a_dataset_is_opened_from_a_bucket(data_bucket, data_dir, cache, capsys,
     monkeypatch.setenv("TFDS_DATA_DIR", data_bucket)
     assert np.array_equal(load("rendered_sprites/small").table, data.table)
     assert capsys.readouterr().err == ""
+
+
+def test_older_versions_are_named_in_the_bucket_and_in_the_cache(tmp_path, cache, synthetic_rows, capsys):
+    bucket = f"ram://{tmp_path.name}/versions"
+    put(f"{bucket}/synthetic/tiny/0.9.0/dataset_info.json", b"{}")
+    put(f"{bucket}/dlib_tables/synthetic/tiny/0.9.0/table.json", b"{}")
+    folder = image_table.table_folder(as_path(bucket), INFO.source)
+    (folder.parent / "0.9.0").mkdir(parents=True)
+    image_table.open_or_build(folder, INFO, synthetic_rows, data_dir=as_path(bucket))
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "pictures changed" in line]
+    older = [f"{bucket}/dlib_tables/synthetic/tiny/0.9.0", f"{bucket}/synthetic/tiny/0.9.0"]
+    assert line.endswith(f"may be deleted: {', '.join(sorted([*older, str(folder.parent / '0.9.0')]))}")
 
 
 @pytest.mark.parametrize("opening", [load, prepare])

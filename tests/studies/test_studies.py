@@ -1,11 +1,14 @@
 """The studies: every configuration against the closed formula and the published grids, and what each says about a mistake."""
 
 import itertools
+import pathlib
+import re
 
 import gin
 import pytest
 
 from dlib_tf2 import gin_utils, metric_config, results
+from dlib_tf2.datasets.loading import check_name
 from dlib_tf2.errors import UserError
 from dlib_tf2.studies import find, known_names, models_of
 from dlib_tf2.studies.numbers import format_numbers, parse_numbers
@@ -146,6 +149,21 @@ def test_a_fingerprint_is_that_of_number_bindings_and_gin_text(tiny_study, tmp_p
 def test_a_plan_knows_the_dataset_that_a_binding_puts_in():
     assert make_plan("unsupervised_study_v1", 5555).dataset == "scream_dsprites"
     assert make_plan("unsupervised_study_v1", 5555, None, ['DATASET = "rendered_sprites/small"']).dataset == "rendered_sprites/small"
+
+
+def test_the_bindings_of_the_page_replace_each_dsprites_dataset_by_its_rendered_twin():
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "studies.md").read_text()
+    rows = re.findall(r"^\| (\d+):(\d+) \| ([\w-]*dSprites) \| `(DATASET = \S+)`", page, re.M)
+    abstract = re.search(r"the models (\d+):(\d+) take `(abstract_\S+)`", page)
+    found = [("unsupervised_study_v1", *row) for row in rows]
+    found.append(("abstract_reasoning_study_v1", *abstract.groups()[:2], "Abstract-dSprites", f'DATASET = "{abstract[3]}"'))
+    assert [title for *_, title, _ in found] == ["dSprites", *(f"{kind}-dSprites" for kind in ("Color", "Noisy", "Scream", "Abstract"))]
+    for study, first, end, title, binding in found:
+        prefix = title.lower().removesuffix("dsprites").replace("-", "_")
+        models = [find(study).configuration(number).dataset for number in (int(first), int(end) - 1)]
+        assert models == [f"{prefix}dsprites{'' if prefix else '_full'}"] * 2
+        assert make_plan(study, int(first), None, [binding]).dataset == f"{prefix}rendered_sprites/full"
+        check_name(f"{prefix}rendered_sprites/full")
 
 
 @pytest.mark.parametrize(
