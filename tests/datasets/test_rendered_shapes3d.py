@@ -46,13 +46,13 @@ def test_records_hold_labels_and_values(tmp_path):
     last = records[-1]
     assert {name: int(last[f"label_{name}"]) for name in rooms.FACTORS} == dict(zip(rooms.FACTORS, (0, 1, 0, 1, 3, 1), strict=True))
     values = [float(last[f"value_{name}"]) for name in rooms.FACTORS]
-    np.testing.assert_allclose(values, [0.3, 0.8, 0.6, 0.5 + 0.5 * 5 / 7, 3, -30 + 60 * 11 / 14], rtol=1e-6)
+    np.testing.assert_allclose(values, [0.3, 0.8, 0.6, 0.75 + 0.5 * 5 / 7, 3, -30 + 60 * 11 / 14], rtol=1e-6)
     np.testing.assert_array_equal(last["image"], rooms.draw(3, 8, 6, 5, 3, 11))
 
 
 def test_prepared_records_become_the_table(tmp_path, capfd):
     builder, space = builders.Builder(config=TINY, data_dir=tmp_path), TINY.grid.space
-    info = image_table.TableInfo(space, space.names, (64, 64, 3), 255, "rendered_shapes3d/tiny/1.0.0")
+    info = image_table.TableInfo(space, space.names, (64, 64, 3), 255, "rendered_shapes3d/tiny/2.0.0")
     table = image_table.open_or_build(tmp_path / "table", info, lambda: tfds_records.prepare(builder, space))
     np.testing.assert_array_equal(table, np.concatenate(list(TINY.grid.blocks())))
     output = capfd.readouterr()

@@ -2,13 +2,14 @@
 
 import functools
 import hashlib
+import itertools
 
 import numpy as np
 import pytest
 
 from dlib_tf2.datasets.renderers import room_maps, room_shapes, rooms
 
-BASE = (5, 8, 2, 7, 2, 7)  # cyan floor, violet wall, yellow-green object; the largest sphere; the corner in the middle
+BASE = (5, 8, 2, 7, 2, 7)  # cyan floor, violet wall, yellow-green sphere, the largest; wall frontal
 
 
 @functools.cache
@@ -26,6 +27,23 @@ def share_of(label):
     return (trace(2, 7, 7).label == label).reshape(64, 4, 64, 4).mean(axis=(1, 3))
 
 
+def object_of(shape, scale, orientation=7):
+    """Which rays, 4 x 4 per pixel, meet the object."""
+    return trace(shape, scale, orientation).label == room_maps.OBJECT
+
+
+def extent(mask):
+    """Width of the widest row and height of the highest column of a mask of rays, in pixels."""
+    return mask.sum(axis=1).max() / 4, mask.sum(axis=0).max() / 4
+
+
+def walls(shape, scale, orientation):
+    """Which rays meet the wall behind, and which a side wall."""
+    traced = trace(shape, scale, orientation)
+    wall, bright = traced.label == room_maps.WALL, traced.shade == 1
+    return wall & bright, wall & ~bright
+
+
 def change(factor, value):
     return rooms.draw(*BASE[:factor], value, *BASE[factor + 1 :]).astype(int)
 
@@ -36,7 +54,7 @@ def test_grids_and_values():
     assert rooms.GRIDS["small"].space.sizes == (5, 5, 5, 4, 4, 15)
     assert rooms.GRIDS["small"].space.size == 30_000
     values = rooms.GRIDS["small"].values(np.array([[4, 0, 2, 3, 1, 14], [0, 0, 0, 0, 0, 7]]))
-    np.testing.assert_allclose(values, [[0.8, 0, 0.4, 1, 1, 30], [0, 0, 0, 0.5 + 0.5 / 7, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(values, [[0.8, 0, 0.4, 1.25, 1, 30], [0, 0, 0, 0.75 + 0.5 / 7, 0, 0]], atol=1e-12)
 
 
 def test_ten_saturated_hues_evenly_round_the_wheel():
@@ -57,21 +75,42 @@ def test_a_sub_grid_is_drawn_in_grid_order():
         np.testing.assert_array_equal(images[index], expected)
 
 
-def test_colours_are_hue_times_shade():
-    image = change(0, 5)
-    cyan, violet, green = rooms.PALETTE[[5, 8, 2]]
-    np.testing.assert_allclose(image[62, 5], 0.72 * cyan, atol=1)
-    np.testing.assert_allclose(image[15, 58], 0.80 * violet, atol=2)  # the right wall
-    np.testing.assert_allclose(image[15, 5], 0.53 * violet, atol=2)  # the left wall, darker
-    sky = image[0]
-    assert (np.diff(sky, axis=1) > 20).all(), "light blue: red < green < blue"
-    assert sky.min() > 100
-    body = image[share_of(room_maps.OBJECT) == 1]
+def test_floor_and_wall_behind_have_the_hue_itself():
+    for floor, wall in ((5, 8), (0, 3), (9, 9)):
+        image = rooms.draw(floor, wall, 2, 0, 2, 7)
+        behind, side = (rays.reshape(64, 4, 64, 4).mean(axis=(1, 3)) for rays in walls(2, 0, 7))
+        traced = trace(2, 0, 7)
+        lit = (traced.label == room_maps.FLOOR) & (traced.shade == 1)
+        for share, hue, shade in (
+            (lit.reshape(64, 4, 64, 4).mean(axis=(1, 3)), floor, 1),
+            (behind, wall, 1),
+            (side, wall, 0.75),
+        ):
+            whole = image[share == 1]
+            assert len(whole) > (50 if shade < 1 else 1000)
+            expected = np.broadcast_to(np.floor(shade * rooms.PALETTE[hue] + 0.5), whole.shape)
+            np.testing.assert_array_equal(whole, expected)
+
+
+def test_the_object_keeps_its_hue_under_the_highlight():
+    body = change(0, 5)[share_of(room_maps.OBJECT) == 1]
     assert len(body) > 300
-    assert (body[:, 2] < 0.6 * body[:, 0]).all(), "the object keeps its hue under the highlight"
+    assert (body[:, 2] < 0.6 * body[:, 0]).all()
     dull = body[body[:, 2] < 2]
     assert len(dull) > 100
-    np.testing.assert_allclose(dull / dull[:, 1:2], np.broadcast_to(green / 255, dull.shape), atol=0.02)
+    green = rooms.PALETTE[2] / 255
+    np.testing.assert_allclose(dull / dull[:, 1:2], np.broadcast_to(green, dull.shape), atol=0.02)
+
+
+@pytest.mark.parametrize("shape, scale", [(2, 0), (0, 4), (3, 7)])
+@pytest.mark.parametrize("orientation", range(15))
+def test_a_quarter_of_the_picture_is_sky_of_one_light_blue(shape, scale, orientation):
+    sky = trace(shape, scale, orientation).label == room_maps.SKY
+    assert 0.22 < sky.mean() < 0.28
+    image = rooms.draw(5, 8, 2, scale, shape, orientation)
+    whole = image[sky.reshape(64, 4, 64, 4).all(axis=(1, 3))]
+    assert len(whole) > 800
+    np.testing.assert_array_equal(whole, np.broadcast_to([135, 206, 235], whole.shape))
 
 
 def test_the_highlight_is_on_the_side_of_the_lamp():
@@ -88,51 +127,121 @@ def test_the_highlight_is_on_the_side_of_the_lamp():
 def test_the_shadow_lies_on_the_floor_to_the_right_and_is_dark(shape, orientation):
     traced = trace(shape, 5, orientation)
     floor = traced.label == room_maps.FLOOR
-    shadow = floor & (traced.shade < 0.5)
-    assert set(np.unique(traced.shade[floor])) == {0.33, 0.72}
-    assert 0.01 < shadow.mean() < 0.08
+    shadow = floor & (traced.shade < 1)
+    assert set(np.unique(traced.shade[floor])) == {0.5, 1.0}
+    assert 20 < shadow.sum() / 16 < 330  # pixels
     assert np.nonzero(shadow)[1].mean() > np.nonzero(traced.label == room_maps.OBJECT)[1].mean() + 10  # of 256 ray columns
     assert not shadow[:, :60].any()
 
 
-def test_walls_meet_in_a_corner_that_moves_with_the_view():
-    left = [np.mean((traced := trace(1, 0, k)).shade[(traced.label == room_maps.WALL)] < 0.6) for k in range(15)]
-    assert (np.diff(left) > 0.01).all(), "the left wall takes more of the picture as the camera moves to the right"
-    assert left[7] == pytest.approx(0.5, abs=0.01)
-    assert left[0] < 0.2 < 0.8 < left[14]
+def test_in_the_middle_one_wall_is_frontal_and_a_side_wall_enters_on_the_right():
+    behind, side = walls(2, 0, 7)
+    assert np.flatnonzero(behind.any(axis=0)).tolist() == list(range(4 * 59 - 1))  # of 256
+    assert np.flatnonzero(side.any(axis=0)).min() / 4 == pytest.approx(58, abs=1)
+    assert side.any(axis=0)[-1]
+    columns = [*range(60), *range(180, 4 * 58)]  # without the object
+    feet, tops = (rows(behind, columns) for rows in (lowest, highest))
+    np.testing.assert_array_equal(feet, 4 * 38)  # level foot: the last row of rays on the wall
+    np.testing.assert_array_equal(tops, 4 * 15 + 2)
+    assert behind.sum() > 6 * side.sum()
+
+
+def lowest(mask, columns):
+    return mask.shape[0] - 1 - np.argmax(mask[::-1, columns], axis=0)
+
+
+def highest(mask, columns):
+    return np.argmax(mask[:, columns], axis=0)
+
+
+def test_the_side_wall_is_on_the_right_first_and_on_the_left_last():
+    columns = [np.flatnonzero(walls(2, 0, k)[1].any(axis=0)) / 4 for k in range(15)]
+    starts = [place.min() for place in columns[:9]]
+    np.testing.assert_allclose(starts, np.linspace(34, 61, 9), atol=1)  # the edge moves to the right
+    assert all(place.max() == 63.75 for place in columns[:9])
+    assert len(columns[9]) == 0, "between the two side walls the wall behind fills the width"
+    ends = [place.max() for place in columns[10:]]
+    np.testing.assert_allclose(ends, np.linspace(3.5, 19, 5), atol=1)
+    assert all(place.min() == 0 for place in columns[10:])
 
 
 @pytest.mark.parametrize("shape", range(4))
 @pytest.mark.parametrize("orientation", [0, 3, 7])
 def test_opposite_views_see_mirrored_shapes(shape, orientation):
-    one, other = trace(shape, 4, orientation).label, trace(shape, 4, 14 - orientation).label
+    one, other = object_of(shape, 4, orientation), object_of(shape, 4, 14 - orientation)
     assert np.mean(one != other[:, ::-1]) < 1e-3
-    if orientation < 7:
-        assert np.mean(one != other) > 0.02
+    assert shape or orientation == 7 or np.mean(one != other) > 0.01, "the cube turns"
 
 
 @pytest.mark.parametrize("shape", range(4))
-def test_the_object_grows_twofold_and_stays_whole_on_the_floor(shape):
-    inside = [trace(shape, scale, 7).label == room_maps.OBJECT for scale in range(8)]
+def test_the_object_grows_by_five_thirds_and_stays_whole_on_the_floor(shape):
+    inside = [object_of(shape, scale) for scale in range(8)]
     length = np.sqrt([mask.mean() for mask in inside])
-    np.testing.assert_allclose(length / length[-1], rooms.SCALES, rtol=0.06)  # closer parts look larger
-    assert (np.diff(length) > 0).all()
+    np.testing.assert_allclose(length / length[-1], rooms.SCALES / 1.25, rtol=0.02)
+    assert rooms.SCALES[-1] / rooms.SCALES[0] == pytest.approx(5 / 3)
+    small, large = (np.array(extent(inside[scale])) for scale in (0, 7))
+    # The larger one comes nearer to the camera: half a pixel and more in width.
+    np.testing.assert_allclose(large[0], small[0] * 5 / 3, atol=1)
     for mask in inside:
         assert not mask[[0, -1]].any()
         assert not mask[:, [0, -1]].any()
         rows, columns = np.nonzero(mask)
-        assert 140 < rows.max() < 235  # of 256 ray rows: in the lower half
+        assert 200 < rows.max() < 235  # of 256 ray rows: low, and with floor in front
         assert columns.mean() == pytest.approx(127.5, abs=1)
 
 
-def test_the_four_shapes_differ():
-    areas = [np.mean(trace(shape, 7, 7).label == room_maps.OBJECT) for shape in range(4)]
-    assert max(areas) < 1.7 * min(areas), "none stands out by its size alone"
+def test_sizes_in_pixels_are_those_of_3d_shapes():
+    assert extent(object_of(0, 0))[0] == pytest.approx(16, abs=1)
+    assert extent(object_of(0, 7))[0] == pytest.approx(29.5, abs=1.5)
+    for scale in range(8):
+        width, height = extent(object_of(3, scale))
+        assert height == pytest.approx(2 * width, abs=0.5), "the capsule is twice as high as wide"
+
+
+@pytest.mark.parametrize("orientation", [0, 7, 14])
+def test_the_four_shapes_are_told_apart_at_the_smallest_size(orientation):
+    masks = [object_of(shape, 0, orientation) for shape in range(4)]
+    areas = np.array([mask.sum() / 16 for mask in masks])
+    assert areas.min() > 200
+    assert areas.max() < 2 * areas.min(), "none stands out by its size alone"
     for one in range(4):
         for other in range(one):
-            for scale in (0, 7):
-                different = trace(one, scale, 7).label != trace(other, scale, 7).label
-                assert different.sum() > 0.1 * (trace(one, scale, 7).label == room_maps.OBJECT).sum()
+            assert (masks[one] != masks[other]).sum() / 16 > 60  # pixels of the outlines
+            pictures = [rooms.draw(4, 4, 4, 0, shape, orientation) for shape in (one, other)]
+            pixels = np.abs(pictures[0].astype(int) - pictures[1]).max(axis=2) > 10
+            assert pixels.sum() > 180, "one hue everywhere: only shading tells them apart"
+
+
+def change_by_a_step(factor, scale, shape, orientation):
+    """How many pixels each step of a factor changes where floor, wall and object share one hue."""
+    scene, pictures = [scale, shape, orientation], []
+    for value in range(rooms.GRIDS["full"].space.sizes[factor]):
+        scene[factor - 3] = value
+        size, solid, angle = scene
+        weights = maps(solid, size, angle) / room_maps.UNIT
+        pictures.append(255 * weights[:3].sum(axis=0) + weights[3])  # a channel at its highest
+    return (np.abs(np.diff(pictures, axis=0)) > 10).sum(axis=(1, 2))
+
+
+@pytest.mark.parametrize("scale, shape, orientation", list(itertools.product((0, 7), range(4), (0, 7))))
+def test_every_step_changes_the_picture_where_all_hues_are_equal(scale, shape, orientation):
+    for factor in (3, 4, 5):
+        assert change_by_a_step(factor, scale, shape, orientation).min() > 60
+
+
+def all_distinct(grid):
+    pictures = itertools.chain.from_iterable(grid.blocks())
+    return len({hashlib.sha256(image).digest() for image in pictures}) == grid.space.size
+
+
+def test_no_two_pictures_are_equal_even_where_hues_are():
+    two = (0, 1)
+    assert all_distinct(rooms.Grid(two, two, two, scale=(0, 7), orientation=(0, 1, 7, 8, 9, 13, 14)))
+
+
+@pytest.mark.slow
+def test_no_two_pictures_of_the_whole_grid_are_equal():
+    assert all_distinct(rooms.GRIDS["full"])
 
 
 @pytest.mark.parametrize("factor, label", [(0, room_maps.FLOOR), (1, room_maps.WALL), (2, room_maps.OBJECT)])
@@ -182,9 +291,9 @@ def test_normals_have_length_one_and_face_the_camera(shape):
 def test_distances_of_known_rays():
     ahead, down = np.array([0, 0, 1.0]), np.array([0, -1.0, 1e-9])
     for shape, height, front, top in (
-        ("cube", 0.5, room_shapes.CUBE_HALF * np.sqrt(2), 2 * room_shapes.CUBE_HALF),
+        ("cube", 0.5, room_shapes.CUBE_HALF, 2 * room_shapes.CUBE_HALF),
         ("cylinder", 0.5, room_shapes.CYLINDER_RADIUS, room_shapes.CYLINDER_HEIGHT),
-        ("sphere", 1.0, 1.0, 2.0),
+        ("sphere", room_shapes.SPHERE_RADIUS, room_shapes.SPHERE_RADIUS, 2 * room_shapes.SPHERE_RADIUS),
         ("capsule", 1.0, room_shapes.CAPSULE_RADIUS, room_shapes.CAPSULE_HEIGHT),
     ):
         assert room_shapes.distances(shape, 0.5, np.array([0, height / 2, -5]), ahead) == pytest.approx(5 - front / 2, abs=1e-6)
@@ -195,14 +304,14 @@ def test_distances_of_known_rays():
 @pytest.mark.parametrize(
     "factors, digest",
     [
-        ((0, 0, 0, 0, 0, 0), "148830c53dfea22a"),
-        ((5, 8, 2, 7, 0, 14), "a32420deb3eb8457"),
-        ((9, 3, 6, 4, 1, 7), "9ce02cd849f2e3f7"),
-        ((2, 5, 8, 3, 2, 3), "8515e744ec3f1db0"),
-        ((7, 1, 4, 6, 3, 11), "d737b822f9ac7180"),
+        ((0, 0, 0, 0, 0, 0), "7113c2ea66ff8c33"),
+        ((5, 8, 2, 7, 0, 14), "9706fce29ea0db0a"),
+        ((9, 3, 6, 4, 1, 7), "4eecc933199d5606"),
+        ((2, 5, 8, 3, 2, 3), "b47e2dc15c5bb604"),
+        ((7, 1, 4, 6, 3, 11), "6ce91e1c46245381"),
     ],
 )
 def test_pictures_are_those_of_this_version(factors, digest):
     """Whoever changes a picture must change rooms.VERSION: prepared tables are opened by it."""
-    assert rooms.VERSION == "1.0.0"
+    assert rooms.VERSION == "2.0.0"
     assert hashlib.sha256(rooms.draw(*factors).tobytes()).hexdigest()[:16] == digest

@@ -1,8 +1,9 @@
 """Casts rays into a room and says how much of each pixel every hue colours: all that does not depend on the hues.
 
-Two walls at right angles meet in a corner behind the object; sky stands above them, and one lamp far away to the upper left,
-behind the camera, lights all. The camera turns about the object: it stands to the right for positive angles. Coordinates are
-those of `room_shapes`.
+A wall stands behind the object, frontal to the middle camera, and a side wall to its right and left.
+A flat sky is above them. One lamp far away to the upper left, behind the camera, lights the object,
+which throws a shadow on the floor. The camera turns about the object: it stands to the right for
+positive angles. Coordinates are those of `room_shapes`.
 """
 
 import dataclasses
@@ -16,27 +17,23 @@ UNIT = 4096  # what 1 is in a map: whole numbers make the pictures the same on e
 LABELS = ("sky", "floor", "wall", "object")
 SKY, FLOOR, WALL, OBJECT = range(len(LABELS))
 
-SKY_LOW, SKY_HIGH = np.array([206.0, 234.0, 252.0]), np.array([120.0, 184.0, 240.0])  # colours deep down and at the level of the eye
-_SKY_DEPTH = 0.18  # sine of the angle below the level of the eye where SKY_LOW is reached
-LAMP = np.array([-0.75, 1.0, -0.3]) / np.linalg.norm([-0.75, 1.0, -0.3])  # the direction towards it
-AMBIENT = 0.53  # light on what faces away from the lamp
-_GLOSS, _SHARPNESS = 0.35, 12  # of the soft highlight: the share of white in its middle, and how narrow it is
+SKY_COLOUR = np.array([135.0, 206.0, 235.0])
+LAMP = np.array([-0.6, 1.1, -0.35]) / np.linalg.norm([-0.6, 1.1, -0.35])  # the direction towards it
+AMBIENT = 0.6  # light on what faces away from the lamp
+_GLOSS, _SHARPNESS = 0.3, 12  # of the soft highlight: its share of white, and how narrow it is
+SIDE_SHADE, SHADOW = 0.75, 0.5  # of the side walls, and of the floor out of the lamp's light
+
+WALL_HEIGHT = 1.35
+_BACK, _RIGHT, _LEFT = 2.4, 1.52, 2.3  # the walls' distances from the origin
+# The camera's distance and elevation, and the height above the origin that it looks at.
+_DISTANCE, _ELEVATION, _TARGET = 9.6, np.deg2rad(14), 0.98
+_HALF_WIDTH = 0.154  # tangent of half the angle of view
+_SAMPLES = 4  # rays per pixel and direction
 
 
 def _lit(normals: np.ndarray) -> np.ndarray:
     """Diffuse light on surfaces that face `normals` [..., 3]."""
     return AMBIENT + (1 - AMBIENT) * np.maximum(normals @ LAMP, 0)
-
-
-RIGHT_SHADE, LEFT_SHADE = (float(_lit(np.array([side, 0, -1]) / np.sqrt(2))) for side in (-1, 1))  # 0.80 and 0.53
-# Of the floor in the lamp's light and out of it. Less than a level surface would have: the floor must differ from a wall and
-# from the top of a cube that have its hue.
-FLOOR_SHADE, SHADOW = 0.72, 0.33
-
-WALL_HEIGHT, _CORNER = 2.55, 4.4  # both walls end at x = 0, z = _CORNER
-_DISTANCE, _ELEVATION, _TARGET = 8.0, np.deg2rad(18), 1.2  # the camera's, and the height above the origin that it looks at
-_HALF_WIDTH = 0.275  # tangent of half the angle of view
-_SAMPLES = 4  # rays per pixel and direction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +56,7 @@ def maps(shape: str, size: float, angle: float) -> np.ndarray:
 
     Args:
         shape: one of room_shapes.SHAPES.
-        size: of the object relative to the largest.
+        size: of the object, 0.75 .. 1.25.
         angle: of the camera in radians.
 
     Returns:
@@ -77,7 +74,7 @@ def trace(shape: str, size: float, angle: float) -> Traced:
     """Follows the rays of one picture; arguments as in `maps`."""
     origin, rays = _camera(angle)
     label, reach, shade = _empty_room(origin, rays)
-    white = np.where((label == SKY)[:, None], _sky(rays), 0.0)
+    white = np.where((label == SKY)[:, None], SKY_COLOUR, 0.0)
     floor = np.flatnonzero(label == FLOOR)
     spots = origin + reach[floor, None] * rays[floor]
     shade[floor[np.isfinite(room_shapes.distances(shape, size, spots, LAMP))]] = SHADOW
@@ -104,25 +101,20 @@ def _camera(angle: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _empty_room(origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What each ray meets where there is no object: its label, its distance and its shade."""
-    right, left = (_plane(origin, rays, np.array([side, 0, 1]), _CORNER) for side in (1, -1))
-    floor, wall = _plane(origin, rays, np.array([0, -1, 0]), 0), np.minimum(right, left)
+    walls = (([0, 0, 1], _BACK), ([1, 0, 0], _RIGHT), ([-1, 0, 0], _LEFT))
+    back, right, left = (_plane(origin, rays, np.array(normal), far) for normal, far in walls)
+    floor, side = _plane(origin, rays, np.array([0, -1, 0]), 0), np.minimum(right, left)
+    wall = np.minimum(back, side)
     reach = np.minimum(floor, wall)
     above = origin[1] + reach * rays[:, 1] > WALL_HEIGHT
-    wall_shade = np.where(right < left, RIGHT_SHADE, LEFT_SHADE)
     label = np.where(floor < wall, FLOOR, np.where(above, SKY, WALL))
-    return label, reach, np.choose(label, [1.0, FLOOR_SHADE, wall_shade])
+    return label, reach, np.where((label == WALL) & (side < back), SIDE_SHADE, 1.0)
 
 
 def _plane(origin: np.ndarray, rays: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
     """Distances to the plane normal . x = offset for rays that run along `normal`; infinity for the others."""
     along = rays @ normal
     return np.where(along > 0, (offset - origin @ normal) / np.where(along > 0, along, 1), np.inf)
-
-
-def _sky(rays: np.ndarray) -> np.ndarray:
-    """Colours [n, 3] of the sky, a deeper blue the steeper a ray looks up."""
-    height = np.clip(1 + rays[:, 1:2] / _SKY_DEPTH, 0, 1)
-    return SKY_LOW + height * (SKY_HIGH - SKY_LOW)
 
 
 def _highlight(normals: np.ndarray, rays: np.ndarray) -> np.ndarray:

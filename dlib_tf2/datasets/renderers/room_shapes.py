@@ -1,17 +1,19 @@
 """The solids that stand in the rendered rooms: where rays meet them, and which way their surface faces.
 
-Coordinates: x to the right, y up, z away from the middle camera; every solid rests on the floor y = 0 above the origin and is
-symmetric under x -> -x. Lengths are those of the largest scale and are multiplied by `size`: a cube of side 1.66, turned by 45
-degrees like the walls; a cylinder of radius 0.9 and height 1.7; a sphere of radius 1; an upright capsule of radius 0.76 and
-height 2.3. All four look about equally large.
+Coordinates: x to the right, y up, z away from the middle camera. Every solid rests on the floor y = 0
+above the origin and is symmetric under x -> -x. Lengths are those of scale 1 and are multiplied by
+`size`: a cube of side 1 that faces the wall behind it, a cylinder of diameter 0.9 and height 1.1, a
+sphere of diameter 1.1, and an upright capsule of width 0.7 that looks twice as high, seen
+slightly from above.
 """
 
 import numpy as np
 
 SHAPES = ("cube", "cylinder", "sphere", "capsule")
-CUBE_HALF = 0.83
-CYLINDER_RADIUS, CYLINDER_HEIGHT = 0.9, 1.7
-CAPSULE_RADIUS, CAPSULE_HEIGHT = 0.76, 2.3
+CUBE_HALF = 0.5
+CYLINDER_RADIUS, CYLINDER_HEIGHT = 0.45, 1.1
+SPHERE_RADIUS = 0.55
+CAPSULE_RADIUS, CAPSULE_HEIGHT = 0.35, 1.44
 _TOLERANCE = 1e-9
 
 # Where each ray is inside a convex solid: from the first distance to the second, empty where the first is larger.
@@ -23,7 +25,7 @@ def distances(shape: str, size: float, origins: np.ndarray, directions: np.ndarr
 
     Args:
         shape: one of SHAPES.
-        size: relative to the largest solid.
+        size: of the solid; 1 gives the lengths above.
         origins: [n, 3] or [3], outside the solid.
         directions: [n, 3] or [3], not exactly vertical.
 
@@ -60,11 +62,6 @@ def _round(origins: np.ndarray, directions: np.ndarray, radius: float) -> Interv
     return middle - half, middle + half
 
 
-def _turn(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The horizontal coordinates across the right and the left walls."""
-    return (points[..., 0] + points[..., 2]) / np.sqrt(2), (points[..., 2] - points[..., 0]) / np.sqrt(2)
-
-
 def _ball(height: float, radius: float, origins: np.ndarray, directions: np.ndarray) -> Interval:
     return _round(origins - np.array([0, height, 0]), directions, radius)
 
@@ -77,8 +74,9 @@ def _pillar(low: float, high: float, radius: float, origins: np.ndarray, directi
 
 def _cube(origins: np.ndarray, directions: np.ndarray) -> list[Interval]:
     inside = _slab(origins[..., 1], directions[..., 1], 0, 2 * CUBE_HALF)
-    for across, step in zip(_turn(origins), _turn(directions), strict=True):
-        inside = _both(inside, _slab(across, step, -CUBE_HALF, CUBE_HALF))
+    for across in (0, 2):
+        side = _slab(origins[..., across], directions[..., across], -CUBE_HALF, CUBE_HALF)
+        inside = _both(inside, side)
     return [inside]
 
 
@@ -87,7 +85,7 @@ def _cylinder(origins: np.ndarray, directions: np.ndarray) -> list[Interval]:
 
 
 def _sphere(origins: np.ndarray, directions: np.ndarray) -> list[Interval]:
-    return [_ball(1, 1, origins, directions)]
+    return [_ball(SPHERE_RADIUS, SPHERE_RADIUS, origins, directions)]
 
 
 def _capsule(origins: np.ndarray, directions: np.ndarray) -> list[Interval]:
@@ -97,12 +95,9 @@ def _capsule(origins: np.ndarray, directions: np.ndarray) -> list[Interval]:
 
 
 def _cube_normals(points: np.ndarray) -> np.ndarray:
-    right, left = _turn(points)
-    local = np.stack([right, points[:, 1] - CUBE_HALF, left], axis=1)
+    local = points - [0, CUBE_HALF, 0]
     axis, rows = np.argmax(np.abs(local), axis=1), np.arange(len(points))
-    root = np.sqrt(0.5)
-    axes = np.array([[root, 0, root], [0, 1, 0], [-root, 0, root]])
-    return np.sign(local[rows, axis])[:, None] * axes[axis]
+    return np.sign(local[rows, axis])[:, None] * np.eye(3)[axis]
 
 
 def _cylinder_normals(points: np.ndarray) -> np.ndarray:
@@ -111,7 +106,7 @@ def _cylinder_normals(points: np.ndarray) -> np.ndarray:
 
 
 def _sphere_normals(points: np.ndarray) -> np.ndarray:
-    return points - [0, 1, 0]
+    return (points - [0, SPHERE_RADIUS, 0]) / SPHERE_RADIUS
 
 
 def _capsule_normals(points: np.ndarray) -> np.ndarray:

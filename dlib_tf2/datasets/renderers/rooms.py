@@ -15,11 +15,11 @@ from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.renderers.room_maps import IMAGE_SIZE, UNIT, maps
 from dlib_tf2.datasets.renderers.room_shapes import SHAPES
 
-VERSION = "1.0.0"  # of the pictures: another geometry is another version
+VERSION = "2.0.0"  # of the pictures: another geometry is another version
 FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
 HUES = np.arange(10) / 10  # round the colour wheel, from red
 PALETTE = np.round([[255 * channel for channel in colorsys.hsv_to_rgb(hue, 1, 1)] for hue in HUES]).astype(np.int32)
-SCALES = np.linspace(0.5, 1.0, 8)
+SCALES = np.linspace(0.75, 1.25, 8)  # as in 3D Shapes: the largest is 5/3 of the smallest
 ANGLES = np.linspace(-30.0, 30.0, 15)  # degrees
 
 

@@ -27,7 +27,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """RGB 64x64 rooms: a cube, cylinder, sphere or capsule at every hue, scale and orientation of the grid."""
 
     VERSION = tfds.core.Version(rooms.VERSION)
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    RELEASE_NOTES = {
+        "2.0.0": "Room, sizes and brightness are those of published pictures of 3D Shapes.",
+        "1.0.0": "Initial release: a corner in the middle, darker colours, sizes 0.5 to 1.",
+    }
     BUILDER_CONFIGS = [
         RoomsConfig(name="full", description="The whole 3D Shapes grid: 480,000 images.", grid=rooms.GRIDS["full"]),
         RoomsConfig(name="small", description="Every 2nd hue, every 2nd scale: 30,000 images.", grid=rooms.GRIDS["small"]),
