@@ -46,7 +46,12 @@ class Drawing:
     builder: Callable[[], type[tfds.core.DatasetBuilder]]
 
 
-def open_dataset(drawing: Drawing, config: str, data_dir: pathlib.Path, name: str = "") -> GroundTruthDataset:
+def open_dataset(
+    drawing: Drawing,
+    config: str,
+    data_dir: pathlib.Path,
+    name: str = "",
+) -> GroundTruthDataset:
     """Opens a drawn dataset; draws it first if that was not done yet.
 
     Args:

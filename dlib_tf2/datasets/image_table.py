@@ -166,9 +166,10 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
 
 
 def _change(folder: pathlib.Path, source: str, data_dir: pathlib.Path) -> str:
-    """What is said of older versions: of tables beside this one (the copies of a bucket's), in data_dir, and of records."""
+    """What is said of older tables, of their local copies (of a bucket's), and of records."""
     dataset = source.rpartition("/")[0]
-    return change_line(source, (folder.parent, data_dir / TABLES / dataset, data_dir / dataset))
+    places = (folder.parent, data_dir / TABLES / dataset, data_dir / dataset)
+    return change_line(source, places)
 
 
 def _open(folder: pathlib.Path) -> np.ndarray:

@@ -48,7 +48,7 @@ def check_name(name: str) -> None:
 
 
 def _check_config(base: str, config: str) -> None:
-    """Refuses a config that a dataset does not have, before hours of work for a name that is then refused."""
+    """Refuses a config that a dataset does not have, before hours of work for it."""
     module = _module(base)
     if hasattr(module, "CONFIGS"):
         if config and config not in module.CONFIGS:
@@ -60,7 +60,7 @@ def _check_config(base: str, config: str) -> None:
 
 
 def _recipes(name: str) -> Sequence["downloaded.Recipe"]:
-    """How a downloaded dataset, or the part of one that is downloaded, is made; nothing if all is drawn or one's own."""
+    """How what is downloaded of a dataset is made; nothing if all is drawn or one's own."""
     base, _, config = name.partition("/")
     _check_config(base, config)
     return getattr(_module(base), "RECIPES", ())
@@ -71,8 +71,8 @@ def downloaded_names() -> list[str]:
 
     Not a drawn dataset, which has `CONFIGS`, even if it takes a picture from elsewhere.
     """
-    modules = {name: _module(name) for name in known_names()}
-    return [name for name, module in modules.items() if hasattr(module, "RECIPES") and not hasattr(module, "CONFIGS")]
+    names = [name for name in known_names() if hasattr(_module(name), "RECIPES")]
+    return [name for name in names if not hasattr(_module(name), "CONFIGS")]
 
 
 def prepare(name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None) -> GroundTruthDataset:

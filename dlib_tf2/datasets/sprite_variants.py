@@ -18,7 +18,8 @@ from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Five greys from black to white; six colours of equal lightness and saturation round the HUSL wheel. As 8 bits a channel.
+# Five greys from black to white; six colours of equal lightness and saturation round the HUSL
+# wheel. As 8 bits a channel.
 _GREYS = np.repeat(np.linspace(0, 1, 5)[:, None], 3, axis=1)
 _COLOURS = np.array(
     [
@@ -50,10 +51,10 @@ def before_a_picture(sprites: GroundTruthDataset, picture: np.ndarray) -> Ground
 
 
 def abstract(sprites: GroundTruthDataset) -> GroundTruthDataset:
-    """The sprites in six colours on five greys, their orientation hidden (van Steenkiste et al. 2019).
+    """The sprites in six colours on five greys, orientation hidden (van Steenkiste et al. 2019).
 
-    The grid has 30 images of every sprite, of dSprites 22,118,400 in all. Training draws from all of
-    it; the table stream has every combination of the visible factors, of dSprites 552,960, each with
+    The grid has 30 images of every sprite, 22,118,400 for dSprites. Training draws from all of it;
+    the table stream has every combination of the visible factors, 552,960 for dSprites, each with
     an orientation drawn once.
     """
     names = ("background_color", "object_color", *sprites.space.names)
@@ -70,7 +71,10 @@ def abstract(sprites: GroundTruthDataset) -> GroundTruthDataset:
 
 
 class ColouredSprites:
-    """The table of every coloured sprite, computed from the table of sprites: background slowest, then object colour, then sprite."""
+    """The table of every coloured sprite, computed from the table of sprites.
+
+    The background varies slowest, then the object's colour, then the sprite.
+    """
 
     def __init__(self, base: np.ndarray):
         """Args: base: uint8 [sprites, h, w, 1], values 0 and 1."""

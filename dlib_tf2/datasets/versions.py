@@ -27,8 +27,9 @@ def change_line(source: str, parents: Iterable[pathlib.Path]) -> str:
 
 def _older_folders(parents: Iterable[pathlib.Path], version: str) -> list[pathlib.Path]:
     """The folders of older versions, oldest first, each once."""
-    folders = {str(path): path for parent in parents if parent.is_dir() for path in parent.iterdir()}
-    older = [path for path in folders.values() if _number(path.name) < _number(version)]
+    found = [path for parent in parents if parent.is_dir() for path in parent.iterdir()]
+    folders = {str(path): path for path in found}.values()
+    older = [path for path in folders if _number(path.name) < _number(version)]
     return sorted(older, key=lambda path: (_number(path.name), str(path)))
 
 

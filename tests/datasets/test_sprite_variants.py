@@ -1,4 +1,4 @@
-"""The variants of the rendered sprites: the same pixels as rendered_sprites, the same rules as the dSprites variants."""
+"""The variants of the rendered sprites: their pixels, and the rules of the dSprites variants."""
 
 import numpy as np
 import pytest
@@ -32,14 +32,16 @@ def dsprites_dir(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", NUISANCES)
 def test_a_variant_has_the_sprites_and_the_rule_of_its_dsprites_twin(kind, data_dir, dsprites_dir):
-    variant, sprites = load(f"{kind}_rendered_sprites/small", data_dir), load("rendered_sprites/small", data_dir)
+    variant = load(f"{kind}_rendered_sprites/small", data_dir)
+    sprites = load("rendered_sprites/small", data_dir)
     assert variant.name == f"{kind}_rendered_sprites/small"
     assert (variant.space, variant.visible, variant.scale) == (sprites.space, sprites.visible, 1)
     np.testing.assert_array_equal(variant.table, sprites.table)
     assert variant.observation_shape == (64, 64, 3)
     twin = load(f"{kind}_dsprites", dsprites_dir)
     seed, position = np.array([3, 4]), np.arange(72)
-    mine, theirs = (np.asarray(data.augment(np.float32(sprites.table), seed, position)) for data in (variant, twin))
+    images = np.float32(sprites.table)
+    mine, theirs = (data.augment(images, seed, position) for data in (variant, twin))
     np.testing.assert_array_equal(mine, theirs)
 
 
@@ -55,14 +57,17 @@ def test_colour_and_noise_leave_the_sprite_where_it_is(data_dir):
 
 
 def test_abstract_sprites_are_every_colour_on_every_grey(data_dir):
-    dataset, sprites = load("abstract_rendered_sprites/small", data_dir), load("rendered_sprites/small", data_dir)
+    dataset = load("abstract_rendered_sprites/small", data_dir)
+    sprites = load("rendered_sprites/small", data_dir)
     assert dataset.name == "abstract_rendered_sprites/small"
     assert dataset.space.sizes == (5, 6, *sprites.space.sizes)
-    assert dataset.visible == ("background_color", "object_color", "shape", "scale", "x_position", "y_position")
+    colours = ("background_color", "object_color")
+    assert dataset.visible == (*colours, "shape", "scale", "x_position", "y_position")
     assert len(dataset.table_index()) == 5 * 6 * 72 // 3  # an orientation each
     factors = dataset.space.to_factors(np.arange(dataset.space.size))
     masks = sprites.table[sprites.space.to_index(factors[:, 2:])] == 1
-    greys, colours = sprite_variants.BACKGROUNDS[factors[:, 0]], sprite_variants.OBJECTS[factors[:, 1]]
+    greys = sprite_variants.BACKGROUNDS[factors[:, 0]]
+    colours = sprite_variants.OBJECTS[factors[:, 1]]
     expected = np.where(masks, colours[:, None, None], greys[:, None, None])
     np.testing.assert_array_equal(dataset.images(np.arange(dataset.space.size)), expected)
 

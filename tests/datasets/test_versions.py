@@ -65,9 +65,12 @@ def test_a_downloaded_dataset_names_its_older_versions_too(tmp_path, capsys):
             from dlib_tf2.datasets.builders.mpi3d import mpi3d_dataset_builder as builders
 
             patch.setattr(builders.Builder, "VERSION", type(builders.Builder.VERSION)("1.1.0"))
-            newer = dataclasses.replace(recipe, source="mpi3d/toy/1.1.0")
-            info = lambda builder: dataclasses.replace(recipe.info(builder), source="mpi3d/toy/1.1.0")  # noqa: E731
-            downloaded.prepare(dataclasses.replace(newer, info=info), tmp_path / "data", tmp_path)
+
+            def info(builder):
+                return dataclasses.replace(recipe.info(builder), source="mpi3d/toy/1.1.0")
+
+            newer = dataclasses.replace(recipe, source="mpi3d/toy/1.1.0", info=info)
+            downloaded.prepare(newer, tmp_path / "data", tmp_path)
     (line,) = lines(capsys)
     assert "mpi3d/toy: its pictures changed (version 1.0.0 -> 1.1.0)" in line
     table = load("mpi3d_toy", tmp_path / "data").table

@@ -156,14 +156,19 @@ def test_the_bindings_of_the_page_replace_each_dsprites_dataset_by_its_rendered_
     rows = re.findall(r"^\| (\d+):(\d+) \| ([\w-]*dSprites) \| `(DATASET = \S+)`", page, re.M)
     abstract = re.search(r"the models (\d+):(\d+) take `(abstract_\S+)`", page)
     found = [("unsupervised_study_v1", *row) for row in rows]
-    found.append(("abstract_reasoning_study_v1", *abstract.groups()[:2], "Abstract-dSprites", f'DATASET = "{abstract[3]}"'))
-    assert [title for *_, title, _ in found] == ["dSprites", *(f"{kind}-dSprites" for kind in ("Color", "Noisy", "Scream", "Abstract"))]
+    last = ("abstract_reasoning_study_v1", abstract[1], abstract[2], "Abstract-dSprites")
+    found.append((*last, f'DATASET = "{abstract[3]}"'))
+    kinds = ("Color", "Noisy", "Scream", "Abstract")
+    titles = ["dSprites", *(f"{kind}-dSprites" for kind in kinds)]
+    assert [title for *_, title, _ in found] == titles
     for study, first, end, title, binding in found:
         prefix = title.lower().removesuffix("dsprites").replace("-", "_")
-        models = [find(study).configuration(number).dataset for number in (int(first), int(end) - 1)]
-        assert models == [f"{prefix}dsprites{'' if prefix else '_full'}"] * 2
-        assert make_plan(study, int(first), None, [binding]).dataset == f"{prefix}rendered_sprites/full"
-        check_name(f"{prefix}rendered_sprites/full")
+        twin = f"{prefix}rendered_sprites/full"
+        ends = (int(first), int(end) - 1)
+        datasets = [find(study).configuration(number).dataset for number in ends]
+        assert datasets == [f"{prefix}dsprites{'' if prefix else '_full'}"] * 2
+        assert make_plan(study, int(first), None, [binding]).dataset == twin
+        check_name(twin)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""abstract_dsprites: the sprites of dSprites in six colours on five greys, orientation hidden."""
+"""abstract_dsprites: dSprites in six colours on five greys."""
 
 import pathlib
 

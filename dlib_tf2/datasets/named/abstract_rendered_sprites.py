@@ -1,4 +1,4 @@
-"""abstract_rendered_sprites: the rendered sprites in six colours on five greys, orientation hidden."""
+"""abstract_rendered_sprites: rendered sprites in six colours on five greys."""
 
 import pathlib
 

@@ -128,7 +128,7 @@ def _ellipse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _heart(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Between the branch from the notch to the widest vertex and the one from there to the point."""
+    """Between the branch from the notch to the widest vertex and the one from there downwards."""
     side, widest = np.abs(x), np.argmax(_HEART_X)
     upper = np.interp(side, _HEART_X[: widest + 1], _HEART_Y[: widest + 1])
     lower = np.interp(side, _HEART_X[widest:][::-1], _HEART_Y[widest:][::-1])
