@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2  # test processes; each uses about 1 GB
-OUTPUT := output/quickstart
 export TFDS_DATA_DIR ?= $(CURDIR)/.cache/data
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -20,12 +19,11 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt $(wildcard bin/*)
 	touch $@
 
 quickstart: $(INSTALLED)
-	dlib_train --gin_config=quickstart.gin --model_dir=$(OUTPUT)/model
-	dlib_postprocess --model_dir=$(OUTPUT)/model --output_dir=$(OUTPUT)/codes --representations=mean
-	dlib_evaluate --input_dir=$(OUTPUT)/codes/mean --output_dir=$(OUTPUT)/scores --metrics=mig,factor_vae,dci \
-	    --gin_bindings="dci.num_train = 1000" --gin_bindings="dci.num_test = 500"
+	dlib_train --gin_config=quickstart.gin --model_dir=output/quickstart/model
+	dlib_postprocess --model_dir=output/quickstart/model --output_dir=output/quickstart/codes --representations=mean
+	dlib_evaluate --input_dir=output/quickstart/codes/mean --output_dir=output/quickstart/scores --gin_config=suites/quickstart.gin
 	@echo "These are quickstart scores, not study scores: the study trains 300,000 steps and fits DCI on 10,000 examples."
-	@echo "Pictures: $(OUTPUT)/model/pictures/reconstructions.png $(OUTPUT)/model/pictures/traversals.png"
+	@echo "Pictures: output/quickstart/model/pictures/reconstructions.png output/quickstart/model/pictures/traversals.png"
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile

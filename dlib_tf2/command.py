@@ -19,10 +19,25 @@ _FOLDER_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.E
 
 
 def define_gin_flags() -> flags.FlagValues:
-    """Defines --gin_config, --gin_bindings and --dry_run, which mean the same in every command; returns all flags."""
-    flags.DEFINE_multi_string("gin_config", [], "gin file, a path or a name under gin_configs; repeatable, later ones win")
-    flags.DEFINE_multi_string("gin_bindings", [], 'gin text that wins over the files, such as "STEPS = 1000"; repeatable')
+    """Defines --gin_config, --gin_bindings, --set and --dry_run, which mean the same in every command; returns all flags."""
+    flags.DEFINE_multi_string(
+        "gin_config", [], "gin file, a path or a name under gin_configs, such as models/beta_vae.gin; repeatable, later ones win"
+    )
+    define_binding_flags("gin text that wins over the files")
     flags.DEFINE_boolean("dry_run", False, "print the resolved configuration and stop")
+    return flags.FLAGS
+
+
+def define_binding_flags(about: str) -> flags.FlagValues:
+    """Defines --gin_bindings and --set; `run` adds the settings of --set to FLAGS.gin_bindings.
+
+    Args:
+        about: what the bindings do in this command, for the help.
+    """
+    flags.DEFINE_multi_string("gin_bindings", [], f'{about}, such as --gin_bindings="STEPS = 1000"; repeatable')
+    flags.DEFINE_multi_string(
+        "set", [], "the same as words: --set STEPS=200 BETA=8 DATASET=rendered_sprites/small; wins over --gin_bindings"
+    )
     return flags.FLAGS
 
 
@@ -89,17 +104,45 @@ def _start(name: str, main: Callable[[], None], required: Sequence[str]) -> None
         print(_help_text(name))
         return
     try:
-        rest = flags.FLAGS(sys.argv)[1:]
+        rest = flags.FLAGS(_one_word_each(sys.argv))[1:]
     except flags.Error as error:
         raise UserError(f"{' '.join(str(error).split())}; see {name} --help") from error
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r}: every option is --flag=value; see {name} --help")
     _expand_home()
+    _add_settings()
     missing = [f"--{flag}" for flag in required if not flags.FLAGS[flag].value]
     if missing:
         raise UserError(f"missing required flag {', '.join(missing)}; see {name} --help")
     signal.signal(signal.SIGTERM, _interrupt)
     main()
+
+
+def _one_word_each(arguments: Sequence[str]) -> list[str]:
+    """Turns `--set A=1 B=2` into `--set=A=1 --set=B=2`, since absl gives a flag one word.
+
+    Raises:
+        UserError: no word follows --set.
+    """
+    spread, setting = [], False
+    for number, word in enumerate(arguments):
+        if word in ("--set", "-set"):
+            after = arguments[number + 1 : number + 2]
+            if not after or after[0].startswith("-"):
+                raise UserError("--set needs at least one NAME=VALUE, such as --set STEPS=200 BETA=8")
+            setting = True
+            continue
+        setting = setting and not word.startswith("-")
+        spread.append(f"--set={word}" if setting else word)
+    return spread
+
+
+def _add_settings() -> None:
+    """Makes the settings of --set the last of FLAGS.gin_bindings."""
+    if settings := "set" in flags.FLAGS and flags.FLAGS["set"].value:
+        from dlib_tf2.gin_text import binding  # here, so that --help stays fast
+
+        flags.FLAGS.gin_bindings = [*flags.FLAGS.gin_bindings, *map(binding, settings)]
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -132,12 +132,49 @@ def test_help_names_every_flag_of_the_command_and_does_nothing(run, flag):
     assert "  --count: a number (default: '3')" in lines
     assert "  --[no]dry_run: print the resolved configuration and stop" in lines
     assert any(line.startswith("  --gin_bindings: ") for line in lines)
+    assert any(line.startswith("  --set: ") for line in lines)
     assert not any("None" in line or "pdb" in line for line in lines)
 
 
 def test_flags_reach_the_command(run):
     flags = ["--name=n", "--count=5", "--gin_config=a.gin", "--gin_config=b.gin", "--gin_bindings=A = 1,2", "--gin_bindings=B = 'x'"]
     assert run(*flags) == (0, "n 5 ['a.gin', 'b.gin'] ['A = 1,2', \"B = 'x'\"]\n", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--set", "STEPS=200", "BETA=8", "--name=n"],
+        ["--set=STEPS=200", "--name=n", "--set", "BETA = 8"],
+        ["--name=n", "--set", "STEPS=200", "--set=BETA=8"],
+    ],
+)
+def test_settings_are_bindings_that_come_last(run, words):
+    expected = "n 3 [] ['BETA = 1', 'STEPS = 200', 'BETA = 8']\n"
+    assert run("--gin_bindings=BETA = 1", *words) == (0, expected, "")
+
+
+def test_what_is_no_literal_is_text_in_a_setting(run):
+    words = ["DATASET=rendered_sprites/small", "a.b=@C()", "d=%E", "x/f.g=[1, 2]", "h=True", "i='k'", "l=1e-4", "m=a=b"]
+    bindings = [
+        *("DATASET = 'rendered_sprites/small'", "a.b = @C()", "d = %E", "x/f.g = [1, 2]", "h = True", "i = 'k'"),
+        *("l = 1e-4", "m = 'a=b'"),
+    ]
+    assert run("--name=n", "--set", *words) == (0, f"n 3 [] {bindings}\n", "")
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["--set"], "--set needs at least one NAME=VALUE, such as --set STEPS=200 BETA=8"),
+        (["--set", "--count=2"], "--set needs at least one NAME=VALUE, such as --set STEPS=200 BETA=8"),
+        (["--set", "STEPS=1", "200"], "--set '200' is no setting; expected NAME=VALUE, such as STEPS=200"),
+        (["--set", "STEPS="], "--set 'STEPS=' is no setting; expected NAME=VALUE, such as STEPS=200"),
+        (["--set", "=3"], "--set '=3' is no setting; expected NAME=VALUE, such as STEPS=200"),
+    ],
+)
+def test_a_mistyped_setting_is_one_line(run, words, expected):
+    assert run("--name=x", *words) == (2, "", f"dlib_small: {expected}\n")
 
 
 @pytest.mark.parametrize(

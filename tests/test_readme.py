@@ -1,0 +1,27 @@
+"""What the README says is what runs: its quickstart is the Makefile's, word for word."""
+
+import pathlib
+import re
+
+from dlib_tf2 import gin_utils
+
+REPO = pathlib.Path(__file__).parents[1]
+README = (REPO / "README.md").read_text(encoding="utf-8")
+
+
+def quickstart_of_the_makefile():
+    recipe = re.search(r"^quickstart:.*\n((?:\t.*\n)+)", (REPO / "Makefile").read_text(), re.M)[1]
+    return [line.strip() for line in recipe.replace("\\\n", " ").splitlines() if line.startswith("\tdlib_")]
+
+
+def test_the_quickstart_runs_the_commands_of_the_readme():
+    commands = re.findall(r"^    (dlib_.*)$", README.split("`make quickstart` runs these")[1].split("\n## ")[0], re.M)
+    assert [command.split()[0] for command in commands] == ["dlib_train", "dlib_postprocess", "dlib_evaluate"]
+    assert quickstart_of_the_makefile() == commands
+
+
+def test_the_quickstart_scores_what_its_suite_says():
+    files = ["suites/quickstart.gin"]
+    assert gin_utils.bound_value(files, [], "evaluate.metrics") == ["mig", "factor_vae", "dci"]
+    assert gin_utils.bound_value(files, [], "dci.num_train") == 1000
+    assert gin_utils.bound_value(files, [], "dci.num_test") == 500
