@@ -20,7 +20,7 @@ setup(
     # The gin files live at the top level of the repository and inside the package once it is installed.
     packages=[*find_packages(include=["dlib_tf2", "dlib_tf2.*"]), *(".".join(["dlib_tf2", *folder.parts]) for folder in GIN_FOLDERS)],
     package_dir={".".join(["dlib_tf2", *folder.parts]): str(folder) for folder in GIN_FOLDERS},
-    package_data={"": ["*.gin", "*.md", "*.bib", "*.txt", "*.tsv"]},
+    package_data={"": ["*.gin", "*.md", "*.bib", "*.txt", "*.tsv", "*.bash"]},
     scripts=sorted(str(path.relative_to(ROOT)) for path in (ROOT / "bin").iterdir() if path.is_file()),
     install_requires=[
         "absl-py>=2.0",

@@ -173,7 +173,11 @@ def test_a_command_is_short_and_answers_help_without_tensorflow(name, run_comman
     code, out, err = run_command(name, "--help", environment=without_tensorflow)
     assert (code, err) == (0, "")
     assert f"Flags of {name}:" in out
-    assert name in out.split("Flags of")[0]  # an example to copy
+    examples = out.split("Flags of")[0]
+    assert set(re.findall(r"--(?:no)?([a-z_]+)", examples)) <= set(re.findall(r"^  --(?:\[no\])?([a-z_]+):", out, re.M))
+    assert re.search(rf"^(Example: )?{name} --", out, re.M), "an example to copy"
+    if name == "dlib_list":
+        return  # it needs no flag
     code, out, err = run_command(name, environment=without_tensorflow)
     assert (code, out) == (2, "")
     assert re.fullmatch(rf"{name}: missing required flag --.*; see {name} --help\n", err)

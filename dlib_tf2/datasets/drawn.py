@@ -45,6 +45,10 @@ class Drawing:
     record_bytes: int
     builder: Callable[[], type[tfds.core.DatasetBuilder]]
 
+    def source(self, config: str) -> str:
+        """What the table of a config is kept under: name/config/version."""
+        return f"{self.name}/{config}/{self.version}"
+
 
 def open_dataset(
     drawing: Drawing,
@@ -61,7 +65,7 @@ def open_dataset(
         name: of the dataset that is opened, without config; that of the drawing by default.
     """
     config = config or next(iter(drawing.grids))
-    space, source = drawing.grids[config].space, f"{drawing.name}/{config}/{drawing.version}"
+    space, source = drawing.grids[config].space, drawing.source(config)
     info = image_table.TableInfo(space, space.names, drawing.shape, drawing.scale, source)
 
     def builder(folder: pathlib.Path | str) -> tfds.core.DatasetBuilder:

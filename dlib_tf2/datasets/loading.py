@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import gin
 
+from dlib_tf2.datasets import image_table
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import DlibError, Interrupted, UserError, few
 from dlib_tf2.paths import RemotePath, as_path
@@ -37,7 +38,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
     """
     base, _, config = name.partition("/")
     _check_config(base, config)
-    return _module(base).dataset(config, _folder(data_dir))
+    return _module(base).dataset(config, data_folder(data_dir))
 
 
 def check_name(name: str) -> None:
@@ -64,6 +65,23 @@ def _recipes(name: str) -> Sequence["downloaded.Recipe"]:
     base, _, config = name.partition("/")
     _check_config(base, config)
     return getattr(_module(base), "RECIPES", ())
+
+
+def tables(name: str, data_dir: str | os.PathLike | None = None) -> dict[str, list[pathlib.Path]]:
+    """The folders of the tables that a dataset is opened from, by config; they need not exist.
+
+    Args:
+        name: without a config.
+        data_dir: as in `load`.
+
+    Returns:
+        {config: folders}; the config is "" where the dataset has none. Nothing for one's own data.
+    """
+    module, folder = _module(name), data_folder(data_dir) / image_table.TABLES
+    recipes = [folder / recipe.source for recipe in getattr(module, "RECIPES", ())]
+    if hasattr(module, "DRAWING"):
+        return {config: [folder / module.DRAWING.source(config), *recipes] for config in module.CONFIGS}
+    return {"": recipes} if recipes else {}
 
 
 def downloaded_names() -> list[str]:
@@ -100,7 +118,7 @@ def prepare_all(
     """
     from dlib_tf2.datasets import downloaded
 
-    folder, manual = _folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None
+    folder, manual = data_folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None
     # Into a bucket one copies what was prepared locally, as `load` says.
     recipes = {name: () if isinstance(folder, RemotePath) else _recipes(name) for name in names}
     needs = downloaded.plan([recipe for part in recipes.values() for recipe in part], folder, manual)
@@ -132,7 +150,8 @@ def _module(base: str) -> ModuleType:
         return importlib.import_module(f"dlib_tf2.datasets.named.{base}")
 
 
-def _folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
+def data_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
+    """The folder that `data_dir` stands for, as in `load`."""
     folder = as_path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     return folder if isinstance(folder, RemotePath) else folder.expanduser()
 

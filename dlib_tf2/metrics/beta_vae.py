@@ -8,6 +8,9 @@ from dlib_tf2.metrics import common
 from dlib_tf2.metrics._fixed_factor import RowsByValue
 from dlib_tf2.metrics._linear import sklearn_logistic_regression
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="eval_accuracy", higher_is_better=True, low=0, high=1, random=0.2, cost="seconds")
 
 VOTES_AT_ONCE = 2048  # bounds the memory: 2 x votes x batch_size x codes float32
 

@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.metrics import common
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="informativeness", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds")
 
 NO_GAIN = 1e-3  # of the constant predictor's loss; smaller gains are chance, and their ratio to an area means nothing
 RIDGE = 1e-4  # of the number of training rows; codes and features have variance about one

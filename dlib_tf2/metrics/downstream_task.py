@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._newton import newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="10000:mean_test_accuracy", higher_is_better=True, low=0, high=1, random=0.12, cost="minutes")
 
 SMALL_FIT = 1000  # rows' worth of cost that a fit has besides its rows
 

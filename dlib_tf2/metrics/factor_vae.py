@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from dlib_tf2.errors import check_number
 from dlib_tf2.metrics import common
 from dlib_tf2.metrics._fixed_factor import RowsByValue
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="eval_accuracy", higher_is_better=True, low=0, high=1, random=0.2, cost="instant")
 
 VOTES_AT_ONCE = 2048  # bounds the memory: votes x batch_size x codes float32
 

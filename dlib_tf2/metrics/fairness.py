@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._interventions import Interventions
 from dlib_tf2.metrics._predictors import Classifier, fit_quietly, sklearn_gradient_boosting
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="mean_fairness:mean_pred:mean_sens", higher_is_better=False, low=0, high=1, random=0.15, cost="minutes")
 
 
 @gin.register

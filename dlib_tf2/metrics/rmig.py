@@ -6,6 +6,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _information, common
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="rmig_normalized", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds")
 
 
 @gin.register

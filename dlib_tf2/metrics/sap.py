@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from dlib_tf2.metrics import _information, _parallel, common
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="sap", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds")
 
 MIN_VARIANCE = 1e-12  # of a code that is correlated with anything (the study's constant)
 

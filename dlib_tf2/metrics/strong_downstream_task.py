@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._interventions import Interventions
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="1000:mean_strong_test_accuracy", higher_is_better=True, low=0, high=1, random=0.12, cost="minutes")
 
 
 @gin.register

@@ -11,6 +11,9 @@ from dlib_tf2.metrics import _parallel, _relation, common
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
 from dlib_tf2.metrics.dci import importance_matrix
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="mutual_information_matrix.mig", higher_is_better=True, low=0, high=1, random=0.0, cost="minutes")
 
 Matrix = NDArray[np.float64]
 

@@ -5,6 +5,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.metrics import common
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="gaussian_total_correlation", higher_is_better=False, low=0, high=None, random=0.0, cost="instant")
 
 
 @gin.register

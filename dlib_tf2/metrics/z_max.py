@@ -6,6 +6,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.metrics import common
+from dlib_tf2.metrics.declaration import Headline
+
+HEADLINE = Headline(key="z_max", higher_is_better=True, low=None, high=1, random=0.0, cost="seconds")
 
 VOTES_AT_ONCE = 512  # bounds the memory: votes x batch_size x codes float32
 

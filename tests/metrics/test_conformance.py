@@ -18,9 +18,11 @@ from dlib_tf2 import gin_utils, metric_config
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
+from dlib_tf2.metrics.declaration import Headline, headline
 from dlib_tf2.report import scores
 
-NAMES = [module.name for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__) if module.name != "common" and module.name[0] != "_"]
+SHARED = {"common", "declaration"}
+NAMES = [module.name for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__) if module.name not in SHARED and module.name[0] != "_"]
 
 
 MODULES = {name: importlib.import_module(f"dlib_tf2.metrics.{name}") for name in NAMES}  # now: a parsed gin configuration is locked
@@ -81,6 +83,28 @@ CLAIMS = {
     "unified_scores": ("mutual_information_matrix.mig", 1, BOTH),
     "unsupervised": ("gaussian_total_correlation", -1, NEITHER),  # it sees no factors
 }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_metric_declares_the_score_it_is_read_by(name, large_grid):
+    declared = headline(name)
+    assert declared == MODULES[name].HEADLINE  # what is read of the file is what the module says
+    noise = np.random.default_rng(3).normal(size=(len(large_grid), 3))
+    units = (large_grid - large_grid.mean(axis=0)) / large_grid.std(axis=0)
+    key = re.sub(r"^\d+:", "60:", declared.key)  # sizes are cut to 60 here
+    for codes in (units, noise, np.zeros_like(units)):
+        score = run(name, codes, large_grid)[key]
+        assert declared.low is None or score >= declared.low
+        assert declared.high is None or score <= declared.high
+    if name in CLAIMS and key == CLAIMS[name][0]:
+        assert declared.higher_is_better == (CLAIMS[name][1] == 1)
+
+
+def test_what_is_no_metric_declares_nothing():
+    assert headline("common") is None
+    assert headline("no_metric") is None
+    with pytest.raises(ValueError, match="cost is 'cheap'; expected one of instant, seconds, minutes"):
+        Headline(key="x", higher_is_better=True, low=0, high=1, random=0, cost="cheap")
 
 
 def read(name, codes, factors, seeds):

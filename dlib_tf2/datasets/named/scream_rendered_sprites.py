@@ -7,6 +7,7 @@ from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.named import rendered_sprites
 
 CONFIGS = rendered_sprites.CONFIGS
+DRAWING = rendered_sprites.DRAWING
 RECIPES = (scream.RECIPE,)
 
 

@@ -1,0 +1,28 @@
+"""Shell completion of all commands: flags come from each command's --help, names from dlib_list.
+
+The script asks a command for its flags at the first TAB and keeps them for the session.
+"""
+
+import pathlib
+
+# Which list of dlib_list completes the value of which flag.
+VALUES = {
+    "dataset": "datasets",
+    "gin_config": "gin_files",
+    "metrics": "metrics",
+    "names": "kinds",
+    "study": "studies",
+    "what": "kinds",
+}
+
+
+def script(shell: str) -> str:
+    """The script to source.
+
+    Args:
+        shell: "bash" or "zsh".
+    """
+    text = pathlib.Path(__file__).with_name("completion.bash").read_text(encoding="utf-8")
+    names = "\n".join(f"        --{flag}) words=$(_dlib_names {kind}) ;;" for flag, kind in VALUES.items())
+    first = "autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else ""
+    return first + text.replace("        # VALUES", names).rstrip()

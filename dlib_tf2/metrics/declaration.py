@@ -1,0 +1,51 @@
+"""What others need to know of a metric, declared in its own file and read without running it."""
+
+import ast
+import dataclasses
+import pathlib
+
+COSTS = ("instant", "seconds", "minutes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """The one score that a metric is read by; each metric's file has one, as `HEADLINE`.
+
+    Attributes:
+        key: of the score in the metric's result, at its default sizes.
+        higher_is_better: the direction.
+        low, high: the range of the score; None where it has no bound.
+        random: what codes that know nothing of the factors score on the factors of dSprites.
+        cost: of the metric's usual configuration on the factors of dSprites with two cores:
+            "instant" (about a second), "seconds" (up to half a minute) or "minutes".
+    """
+
+    key: str
+    higher_is_better: bool
+    low: float | None
+    high: float | None
+    random: float
+    cost: str
+
+    def __post_init__(self) -> None:
+        if self.cost not in COSTS:
+            raise ValueError(f"cost is {self.cost!r}; expected one of {', '.join(COSTS)}")
+
+
+def headline(name: str) -> Headline | None:
+    """The declaration in `dlib_tf2/metrics/<name>.py`, whose packages are not loaded for it.
+
+    Args:
+        name: of a module of this folder.
+
+    Returns:
+        The declaration; None if there is no such file, or none in it.
+    """
+    path = pathlib.Path(__file__).with_name(f"{name}.py")
+    if not path.is_file():
+        return None
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HEADLINE":
+            assert isinstance(node.value, ast.Call)
+            return Headline(**{str(word.arg): ast.literal_eval(word.value) for word in node.value.keywords})
+    return None
