@@ -1,10 +1,10 @@
-"""How far scores by LightGBM's trees are from scikit-learn's, beside scikit-learn's own spread over evaluation seeds.
+"""How far scores by LightGBM's exact and binned trees are from scikit-learn's, beside scikit-learn's own spread over evaluation seeds.
 
     python benchmarks/compare_boosting.py                                        # two tables at 1,000 rows: a few minutes
     python benchmarks/compare_boosting.py --points=10000 --tables=20 --output=boosting.jsonl --representation=runs/a/mean ...
 
-Each table is scored three times: by scikit-learn under evaluation seeds 0 and 1, by LightGBM under seed 0, which draws the same rows as
-scikit-learn's first. The scores are those of `dci`, whose `informativeness_test` is the mean test accuracy of the downstream task at that
+Each table is scored four times: by scikit-learn under evaluation seeds 0 and 1, by either kind of LightGBM's under seed 0,
+which draws the same rows as scikit-learn's first. The scores are those of `dci`, whose `informativeness_test` is the mean test accuracy of the downstream task at that
 number of rows, and of `downstream_task` at a tenth of them. Tables are folders with representation.npz, or synthetic: linear, saturated and
 folded codes in turn, factor sizes of three data sets in turn, mixing, noise and number of codes drawn by number. On two cores scikit-learn
 takes two to six minutes per table and seed at 10,000 rows.
@@ -26,15 +26,21 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from dlib_tf2 import seeds
-from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting, lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.metrics.dci import dci
 from dlib_tf2.metrics.downstream_task import downstream_task
 from dlib_tf2.representation import Representation
 
 SIZES = ((5, 10, 9, 18, 6), (10, 10, 10, 8, 4, 15), (3, 6, 40, 32, 32))  # smallNORB with its instances, Shapes3D, dSprites
-RUNS = (("sklearn", 0), ("sklearn", 1), ("lightgbm", 0))
-CLASSIFIERS = {"sklearn": sklearn_gradient_boosting, "lightgbm": lightgbm_gradient_boosting}
+MIXING = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.5)  # share of every factor in every code
+NOISE = (0.02, 0.05, 0.1, 0.2)  # in units of the code
+RUNS = (("sklearn", 0), ("sklearn", 1), ("lightgbm_exact", 0), ("lightgbm_binned", 0))
+CLASSIFIERS = {
+    "sklearn": sklearn_gradient_boosting,
+    "lightgbm_exact": lightgbm_exact_gradient_boosting,
+    "lightgbm_binned": lightgbm_binned_gradient_boosting,
+}
 
 
 def synthetic(number: int) -> Representation:
@@ -58,12 +64,29 @@ def synthetic(number: int) -> Representation:
     return Representation(codes, factors, tuple("abcdef"[: len(sizes)]), sizes)
 
 
+def graded(number: int) -> Representation:
+    """Table `number` of those from pure to fully mixed, whose disentanglement goes from 1 to 0.05."""
+    rng = np.random.default_rng(1000 + number)
+    sizes = SIZES[-1 - number % 3]
+    factors = np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1)
+    inputs = ((factors - factors.mean(axis=0)) / factors.std(axis=0)).astype(np.float32)
+    weights = np.eye(len(sizes))[np.arange(10) % len(sizes)].T + MIXING[number % 8] * rng.normal(size=(len(sizes), 10))
+    codes = inputs @ weights.astype(np.float32)
+    codes = np.tanh(codes) if number % 2 else codes
+    codes += NOISE[number // 2 % 4] * codes.std(axis=0) * rng.standard_normal(codes.shape, dtype=np.float32)
+    if number % 5:  # the last three are nearly dead
+        codes[:, 7:] = 0.01 * rng.standard_normal((len(codes), 3), dtype=np.float32)
+    return Representation(codes, factors, tuple("abcdef"[: len(sizes)]), sizes)
+
+
 def tables(arguments: argparse.Namespace) -> Iterator[tuple[str, Representation]]:
     """Names and tables, the given ones first."""
     for folder in arguments.representation:
         yield folder, Representation.load(pathlib.Path(folder) / "representation.npz")
     for number in range(arguments.tables):
         yield f"synthetic_{number}", synthetic(number)
+    for number in range(arguments.graded):
+        yield f"graded_{number}", graded(number)
 
 
 def score(table: Representation, backend: str, seed: int, points: int) -> dict[str, float]:
@@ -80,7 +103,8 @@ def summary(found: dict[tuple[str, str, int], dict[str, float]], names: list[str
     """Differences over the tables that have all three runs."""
     complete = [name for name in names if all((name, *run) in found for run in RUNS)]
     result: dict[str, dict[str, dict[str, float]]] = {}
-    for title, other in (("lightgbm_against_sklearn", ("lightgbm", 0)), ("sklearn_against_itself", ("sklearn", 1))):
+    for other in RUNS[1:]:
+        title = "sklearn_against_itself" if other[0] == "sklearn" else f"{other[0]}_against_sklearn"
         result[title] = {}
         for key in found[complete[0], "sklearn", 0] if complete else ():
             first, second = (np.array([found[name, *run][key] for name in complete]) for run in (("sklearn", 0), other))
@@ -118,12 +142,12 @@ def _torn(path: pathlib.Path) -> bool:
 
 
 def markdown(summed: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The rows of docs/metrics.md: LightGBM against scikit-learn, beside scikit-learn under another evaluation seed."""
-    title = "mean, largest difference, rank correlation"
-    rows = [f"| Score | Tables | LightGBM against scikit-learn: {title} | scikit-learn against itself: {title} |", "|---|---|---|---|"]
-    ours, theirs = summed["lightgbm_against_sklearn"], summed["sklearn_against_itself"]
-    for key, entry in ours.items():
-        cells = [f"{one[key]['mean']:.4f}, {one[key]['largest']:.4f}, {one[key]['ranks']:.3f}" for one in (ours, theirs)]
+    """The rows of docs/metrics.md: each kind of LightGBM's trees against scikit-learn's, and these under another evaluation seed."""
+    titles = ("exact trees", "binned trees", "scikit-learn, other seed")
+    order = ("lightgbm_exact_against_sklearn", "lightgbm_binned_against_sklearn", "sklearn_against_itself")
+    rows = [f"| Score | Tables | {' | '.join(titles)} |", f"|{'---|' * (len(titles) + 2)}"]
+    for key, entry in summed[order[0]].items():
+        cells = [f"{one[key]['mean']:.4f}, {one[key]['largest']:.4f}, {one[key]['ranks']:.3f}" for one in map(summed.get, order) if one]
         rows.append(f"| {key} | {entry['tables']} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -133,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=1000, help="training rows; half as many test rows")
     parser.add_argument("--tables", type=int, default=2, help="synthetic tables")
+    parser.add_argument("--graded", type=int, default=0, help="synthetic tables from pure to mixed")
     parser.add_argument("--representation", action="append", default=[], help="folder with representation.npz; repeatable")
     parser.add_argument("--output", default="", help="JSON lines, kept between runs")
     parser.add_argument("--workers", type=int, default=joblib.cpu_count())

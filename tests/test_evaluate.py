@@ -236,12 +236,13 @@ def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metri
     for name in ("first", "second"):
         stop = "if os.path.exists('kill'):\n    os.kill(os.getpid(), signal.SIGINT)\n" if name == "second" else ""
         local_metric(name, f"{stop}return {{'boosted': 1.0}}", f"include 'suites/classifiers.gin'\n{name}.scale = %TREES")
-    both, lightgbm = ["first", "second"], ["TREES = @lightgbm_gradient_boosting"]
+    both, lightgbm = ["first", "second"], ["TREES = @lightgbm_binned_gradient_boosting"]
     evaluate(table, "scores", [*both, "mig"])
 
     gin_utils.parse(metric_config.files(both), lightgbm)
     message = (
-        r"second holds a score of other boosted trees \(sklearn_gradient_boosting, now lightgbm_gradient_boosting\); "
+        r"second holds a score of other boosted trees \(lightgbm_exact_gradient_boosting, "
+        r"now lightgbm_binned_gradient_boosting\); "
         "choose another output folder, or replace all of them: --overwrite --metrics=first,second"
     )
     for path in pathlib.Path("scores/first").iterdir():
@@ -254,15 +255,17 @@ def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metri
     pathlib.Path("kill").touch()
     with pytest.raises(Interrupted):
         evaluate(table, "scores", ["second"], overwrite=True)
-    assert results.read_step("scores/second")["config"]["second.scale"] == "@sklearn_gradient_boosting"  # nothing new: nothing is lost
+    assert (
+        results.read_step("scores/second")["config"]["second.scale"] == "@lightgbm_exact_gradient_boosting"
+    )  # nothing new: nothing is lost
     with pytest.raises(Interrupted):
         evaluate(table, "scores", both, overwrite=True)
     assert list(saved()) == ["first", "mcc", "mig"]  # the new score by trees took the place of the old one of the other kind
     pathlib.Path("kill").unlink()
     evaluate(table, "scores", both)
-    assert {results.read_step(f"scores/{name}")["config"][f"{name}.scale"] for name in both} == {"@lightgbm_gradient_boosting"}
+    assert {results.read_step(f"scores/{name}")["config"][f"{name}.scale"] for name in both} == {"@lightgbm_binned_gradient_boosting"}
 
-    gin_utils.parse(metric_config.files(both), ["second.scale = @lightgbm_gradient_boosting"])
+    gin_utils.parse(metric_config.files(both), ["second.scale = @lightgbm_binned_gradient_boosting"])
     with pytest.raises(UserError, match="scores of different boosted trees do not compare"):
         evaluate(table, "mixed", both)
     assert not pathlib.Path("mixed").exists()
@@ -300,7 +303,7 @@ def test_a_metric_is_one_module_and_one_gin_file(tmp_path, table, local_metric):
 def test_references_keep_their_parameters():
     gin_utils.parse(metric_config.files(["dci"]), ["dci.num_train = 7"])
     assert gin_utils.typed_bindings(metric_config.resolve("dci").config_text) == {
-        "dci.classifier": "@sklearn_gradient_boosting",
+        "dci.classifier": "@lightgbm_exact_gradient_boosting",
         "dci.disjoint": None,
         "dci.num_test": 5000,
         "dci.num_train": 7,
@@ -387,7 +390,7 @@ def test_command_runs_the_fast_suite(tmp_path):
     assert scores["downstream_task_boosted_trees"]["60:mean_test_accuracy"] > 0.9
     assert 0 < scores["downstream_task_logistic_regression"]["60:mean_test_accuracy:std"] < 0.2
     record = results.read_step(tmp_path / "scores" / "dci")
-    assert record["config"]["dci.classifier"] == "@lightgbm_gradient_boosting"
+    assert record["config"]["dci.classifier"] == "@lightgbm_binned_gradient_boosting"
     assert "lightgbm" in record["versions"]
 
 
@@ -409,7 +412,7 @@ MISTAKES = {
     "path": (["--metrics=../suites/fast"], "no metric can be called '../suites/fast'; expected names such as mig"),
     "comma": (["--metrics=mig,"], "no metric can be called ''; expected names such as mig, separated by single commas"),
     "udr": (["--metrics=udr"], "udr scores several representations by each other, not one: run dlib_udr"),
-    "trees": (["--metrics=dci,fairness", "--gin_bindings=dci.classifier = @lightgbm_gradient_boosting"], "bind TREES instead"),
+    "trees": (["--metrics=dci,fairness", "--gin_bindings=dci.classifier = @lightgbm_binned_gradient_boosting"], "bind TREES instead"),
     "missing": (["--codes=absent.npy"], "the codes file absent.npy does not exist"),
     "corrupt": (["--codes=corrupt.npy"], "corrupt.npy is damaged or holds no plain numpy array"),
     "length": (["--codes=short.npy"], "codes have 100 rows and factors 120"),

@@ -203,7 +203,9 @@ def make_model(classifier: Callable[..., Any], random_state: int, name: str = "c
     try:
         inspect.signature(classifier).bind_partial(random_state=random_state)  # partial: gin may supply the others
     except (TypeError, ValueError) as error:
-        raise UserError(f"{name} = {classifier!r}, expected a function of random_state, such as @sklearn_gradient_boosting") from error
+        raise UserError(
+            f"{name} = {classifier!r}, expected a function of random_state, such as @lightgbm_exact_gradient_boosting"
+        ) from error
     model = classifier(random_state=random_state)
     if not hasattr(model, "fit") or not hasattr(model, method):
         raise UserError(f"{name} makes a {type(model).__name__}, expected a model with fit and {method}")

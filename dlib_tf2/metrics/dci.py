@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, common
-from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score, sklearn_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
+from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="disentanglement", higher_is_better=True, low=0, high=1, random=0.0, cost="minutes")
@@ -23,7 +24,7 @@ def dci(
     num_train: int | None = 10_000,
     num_test: int | None = 5_000,
     disjoint: bool | None = None,
-    classifier: Classifier = sklearn_gradient_boosting,
+    classifier: Classifier = lightgbm_exact_gradient_boosting,
 ) -> dict[str, float]:
     """Computes DCI of Eastwood and Williams, ICLR 2018 (OpenReview By-7dz-AZ), section 2, by boosted trees as in arXiv 1811.12359.
 

@@ -43,7 +43,8 @@ def downstream_task(
         num_train: training rows of each size, or of one; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
         disjoint: True: no row in both sets; False: both drawn with replacement, as the study did; None: False on a full grid, else True.
-        classifier: factory called with `random_state`: `sklearn_gradient_boosting`, `lightgbm_gradient_boosting`,
+        classifier: factory called with `random_state`: `lightgbm_exact_gradient_boosting`,
+            `lightgbm_binned_gradient_boosting`, `sklearn_gradient_boosting`,
             `sklearn_logistic_regression_cv` (the study's), `newton_logistic_regression_cv` (the same, faster), or today's
             `sklearn_multinomial_logistic_regression_cv`.
 

@@ -6,7 +6,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._interventions import Interventions
-from dlib_tf2.metrics._predictors import Classifier, fit_quietly, sklearn_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
+from dlib_tf2.metrics._predictors import Classifier, fit_quietly
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="mean_fairness:mean_pred:mean_sens", higher_is_better=False, low=0, high=1, random=0.15, cost="minutes")
@@ -20,7 +21,7 @@ def fairness(
     *,
     num_train: int | None = 10_000,
     num_test_points_per_class: int = 100,
-    classifier: Classifier = sklearn_gradient_boosting,
+    classifier: Classifier = lightgbm_exact_gradient_boosting,
 ) -> dict[str, float]:
     """Computes the unfairness of Locatello, Abbati, Rainforth, Bauer, Schoelkopf and Bachem, NeurIPS 2019 (arXiv 1905.13662), section 4.
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, common
-from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
+from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="1000:mean_test_accuracy_other_factors", higher_is_better=True, low=0, high=1, random=0.12, cost="minutes")
@@ -24,8 +25,8 @@ def reduced_downstream_task(
     num_test: int | None = 1000,
     num_codes_to_remove: int = 1,
     disjoint: bool | None = None,
-    classifier: Classifier = sklearn_gradient_boosting,
-    importance_classifier: Classifier = sklearn_gradient_boosting,
+    classifier: Classifier = lightgbm_exact_gradient_boosting,
+    importance_classifier: Classifier = lightgbm_exact_gradient_boosting,
 ) -> dict[str, float]:
     """Computes the reduced downstream task, a variation on the downstream task of Locatello et al., ICML 2019 (arXiv 1811.12359).
 

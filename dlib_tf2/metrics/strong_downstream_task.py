@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from dlib_tf2.metrics import _parallel, common
 from dlib_tf2.metrics._interventions import Interventions
-from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
+from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="1000:mean_strong_test_accuracy", higher_is_better=True, low=0, high=1, random=0.12, cost="minutes")
@@ -24,7 +25,7 @@ def strong_downstream_task(
     num_test: int | None = 1000,
     num_experiments: int = 2,
     disjoint: bool | None = None,
-    classifier: Classifier = sklearn_gradient_boosting,
+    classifier: Classifier = lightgbm_exact_gradient_boosting,
 ) -> dict[str, float]:
     """Computes downstream accuracy under a shift of one factor, as in Locatello et al., ICML 2020 (arXiv 2002.02886), section 5.
 

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _parallel, _relation, common
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._linear import sklearn_linear_svc
-from dlib_tf2.metrics._predictors import Classifier, fit_and_score, sklearn_gradient_boosting
+from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.dci import importance_matrix
 from dlib_tf2.metrics.declaration import Headline
 
@@ -24,7 +25,7 @@ def importance_gbt_matrix(
     labels: common.Labels,
     num_train: int,
     rng: np.random.Generator,
-    classifier: Classifier = sklearn_gradient_boosting,
+    classifier: Classifier = lightgbm_exact_gradient_boosting,
 ) -> Matrix:
     """Importance of each code for a classifier of each factor: the matrix of DCI.
 

@@ -30,7 +30,7 @@ def build(
         results: table of dlib_aggregate_results.
         output_dir: a folder of ours, or one that is empty or does not exist.
         study: which study of the table; by default the one with most models.
-        backend: whose boosted trees, "lightgbm" or "sklearn"; by default those that scored most models.
+        backend: whose boosted trees, such as "lightgbm_exact"; by default those that scored most models.
         expected: name of a study -> its models, or their number, where that is known.
         size: number of models in the whole study; by default what `expected` says.
         sampling: how often is drawn.

@@ -118,7 +118,7 @@ def prepare(
     Args:
         table: rows of `read`.
         study: which one; by default the one with most models.
-        backend: "lightgbm" or "sklearn": whose boosted trees the scores may come from; by default those of most models.
+        backend: whose boosted trees the scores may come from, such as "lightgbm_exact"; by default those of most models.
         expected: name of a study -> its models, or their number, where that is known.
         size: number of models in the whole study; by default what `expected` says.
 

@@ -12,7 +12,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _linear, _parallel
-from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
+from dlib_tf2.metrics._lightgbm import (
+    lightgbm_binned_gradient_boosting,
+    lightgbm_exact_gradient_boosting,
+)
 from dlib_tf2.metrics._newton import newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import fit_and_score, fit_quietly, sklearn_gradient_boosting
 
@@ -75,7 +78,7 @@ def test_lightgbm_grows_the_trees_of_sklearn(factor):
         else ((codes[:, 0] + 2 * codes[:, 1]) // 8).astype(int)
     )
     train, test = slice(0, 800), slice(800, None)
-    ours = lightgbm_gradient_boosting(random_state=0, num_rounds=30).fit(codes[train], labels[train])
+    ours = lightgbm_exact_gradient_boosting(random_state=0, num_rounds=30).fit(codes[train], labels[train])
     theirs = GradientBoostingClassifier(n_estimators=30, random_state=0).fit(codes[train], labels[train])
     np.testing.assert_allclose(ours.feature_importances_, theirs.feature_importances_, atol=0.01)
     assert ours.feature_importances_.sum() == pytest.approx(1.0)
@@ -86,7 +89,7 @@ def test_lightgbm_and_sklearn_agree_on_codes_that_mix_factors():
     (codes, factors), (test_codes, test_factors) = draw(0, 1000), draw(1, 1000)
     fits = [
         fit_and_score(classifier(random_state=0), codes, factors[:, 1], test_codes, test_factors[:, 1])
-        for classifier in (lightgbm_gradient_boosting, sklearn_gradient_boosting)
+        for classifier in (lightgbm_exact_gradient_boosting, sklearn_gradient_boosting)
     ]
     np.testing.assert_allclose(fits[0].importances, fits[1].importances, atol=0.03)
     assert fits[0].test_accuracy == pytest.approx(fits[1].test_accuracy, abs=0.03)
@@ -95,7 +98,7 @@ def test_lightgbm_and_sklearn_agree_on_codes_that_mix_factors():
 def test_lightgbm_says_the_most_frequent_class_of_constant_codes():
     for labels in (np.array([5, 7, 7, 9]), np.array([2, 2, 4])):
         fit = fit_and_score(
-            lightgbm_gradient_boosting(random_state=0), np.ones((len(labels), 2), np.float32), labels, np.ones((1, 2)), labels[1:2]
+            lightgbm_exact_gradient_boosting(random_state=0), np.ones((len(labels), 2), np.float32), labels, np.ones((1, 2)), labels[1:2]
         )
         assert fit.test_accuracy == 1.0
         assert (fit.importances == 0).all()
@@ -106,19 +109,57 @@ def test_lightgbm_sees_codes_of_any_scale():
     codes, labels = rng.normal(size=(300, 3)).astype(np.float32), rng.integers(3, size=300)
     codes[:, 0] += labels
     tiny = codes * np.array([2.0**-118, 1, 2.0**-118], np.float32)  # about 1e-36, which LightGBM takes for zero
-    one, other = (lightgbm_gradient_boosting(0, num_rounds=5).fit(c, labels) for c in (codes, tiny))
+    one, other = (lightgbm_exact_gradient_boosting(0, num_rounds=5).fit(c, labels) for c in (codes, tiny))
     np.testing.assert_array_equal(one.feature_importances_, other.feature_importances_)
     np.testing.assert_array_equal(one.predict(codes), other.predict(tiny))
     assert one.feature_importances_[0] > 0.6
 
 
-def test_lightgbm_does_not_depend_on_seed_order_of_classes_or_workers():
+def test_lightgbm_splits_between_any_two_values():
+    # Bins of several rows each hide three rows in the middle from every split.
+    codes = np.random.default_rng(4).permutation(4000)[:, None].astype(np.float32)
+    labels = (np.abs(codes[:, 0] - 2000) <= 1).astype(int)
+    exact, binned = (
+        fit_and_score(classifier(random_state=0), codes, labels, codes, labels)
+        for classifier in (lightgbm_exact_gradient_boosting, lightgbm_binned_gradient_boosting)
+    )
+    assert exact.train_accuracy == 1.0
+    assert binned.train_accuracy < 1.0
+
+
+def test_lightgbm_grows_sklearns_trees_on_values_that_differ_everywhere():
+    (codes, factors), (test_codes, _) = draw(0, 600), draw(1, 4000)
+    labels = factors[:, 1]
+    ours = lightgbm_exact_gradient_boosting(random_state=0, num_rounds=20).fit(codes, labels)
+    theirs = sklearn_gradient_boosting(random_state=0).set_params(n_estimators=20).fit(codes, labels)
+    np.testing.assert_allclose(ours.feature_importances_, theirs.feature_importances_, atol=0.003)
+    assert np.mean(ours.predict(codes) == theirs.predict(codes)) > 0.99
+    assert np.mean(ours.predict(test_codes) == theirs.predict(test_codes)) > 0.97
+
+
+@pytest.mark.parametrize("classifier", [lightgbm_exact_gradient_boosting, lightgbm_binned_gradient_boosting])
+def test_lightgbm_draws_between_copies_of_a_code(classifier):
+    codes, factors = draw(0, 600)
+    twice = np.concatenate([codes, codes], axis=1)
+    one, copies = (classifier(random_state=5).fit(c, factors[:, 1]) for c in (codes, twice))
+    shares = copies.feature_importances_[:4] / copies.feature_importances_.reshape(2, 4).sum(axis=0)
+    assert ((shares > 0.3) & (shares < 0.7)).all()
+    both = copies.feature_importances_.reshape(2, 4).sum(axis=0)
+    np.testing.assert_allclose(both, one.feature_importances_, atol=0.01)
+    other = classifier(random_state=6).fit(twice, factors[:, 1])
+    assert (other.feature_importances_ != copies.feature_importances_).any()
+
+
+def test_lightgbm_depends_on_the_seed_by_ties_only_and_never_on_workers():
     codes, factors = draw(0, 400)
-    model = lightgbm_gradient_boosting(random_state=0).fit(codes, factors[:, 1])
-    other = lightgbm_gradient_boosting(random_state=7).fit(codes, -factors[:, 1])
-    np.testing.assert_allclose(model.feature_importances_, other.feature_importances_, atol=1e-6)
+    model, other = (
+        lightgbm_exact_gradient_boosting(random_state=seed).fit(codes, sign * factors[:, 1]) for seed, sign in ((0, 1), (7, -1))
+    )
+    np.testing.assert_allclose(model.feature_importances_, other.feature_importances_, atol=0.01)
     assert (model.predict(codes) == -other.predict(codes)).mean() > 0.995
-    task = (lightgbm_gradient_boosting(random_state=0), codes, factors[:, 1], codes, factors[:, 1])
+    model = lightgbm_exact_gradient_boosting(random_state=0).fit(codes, factors[:, 1])
+    unfitted = lightgbm_exact_gradient_boosting(random_state=0)
+    task = (unfitted, codes, factors[:, 1], codes, factors[:, 1])
     with joblib.parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=1):
         for fit in _parallel.run(fit_and_score, [task, task], [1.0, 1.0]):
             np.testing.assert_array_equal(fit.importances, model.feature_importances_)
@@ -129,7 +170,7 @@ def test_a_missing_lightgbm_names_its_packages(monkeypatch):
     with pytest.raises(
         UserError, match="LightGBM does not load .*pip install lightgbm, and on Debian or Ubuntu apt-get install libgomp1; or take"
     ):
-        lightgbm_gradient_boosting(random_state=0)
+        lightgbm_exact_gradient_boosting(random_state=0)
 
 
 @pytest.mark.parametrize("factor", [0, 1])

@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 import dlib_tf2.metrics
 from dlib_tf2 import gin_utils, metric_config
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.metrics.declaration import Headline, headline
 from dlib_tf2.report import scores
@@ -45,13 +45,15 @@ def run(name, codes, factors, seed=0, trees=tree, rng=None):
     for p in parameters:
         if type(p.default) is tuple and all(type(size) is int for size in p.default):
             small[p.name] = tuple(sorted({min(size, 60) for size in p.default}))
-        if p.default is sklearn_gradient_boosting:
+        if p.default is lightgbm_exact_gradient_boosting:
             small[p.name] = trees
     return function(codes, factors, np.random.default_rng(seed) if rng is None else rng, **small)
 
 
 BOOSTED = [
-    name for name in NAMES if any(p.default is sklearn_gradient_boosting for p in inspect.signature(function_of(name)).parameters.values())
+    name
+    for name in NAMES
+    if any(p.default is lightgbm_exact_gradient_boosting for p in inspect.signature(function_of(name)).parameters.values())
 ]
 
 
@@ -166,7 +168,7 @@ def few_sklearn_trees(random_state):
 
 def few_lightgbm_trees(random_state):
     """LightGBM's boosted trees, few rounds of them."""
-    return lightgbm_gradient_boosting(random_state, num_rounds=3)
+    return lightgbm_exact_gradient_boosting(random_state, num_rounds=3)
 
 
 @pytest.mark.parametrize("trees", [few_sklearn_trees, few_lightgbm_trees])

@@ -7,7 +7,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import common
-from dlib_tf2.metrics._lightgbm import lightgbm_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting
 from dlib_tf2.metrics._linear import sklearn_logistic_regression_cv, sklearn_multinomial_logistic_regression_cv
 from dlib_tf2.metrics.downstream_task import downstream_task
 
@@ -62,7 +62,7 @@ def test_workers_do_not_change_scores(table):
 
 
 def test_perfect_and_constant_codes():
-    perfect = run(GRID, GRID, num_train=[1000], num_test=500, classifier=lightgbm_gradient_boosting)
+    perfect = run(GRID, GRID, num_train=[1000], num_test=500, classifier=lightgbm_binned_gradient_boosting)
     assert perfect["1000:min_test_accuracy"] == 1.0
     assert perfect["1000:test_overlap"] == 1.0  # 120 points: every one is drawn for training
     constant = run(np.zeros_like(GRID), GRID, num_train=[1000], num_test=2000)

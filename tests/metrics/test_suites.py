@@ -12,9 +12,11 @@ from dlib_tf2.errors import UserError
 
 METRICS = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
 SUITES = {"study": 9, "fast": 9, "fairness_study": 10, "fairness_fast": 10, "all": len(METRICS) - 1}
+EXACT, BINNED = "lightgbm_exact_gradient_boosting", "lightgbm_binned_gradient_boosting"
 TREES = ["dci", "downstream_task_boosted_trees", "fairness", "reduced_downstream_task", "strong_downstream_task", "unified_scores"]
 CLASSIFIERS = [
-    *("sklearn_gradient_boosting", "lightgbm_gradient_boosting", "newton_logistic_regression_cv", "sklearn_linear_svc"),
+    *("lightgbm_exact_gradient_boosting", "lightgbm_binned_gradient_boosting", "sklearn_gradient_boosting"),
+    *("newton_logistic_regression_cv", "sklearn_linear_svc"),
     *("sklearn_logistic_regression", "sklearn_multinomial_logistic_regression"),
     *("sklearn_logistic_regression_cv", "sklearn_multinomial_logistic_regression_cv"),
 ]
@@ -45,7 +47,7 @@ def test_a_suite_fits_what_the_study_did_or_its_fast_twins(suite):
     assert set(names) >= set(names_in("study"))
     calls, config = resolved([*names, "downstream_task"], suite)
     fast = "study" not in suite
-    assert metric_config.one_kind_of_trees(calls) == {"lightgbm_gradient_boosting" if fast else "sklearn_gradient_boosting"}
+    assert metric_config.one_kind_of_trees(calls) == {BINNED if fast else EXACT}
     logistic = "@newton_logistic_regression_cv" if fast else "@sklearn_logistic_regression_cv"
     expected = {
         "beta_vae.classifier": "@sklearn_logistic_regression",
@@ -65,14 +67,14 @@ def test_the_largest_suite_names_every_metric():
     assert missing == set(), f"add {', '.join(sorted(missing))} to the list in suites/all.gin"
 
 
-@pytest.mark.parametrize("given", [{"suite": "fast"}, {"bindings": ["TREES = @lightgbm_gradient_boosting"]}])
+@pytest.mark.parametrize("given", [{"suite": "fast"}, {"bindings": [f"TREES = @{BINNED}"]}])
 def test_one_line_switches_the_trees_of_every_metric(given):
     exact, _ = resolved(METRICS)
     assert [call.name for call in exact if metric_config.trees(call.config_text)] == TREES
-    assert metric_config.one_kind_of_trees(exact) == {"sklearn_gradient_boosting"}
+    assert metric_config.one_kind_of_trees(exact) == {EXACT}
     switched, _ = resolved(METRICS, **given)
-    assert [call.name for call in switched if metric_config.trees(call.config_text) == {"lightgbm_gradient_boosting"}] == TREES
-    assert metric_config.one_kind_of_trees(switched) == {"lightgbm_gradient_boosting"}
+    assert [call.name for call in switched if metric_config.trees(call.config_text) == {BINNED}] == TREES
+    assert metric_config.one_kind_of_trees(switched) == {BINNED}
     text = next(call.config_text for call in switched if call.name == "dci")
     assert "%" not in text
     gin_utils.parse([], [text])  # what is kept parses without the macro
@@ -80,12 +82,14 @@ def test_one_line_switches_the_trees_of_every_metric(given):
 
 
 def test_metrics_of_different_trees_are_refused():
-    calls, _ = resolved(["mig", "dci", "fairness"], bindings=["fairness.classifier = @lightgbm_gradient_boosting"])
-    message = r"do not compare \(dci: sklearn_gradient_boosting; fairness: lightgbm_gradient_boosting\); bind TREES"
+    calls, _ = resolved(["mig", "dci", "fairness"], bindings=[f"fairness.classifier = @{BINNED}"])
+    message = rf"do not compare \(dci: {EXACT}; fairness: {BINNED}\); bind TREES"
     with pytest.raises(UserError, match=message):
         metric_config.one_kind_of_trees(calls)
     assert metric_config.one_kind_of_trees(calls[:1]) == set()
-    assert metric_config.trees("a.b = @x/dlib_tf2.metrics._lightgbm.lightgbm_gradient_boosting") == {"lightgbm_gradient_boosting"}
+    assert metric_config.trees(f"a.b = @x/dlib_tf2.metrics._lightgbm.{EXACT}") == {EXACT}
+    old = "dci.classifier = @lightgbm_gradient_boosting\nlightgbm_gradient_boosting.max_bin = 255"
+    assert metric_config.trees(old) == {"lightgbm_gradient_boosting"}  # of other bins: neither of today's
 
 
 @pytest.mark.parametrize("name", METRICS)

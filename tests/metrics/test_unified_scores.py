@@ -112,7 +112,7 @@ def test_the_record_names_the_matrices_and_their_classifiers():
     call = metric_config.resolve("unified_scores")
     bound = gin_utils.typed_bindings(call.config_text)
     assert bound["mutual_information_matrix.num_bins"] == 10
-    assert bound["importance_gbt_matrix.classifier"] == "@sklearn_gradient_boosting"
+    assert bound["importance_gbt_matrix.classifier"] == "@lightgbm_exact_gradient_boosting"
     assert bound["unified_scores.matrices"] == ["@mutual_information_matrix", "@importance_gbt_matrix", "@accuracy_svm_matrix"]
     gin_utils.parse([], [call.config_text])
     gin_utils.parse(metric_config.files(["unified_scores"]), ["unified_scores.matrices = [@mutual_information_matrix]"])
