@@ -3,9 +3,10 @@
     python benchmarks/compare_boosting.py                                        # two tables at 1,000 rows: a few minutes
     python benchmarks/compare_boosting.py --points=10000 --tables=20 --output=boosting.jsonl --representation=runs/a/mean ...
 
-Each table is scored four times: by scikit-learn under evaluation seeds 0 and 1, by either kind of LightGBM's under seed 0,
-which draws the same rows as scikit-learn's first. The scores are those of `dci`, whose `informativeness_test` is the mean test accuracy of the downstream task at that
-number of rows, and of `downstream_task` at a tenth of them. Tables are folders with representation.npz, or synthetic: linear, saturated and
+Each table is scored four times: by scikit-learn under evaluation seeds 0 and 1, by either kind of
+LightGBM's under seed 0, which draws the same rows as scikit-learn's first. The scores are those of
+`dci`, whose `informativeness_test` is the mean test accuracy of the downstream task at that number of
+rows, and of `downstream_task` at a tenth of them. Tables are folders with representation.npz, or synthetic: linear, saturated and
 folded codes in turn, factor sizes of three data sets in turn, mixing, noise and number of codes drawn by number. On two cores scikit-learn
 takes two to six minutes per table and seed at 10,000 rows.
 

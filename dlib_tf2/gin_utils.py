@@ -43,9 +43,7 @@ def parse(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     """
     check(files, bindings)
     gin.clear_config()
-    _read_plain_files_only()
-    if str(config_dir()) not in _search_path():
-        gin.add_config_file_search_path(str(config_dir()))
+    _find_files()
     with _one_line_errors():
         for name in files:
             gin.parse_config_file(str(find_file(name)))
@@ -60,6 +58,7 @@ def parse_more(files: Sequence[str]) -> None:
         UserError: as in `parse`.
     """
     before = gin.config_str()
+    _find_files()
     with gin.unlock_config(), _one_line_errors():
         for name in files:
             gin.parse_config_file(str(find_file(name)))
@@ -125,7 +124,10 @@ def _remedy(message: str) -> str:
     return f"; did you mean {', '.join(close)}?" if close else f"; {otherwise}"
 
 
-def _read_plain_files_only() -> None:
+def _find_files() -> None:
+    """Makes gin find our files in what other files include, and read plain files only."""
+    if str(config_dir()) not in _search_path():
+        gin.add_config_file_search_path(str(config_dir()))
     # gin's second reader takes "models/x.gin" for a file in a Python package `models`, and crashes where a folder of that name
     # lies on sys.path. No public call takes a reader away.
     del gin.config._FILE_READERS[1:]

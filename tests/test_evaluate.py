@@ -307,7 +307,20 @@ def test_references_keep_their_parameters():
         "dci.disjoint": None,
         "dci.num_test": 5000,
         "dci.num_train": 7,
+        "lightgbm_exact_gradient_boosting.learning_rate": 0.1,
+        "lightgbm_exact_gradient_boosting.max_depth": 3,
+        "lightgbm_exact_gradient_boosting.min_child_samples": 1,
+        "lightgbm_exact_gradient_boosting.num_rounds": 100,
     }
+
+
+def test_a_fresh_process_scores_from_python_alone(tmp_path, table):
+    # Nothing has told gin yet where our files lie; those of dci include others.
+    table.save(tmp_path / "codes" / "representation.npz")
+    code = "from dlib_tf2.evaluate import evaluate; evaluate('codes', 'scores', ['mig', 'beta_vae'], num_workers=1)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_metric_that_fails_leaves_the_others(tmp_path, table, local_metric, capsys):
