@@ -39,7 +39,7 @@ def main() -> None:
                 rate = data.space.size // batch * batch / (time.perf_counter() - started)
                 best[batch] = max(best.get(batch, 0), rate)
             started = time.perf_counter()
-            postprocess.encode_all(folder, "rendered_sprites/small", None, 1024)
+            postprocess.encode_all(folder, data, 1024)
             ours.append(data.space.size / (time.perf_counter() - started))
     batch = max(best, key=best.get)
     figures = {"images_per_s": round(max(ours)), "bare_images_per_s": round(best[batch]), "bare_batch": batch}

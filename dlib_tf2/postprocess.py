@@ -47,13 +47,18 @@ def postprocess(
         seed: of representations that draw numbers.
 
     Raises:
-        UserError: `model_dir` holds no finished run, `output_dir` was made from another one, or a representation is unknown.
-        DlibError: a file is damaged or cannot be written.
+        UserError: `model_dir` holds no finished run, `output_dir` was made from another one, a representation is unknown, or
+            the dataset holds other images than the model was trained on.
+        DlibError: a file or a table of images is damaged, or a file cannot be written.
     """
     made_from = results.read_training(model_dir)
+    data = _open_data(model_dir, made_from, data_dir) if overwrite else None  # what is refused has deleted nothing
     settings = {name: _settings(name, seed) for name in representations}  # unknown names are refused before the long pass
     folder = claim_folder(output_dir, "posterior", ["posterior.npz", *results.FILES], ["postprocess"], overwrite, keep=[model_dir])
-    posterior = _saved_posterior(folder, made_from) or _encode_into(folder, model_dir, data_dir, batch_size, made_from)
+    posterior = _saved_posterior(folder, made_from)
+    if posterior is None:
+        data = data or _open_data(model_dir, made_from, data_dir)
+        posterior = _encode_into(folder, model_dir, data, batch_size, made_from)
     for name in representations:
         _write_representation(folder, name, seed, posterior, settings[name])
 
@@ -71,33 +76,48 @@ def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Po
     return _load_or_none(representation.Posterior, folder / "posterior.npz")
 
 
-def _encode_into(folder, model_dir, data_dir, batch_size: int, made_from: dict) -> representation.Posterior:
-    started = time.time()
-    posterior = encode_all(model_dir, results.label(made_from, "dataset"), data_dir, batch_size)
+def _open_data(model_dir, made_from: dict, data_dir) -> tuple[datasets.GroundTruthDataset, str]:
+    """The images that a model was trained on, and their fingerprint.
+
+    Raises:
+        UserError: other images have their name now; runs of older versions know no more than the name.
+    """
+    data = datasets.load(results.label(made_from, "dataset"), data_dir)
+    here, there = data.fingerprint(), results.label(made_from, "images_fingerprint")
+    if there not in (None, here):
+        raise UserError(
+            f"{model_dir} was trained on other images than {data.name} holds now (fingerprint {there[:12]} there and {here[:12]} here); "
+            "restore them, or train the model anew"
+        )
+    return data, here
+
+
+def _encode_into(folder, model_dir, opened, batch_size: int, made_from: dict) -> representation.Posterior:
+    started, (data, images) = time.time(), opened
+    posterior = encode_all(model_dir, data, batch_size)
     values = {"grid_points": len(posterior.mean), "latent_kl": _latent_kl(posterior)}
     posterior.save(folder / "posterior.npz")
     device = describe(tf.distribute.get_strategy())
-    results.write_step(folder, "posterior", values, started=started, previous=made_from, device=device)
+    labels = {"images_fingerprint": images}
+    results.write_step(folder, "posterior", values, started=started, previous=made_from, labels=labels, device=device)
     return posterior
 
 
-def encode_all(model_dir: str | os.PathLike, dataset: str, data_dir: str | os.PathLike | None, batch_size: int) -> representation.Posterior:
+def encode_all(model_dir: str | os.PathLike, data: datasets.GroundTruthDataset, batch_size: int) -> representation.Posterior:
     """Encodes every row of a dataset's table stream, which is the grid in order, in float32 whatever the policy of the training.
 
     Args:
         model_dir: folder with `encoder.keras`.
-        dataset: name of the dataset.
-        data_dir: where prepared datasets lie.
+        data: the dataset.
         batch_size: images per call.
 
     Returns:
         Means and log-variances [n, d] beside the visible factors.
     """
     check_whole(1, postprocess__batch_size=batch_size)
-    data = datasets.load(dataset, data_dir)
     encoder = load_network(model_dir, "encoder")
     if tuple(encoder.input_shape[1:]) != tuple(data.observation_shape):
-        raise UserError(f"the encoder in {model_dir} takes images {encoder.input_shape[1:]}, {dataset} has {data.observation_shape}")
+        raise UserError(f"the encoder in {model_dir} takes images {encoder.input_shape[1:]}, {data.name} has {data.observation_shape}")
     encode = _make_encode(encoder, data.scale)
     index = data.table_index()
     num_points, num_latent = len(index), encoder.output_shape[0][1]

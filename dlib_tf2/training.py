@@ -37,6 +37,7 @@ _NOT_IDENTITY = {
 _WRITES = ("checkpoints", "summaries", "pictures", "identity.json", "*.keras", ".*.keras", ".lock", *results.FILES)
 _PRECISIONS = ("float32", "mixed_bfloat16")
 _IDENTITY, _ABSENT = "identity.json", "absent"
+_IMAGES = "train.images_fingerprint"
 
 
 @gin.configurable
@@ -123,6 +124,7 @@ def train(
     if not overwrite:
         _refuse_other_run(folder, settings, settings)  # before another dataset is prepared for nothing
     data = datasets.load(dataset, data_dir)
+    settings[_IMAGES] = data.fingerprint()
     with worker_loss_is_interruption(strategy), stop_on_signals() as stop, ExitStack() as alone:
         if chief:
             claim_folder(folder, "train", _WRITES, overwrite=overwrite)
@@ -221,6 +223,13 @@ def _refuse_other_run(folder: pathlib.Path, here: Mapping[str, Any], keys: Itera
         raise DlibError(f"{path} is damaged ({error}); use --overwrite to start anew") from error
     here = json.loads(json.dumps(here))
     differing = sorted(key for key in (keys or {*there, *here}) if there.get(key, _ABSENT) != here.get(key, _ABSENT))
+    if _IMAGES not in there and _IMAGES in differing:
+        differing.remove(_IMAGES)  # older runs do not know their images by more than a name
+    if differing == [_IMAGES]:
+        raise UserError(
+            f"{folder} was trained on other images than {here['train.dataset']} holds now (fingerprint {there[_IMAGES][:12]} there "
+            f"and {here[_IMAGES][:12]} here); restore them, choose another --model_dir, or --overwrite to delete that run"
+        )
     if differing:
         shown = "; ".join(f"{key} is {there.get(key, _ABSENT)} there and {here.get(key, _ABSENT)} here" for key in differing[:3])
         raise UserError(f"{folder} holds another configuration ({shown}); choose another --model_dir, or --overwrite to delete that run")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlib_tf2.datasets import image_table
+from dlib_tf2.datasets import image_table, source_files, table_check
 from dlib_tf2.datasets.download import RemoteFile, check_all, fetch, find_all, to_come
 from dlib_tf2.datasets.hash_record import record
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, few
 from dlib_tf2.paths import RemotePath
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
 
 
 def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None = None) -> None:
-    """Gets the files, writes the records, builds the table; what is there already is left alone.
+    """Gets the files, writes the records, builds the table; what is there already is verified.
+
+    A table that is damaged is built again. Records that make no table are removed, and if they are not of
+    this call they are written again: a file that was repaired after a failure is read.
 
     Args:
         recipe: of the dataset.
@@ -107,7 +110,11 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
         DlibError: a download fails, a file is damaged, or the disk is full.
     """
     folder = image_table.table_folder(data_dir, recipe.source)
-    if isinstance(image_table.open_built(folder, recipe.source), str):
+    opened = image_table.open_built(folder, recipe.source)
+    if not isinstance(opened, str) and table_check.renew(opened[0], recipe.source):
+        if manual_dir:
+            _say_unread(recipe, data_dir, manual_dir, folder)
+    else:
         try:
             image_table.announce(folder)
             folder.mkdir(parents=True, exist_ok=True)
@@ -121,18 +128,47 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
 def _prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None, folder: pathlib.Path) -> None:
     from dlib_tf2.datasets import tfds_records
 
-    builder = recipe.builder(data_dir)
-    if not tfds_records.is_written(builder):
-        files, downloads = recipe.files(), data_dir / "downloads" / "manual"
-        Needs.of(recipe, files, data_dir, manual_dir).check(recipe.source, data_dir)
-        if manual_dir:
-            find_all(files, manual_dir)
-        else:
-            for file in files:
-                fetch(file, downloads)
-        tfds_records.write(builder, manual_dir or downloads)
-        if not manual_dir:
-            record(files, downloads)
+    builder, downloads = recipe.builder(data_dir), data_dir / "downloads" / "manual"
+    if manual_dir and tfds_records.is_written(builder) and (other := source_files.changed(folder, _found(recipe, manual_dir))):
+        _say(f"{other[0]} has changed since the records of {recipe.source} were made of it; they are made again")
+        tfds_records.remove(builder)
+    while True:
+        fresh = not tfds_records.is_written(builder)
+        if fresh:
+            _write_records(recipe, builder, data_dir, manual_dir, folder)
+        try:
+            _build_table(recipe, builder, data_dir, folder)
+            break
+        except image_table.DamagedSource as error:
+            tfds_records.remove(builder)
+            if fresh:
+                raise
+            _say(f"{error}: the records were there, and are made again")
+    # A hash binds once its file has become a table, not before.
+    if not manual_dir and source_files.changed(folder, _found(recipe, downloads)) == []:
+        record(recipe.files(), downloads)
+
+
+def _write_records(
+    recipe: Recipe, builder: tfds.core.DatasetBuilder, data_dir: pathlib.Path, manual_dir: pathlib.Path | None, folder: pathlib.Path
+) -> None:
+    from dlib_tf2.datasets import tfds_records
+
+    files, downloads = recipe.files(), data_dir / "downloads" / "manual"
+    Needs.of(recipe, files, data_dir, manual_dir).check(recipe.source, data_dir)
+    if manual_dir:
+        find_all(files, manual_dir)
+    else:
+        for file in files:
+            fetch(file, downloads)
+    source_files.forget(folder)
+    tfds_records.write(builder, manual_dir or downloads)
+    source_files.keep(folder, _found(recipe, manual_dir or downloads))
+
+
+def _build_table(recipe: Recipe, builder: tfds.core.DatasetBuilder, data_dir: pathlib.Path, folder: pathlib.Path) -> None:
+    from dlib_tf2.datasets import tfds_records
+
     info = recipe.info(builder)
     rows = tfds_records.read
     image_table.open_or_build(
@@ -141,6 +177,23 @@ def _prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | 
         lambda: rows(builder, info.space, recipe.labels, recipe.transform),
         data_dir=data_dir,
     )
+
+
+def _found(recipe: Recipe, folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of a recipe that are in a folder."""
+    return [path for file in recipe.files() if (path := file.found_in(folder)) is not None]
+
+
+def _say_unread(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path, folder: pathlib.Path) -> None:
+    """Says so where a person gave other files than those that a set was prepared from."""
+    files = _found(recipe, manual_dir)
+    other = source_files.changed(folder, files)
+    anew = f"to prepare it from {manual_dir}, delete {folder} and {data_dir / recipe.source}, and run again"
+    if other:
+        names = few([path.name for path in other])
+        _say(f"{recipe.source} was prepared from other content of {names}, which is not read now; {anew}")
+    elif other is None and files:
+        _say(f"{recipe.source} was prepared by an older version, which kept no record of its files, and is not read now; {anew}")
 
 
 def plan(recipes: Sequence[Recipe], data_dir: pathlib.Path, manual_dir: pathlib.Path | None) -> Needs:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from dlib_tf2.datasets import checksums, table_check
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.nuisance import TABLE_SEED, Nuisance
 from dlib_tf2.errors import UserError
@@ -20,6 +22,7 @@ class ComputedTable(Protocol):
     """A table whose rows are computed from those of a smaller one, which is all that is stored."""
 
     base: np.ndarray  # uint8 [n, h, w, c], memory-mapped
+    rule: str  # names how rows are computed; part of the fingerprint of the images
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,6 +67,11 @@ class GroundTruthDataset:
     drawn_once: tuple[str, ...] = ()
 
     @property
+    def base(self) -> np.ndarray:
+        """What is stored: the table, or that which its rows are computed from; uint8 [n, h, w, c]."""
+        return self.table if isinstance(self.table, np.ndarray) else self.table.base
+
+    @property
     def stored_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image in the table and in training batches, before the nuisance."""
         height, width, channels = self.table.shape[1:]
@@ -74,6 +82,23 @@ class GroundTruthDataset:
         """Height, width and channels of an image as a model sees it."""
         height, width, channels = self.stored_shape
         return height, width, channels if self.nuisance is None else self.nuisance.channels
+
+    def fingerprint(self) -> str:
+        """What tells these images from others of the same name: of their bytes, grid, shape and scale, and of the rules by
+        which they are computed and changed. Which factors are hidden has no part in it.
+
+        It reads every image once, and compares a table with its checksums on the way.
+
+        Returns:
+            64 hexadecimal digits.
+
+        Raises:
+            DlibError: the table is damaged; the message names the rows and the remedy.
+        """
+        sums = table_check.row_sums(self.base, self.name)
+        cells = None if self.cells is None else hashlib.sha256(self.cells.astype("<i8").tobytes()).hexdigest()
+        rules = ["" if isinstance(self.table, np.ndarray) else self.table.rule, self.nuisance.rule if self.nuisance else ""]
+        return checksums.fingerprint(sums, self.space.sizes, self.stored_shape, self.scale, cells, rules)
 
     def augment(self, image: tf.Tensor, seed: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
         """Adds the nuisance, drawn afresh, to a batch of `train_batches` on the device; see `Nuisance.augment`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from dlib_tf2.datasets import table_cache
+from dlib_tf2.datasets import checksums, table_cache
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.datasets.versions import change_line
@@ -22,13 +22,18 @@ from dlib_tf2.files import atomic_write, sync_folder
 from dlib_tf2.paths import RemotePath
 
 TABLES = "dlib_tables"  # the folder of all tables in a data folder
+FILE, ABOUT = "images.npy", "table.json"  # of one table
 # (uint8 images [n, h, w, c], grid indices [n]), in any order, each grid point exactly once over the whole iteration.
 Rows = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
+class DamagedSource(DlibError):
+    """Rows that cannot be those of the dataset: the files, or the records made of them, are damaged."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TableInfo:
-    """What a table holds; saved beside it as table.json, and what an opened table must match.
+    """What a table holds; saved beside it as table.json, with checksums, and what an opened table must match.
 
     Attributes:
         space: the full grid, hidden factors included; row i of the table is grid point i.
@@ -115,7 +120,7 @@ def open_or_build(
         UserError: the folder cannot be read or written.
     """
     if _fault(folder, info) is None:
-        return _open(folder)
+        return open_images(folder)
     try:
         announce(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +133,7 @@ def open_or_build(
                     _say(line)
                 _check_space(folder, info, extra_bytes)
                 _build(folder, info, rows())
-        return _open(folder)
+        return open_images(folder)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free space or choose another data_dir" if full else "change its permissions or choose another data_dir"
@@ -150,9 +155,9 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
         UserError: the folder cannot be read.
     """
     try:
-        if not (folder / "table.json").exists():
+        if not (folder / ABOUT).exists():
             return ""
-        info = TableInfo.from_json(json.loads((folder / "table.json").read_text()))
+        info = TableInfo.from_json(json.loads((folder / ABOUT).read_text()))
     except PermissionError as error:
         raise UserError(f"cannot read {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
     except NotADirectoryError:
@@ -162,7 +167,7 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
     if info.source != source:
         return "table.json describes another dataset"
     fault = _fault(folder, info)
-    return (_open(folder), info) if fault is None else fault
+    return (open_images(folder), info) if fault is None else fault
 
 
 def _change(folder: pathlib.Path, source: str, data_dir: pathlib.Path) -> str:
@@ -172,30 +177,46 @@ def _change(folder: pathlib.Path, source: str, data_dir: pathlib.Path) -> str:
     return change_line(source, places)
 
 
-def _open(folder: pathlib.Path) -> np.ndarray:
+def open_images(folder: pathlib.Path) -> np.ndarray:
+    """The images of a table that is known to be sound: uint8 [grid points, h, w, c], mapped."""
     # np.asarray drops the memmap subclass, whose indexing is several times slower; the pages stay mapped through .base.
-    return np.asarray(np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False))
+    return np.asarray(np.load(folder / FILE, mmap_mode="r", allow_pickle=False))
 
 
 def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
     """None for a sound table, "" where there is none, else what is wrong with it."""
     try:
-        if not (folder / "images.npy").exists() and not (folder / "table.json").exists():
+        if not (folder / FILE).exists() and not (folder / ABOUT).exists():
             return ""
-        if json.loads((folder / "table.json").read_text()) != info.to_json():
+        content = json.loads((folder / ABOUT).read_text())
+        # Checksums are compared on demand: reading 12.7 GB would be no opening.
+        if {key: value for key, value in content.items() if key != "checksums"} != info.to_json():
             return "table.json describes another dataset"
-        with open(folder / "images.npy", "rb") as file:
+        with open(folder / FILE, "rb") as file:
             version = np.lib.format.read_magic(file)
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((), True, np.dtype(object))
             expected = file.tell() + int(np.prod(info.table_shape))
         if (shape, fortran, dtype) != (info.table_shape, False, np.dtype(np.uint8)):
             return f"images.npy holds {dtype} {list(shape)}, expected uint8 {list(info.table_shape)}"
-        size = (folder / "images.npy").stat().st_size
+        size = (folder / FILE).stat().st_size
         return None if size == expected else f"images.npy has {size:,} bytes, expected {expected:,}"
     except PermissionError as error:
         raise UserError(f"cannot read {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
     except (OSError, ValueError) as error:
         return f"the table cannot be read ({str(error).splitlines()[0]})"
+
+
+def forget(folder: pathlib.Path, source: str) -> None:
+    """Makes the next opening of a table build it again.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        with lock(folder, source):
+            (folder / ABOUT).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
 
 
 def announce(folder: pathlib.Path) -> None:
@@ -228,7 +249,7 @@ def _check_space(folder: pathlib.Path, info: TableInfo, extra_bytes: int) -> Non
 def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
     """Writes every row once under a temporary name, and renames the table when it is whole and on the disk."""
     temporary = folder / ".images.npy.tmp"  # one name, since the lock is held: what a killed build left is replaced
-    seen = np.zeros(info.space.size, np.uint8)
+    seen, sums = np.zeros(info.space.size, np.uint8), np.zeros(info.space.size, np.uint32)
     try:
         with open(temporary, "wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": info.table_shape})
@@ -241,15 +262,18 @@ def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
                 progress = progress or Progress(f"{info.source}: building the table", info.space.size)
                 _check_rows(images, index, info)
                 np.add.at(seen, index, np.minimum(1, 255 - seen[index]))
+                sums[index] = checksums.of_rows(np.ascontiguousarray(images))
                 _write_rows(file.fileno(), header, images, index)
                 progress.advance(len(index))
             _check_cover(seen, info)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, folder / "images.npy")
+        # What is said of the images goes before them and comes after them: it never stands beside others.
+        (folder / ABOUT).unlink(missing_ok=True)
+        os.replace(temporary, folder / FILE)
         sync_folder(folder)
-        with atomic_write(folder / "table.json", "w") as file:
-            json.dump(info.to_json(), file, indent=1)
+        with atomic_write(folder / ABOUT, "w") as file:
+            json.dump({**info.to_json(), "checksums": checksums.of_blocks(sums, int(np.prod(info.shape)))}, file, indent=1)
         if progress:
             progress.finish()
     finally:
@@ -259,11 +283,11 @@ def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
 def _check_rows(images: np.ndarray, index: np.ndarray, info: TableInfo) -> None:
     if images.dtype != np.uint8 or images.shape != (len(index), *info.shape):
         got = f"{images.dtype} {list(images.shape)}"
-        raise DlibError(f"{info.source}: expected uint8 images {[len(index), *info.shape]}, got {got}; the source is damaged")
+        raise DamagedSource(f"{info.source}: expected uint8 images {[len(index), *info.shape]}, got {got}; the source is damaged")
     try:
         info.space.check_index(index)
     except ValueError as error:
-        raise DlibError(f"{info.source}: {error}; the source is damaged") from error
+        raise DamagedSource(f"{info.source}: {error}; the source is damaged") from error
 
 
 def _write_rows(descriptor: int, header: int, images: np.ndarray, index: np.ndarray) -> None:
@@ -286,7 +310,7 @@ def _check_cover(seen: np.ndarray, info: TableInfo) -> None:
             values = zip(info.space.names, info.space.to_factors(cells[:1])[0], strict=True)
             faults.append(f"{len(cells):,} grid cells came {what} (such as {', '.join(f'{name}={value}' for name, value in values)})")
     if faults:
-        raise DlibError(f"{info.source}: {' and '.join(faults)}; the source is damaged, remove it and prepare it again")
+        raise DamagedSource(f"{info.source}: {' and '.join(faults)}; the source is damaged, remove it and prepare it again")
 
 
 def format_bytes(count: float) -> str:

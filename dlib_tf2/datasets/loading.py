@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import gin
 
-from dlib_tf2.datasets import image_table
+from dlib_tf2.datasets import image_table, table_check
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import DlibError, Interrupted, UserError, few
 from dlib_tf2.paths import RemotePath, as_path
@@ -104,6 +104,8 @@ def prepare_all(
 ) -> Iterator[tuple[str, GroundTruthDataset]]:
     """Downloads and prepares datasets, as far as that was not done yet, and opens them; one that fails does not keep the others.
 
+    Tables that are there are compared with their checksums; a damaged one is built again.
+
     Args:
         names: each as in `load`.
         data_dir: as in `load`.
@@ -125,11 +127,17 @@ def prepare_all(
     if len(names) > 1 and needs != downloaded.Needs():
         needs.check(f"all {len(names)} datasets", folder)
     failures: dict[str, DlibError] = {}
+    verified: set[pathlib.Path | None] = {None}  # folders of tables, which several names may share
     for name in names:
         try:
             for recipe in recipes[name]:
-                downloaded.prepare(recipe, folder, manual)
+                if (table := image_table.table_folder(folder, recipe.source).resolve()) not in verified:
+                    downloaded.prepare(recipe, folder, manual)
+                    verified.add(table)
             dataset = load(name, data_dir)
+            if (there := table_check.folder_of(dataset.base)) not in verified:
+                dataset = _verified(dataset, name, data_dir)
+                verified.add(there)
         except Interrupted:
             raise
         except DlibError as error:
@@ -142,6 +150,16 @@ def prepare_all(
     if failures:
         shown = few([f"{name}: {error}" for name, error in failures.items()])
         raise DlibError(f"{len(failures)} of {len(names)} datasets are not prepared; run the same command again for them: {shown}")
+
+
+def _verified(dataset: GroundTruthDataset, name: str, data_dir: str | os.PathLike | None) -> GroundTruthDataset:
+    """Compares the table of a dataset that was not downloaded; a damaged one is made or copied anew."""
+    remote = isinstance(data_folder(data_dir), RemotePath)
+    if table_check.renew(dataset.base, name, complete=not remote):  # a local copy stays what the bucket holds
+        return dataset
+    dataset = load(name, data_dir)
+    table_check.row_sums(dataset.base, name)  # what is copied from a bucket may be damaged there
+    return dataset
 
 
 def _module(base: str) -> ModuleType:

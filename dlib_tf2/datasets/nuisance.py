@@ -6,6 +6,7 @@ In training it is drawn afresh for every image, on the device; in the table stre
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,13 @@ class Nuisance:
         channels: of the images it returns.
         apply: (image float32 [b, h, w, c] in 0..1, uniforms float32 [b, *uniforms]) -> float32 [b, h, w, channels] in 0..1;
             TensorFlow operations that compile with XLA, each row by itself.
+        rule: names the rule and what it holds; part of the fingerprint of the images.
     """
 
     uniforms: tuple[int, ...]
     channels: int
     apply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    rule: str = ""
 
     def augment(self, image: tf.Tensor, seed: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
         """The images of a training step: a function of the seed and of each row's position in the global batch only.
@@ -81,7 +84,7 @@ def _uniform(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
 
 def colour() -> Nuisance:
     """Each image's sprite in a colour of its own, U[0.5, 1) per channel; the background stays 0."""
-    return Nuisance((3,), 3, lambda image, uniforms: image * (0.5 + 0.5 * uniforms[:, None, None, :]))
+    return Nuisance((3,), 3, lambda image, uniforms: image * (0.5 + 0.5 * uniforms[:, None, None, :]), "colour 1")
 
 
 def noise(height: int, width: int) -> Nuisance:
@@ -92,7 +95,7 @@ def noise(height: int, width: int) -> Nuisance:
 
         return tf.minimum(image + uniforms, 1.0)
 
-    return Nuisance((height, width, 3), 3, apply)
+    return Nuisance((height, width, 3), 3, apply, "noise 1")
 
 
 def picture_background(picture: np.ndarray, height: int, width: int) -> Nuisance:
@@ -122,4 +125,4 @@ def picture_background(picture: np.ndarray, height: int, width: int) -> Nuisance
         background = (crop + uniforms[:, None, None, 2:]) / 2.0
         return tf.where(image > 0.5, 1.0 - background, background)
 
-    return Nuisance((5,), 3, apply)
+    return Nuisance((5,), 3, apply, f"picture 1 {hashlib.sha256(picture.tobytes()).hexdigest()}")

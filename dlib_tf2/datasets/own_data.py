@@ -58,13 +58,18 @@ def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
         raise UserError(f"cannot read {folder / _FILE} ({str(error).splitlines()[0]}); give the gin file of {kind} again") from error
 
 
+def kept(folder: pathlib.Path) -> dict[str, Any]:
+    """The definition that is kept in `folder`; empty if there is none that can be read."""
+    try:
+        return json.loads((folder / _FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
 def keep(folder: pathlib.Path, content: Mapping[str, Any]) -> None:
     """Saves a definition, where another one or none is there."""
-    try:
-        if json.loads((folder / _FILE).read_text()) == content:
-            return
-    except (OSError, ValueError):
-        pass  # it is written anew
+    if kept(folder) == content:
+        return
     image_table.announce(folder)
     with atomic_write(folder / _FILE, "w") as file:
         json.dump(content, file, indent=1)

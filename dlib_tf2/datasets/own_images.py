@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def own_images(
 
 
 def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
-    """Opens "own_images/<name>"; reads the images into a table first where gin gives a new definition or the CSV has changed.
+    """Opens "own_images/<name>"; reads the images into a table first where gin gives a new definition, or CSV or images have changed.
 
     Raises:
         UserError: no definition, or files that do not fit it.
@@ -77,6 +78,10 @@ def _build(definition: dict[str, Any], space: FactorSpace, folder: pathlib.Path,
     definition = {**definition, "source": f"own_images/{name}/{digest}"}
     files, cells = _parse(content, space, definition)
     paths = [source_folder / file for file in files]
+    kept, stamp = own_data.kept(folder), _stamp(paths)
+    if stamp and kept.get("source") == definition["source"] and kept.get("images", stamp) != stamp:
+        print(f"the images of own_images/{name} have changed; they are read again", file=sys.stderr, flush=True)
+        image_table.forget(folder, f"own_images/{name}")
     if isinstance(image_table.open_built(folder, definition["source"]), str):
         missing = [path for path in paths if not path.is_file()]
         if missing:
@@ -88,8 +93,19 @@ def _build(definition: dict[str, Any], space: FactorSpace, folder: pathlib.Path,
     if not _holds(folder / "cells.npy", cells):  # a data_dir that cannot be written serves as long as nothing changes
         with atomic_write(folder / "cells.npy") as file:
             np.save(file, cells)
+    if kept.get("source") != definition["source"] or "images" in kept:  # what an older version kept stays as it is
+        definition["images"] = stamp or kept.get("images", "")
     own_data.keep(folder, definition)
     return definition
+
+
+def _stamp(paths: Sequence[pathlib.Path]) -> str:
+    """Sizes and times of all files, hashed, by which other images of the same names are noticed; "" if one is missing."""
+    try:
+        stats = [path.stat() for path in paths]
+    except OSError:
+        return ""
+    return hashlib.sha256(repr([(stat.st_size, stat.st_mtime_ns) for stat in stats]).encode()).hexdigest()[:16]
 
 
 def _holds(path: pathlib.Path, cells: np.ndarray) -> bool:

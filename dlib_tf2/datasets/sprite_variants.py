@@ -76,6 +76,8 @@ class ColouredSprites:
     The background varies slowest, then the object's colour, then the sprite.
     """
 
+    rule = f"coloured sprites 1 {BACKGROUNDS.tolist()} {OBJECTS.tolist()}"
+
     def __init__(self, base: np.ndarray):
         """Args: base: uint8 [sprites, h, w, 1], values 0 and 1."""
         self.base = base

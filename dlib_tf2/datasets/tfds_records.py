@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.image_table import DamagedSource
 from dlib_tf2.errors import DlibError
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ def is_written(builder: tfds.core.DatasetBuilder) -> bool:
     return os.path.exists(os.path.join(builder.data_dir, "dataset_info.json"))
 
 
+def remove(builder: tfds.core.DatasetBuilder) -> None:
+    """Removes the records."""
+    shutil.rmtree(os.fspath(builder.data_dir), ignore_errors=True)
+
+
 def read(
     builder: tfds.core.DatasetBuilder,
     space: FactorSpace,
@@ -89,7 +95,7 @@ def read(
         uint8 images [n, h, w, c] and their grid indices [n], in the order of the records.
 
     Raises:
-        DlibError: the records are damaged.
+        DamagedSource: the records are damaged.
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -102,7 +108,7 @@ def read(
             yield images if transform is None else transform(images), space.to_index(factors)
     except (tf.errors.OpError, ValueError) as error:
         remedy = f"remove {builder.data_dir} and prepare it again"
-        raise DlibError(f"the records of {builder.name} are damaged ({_first_line(error)}); {remedy}") from error
+        raise DamagedSource(f"the records of {builder.name} are damaged ({_first_line(error)}); {remedy}") from error
 
 
 def share(

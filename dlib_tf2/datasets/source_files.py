@@ -1,0 +1,41 @@
+"""Which files a dataset was prepared from: kept beside its table, so that other files of the same names are noticed."""
+
+import json
+import pathlib
+from collections.abc import Iterable
+
+from dlib_tf2.datasets.hash_record import digest
+from dlib_tf2.files import atomic_write
+
+_RECORD = "sources.json"  # {name: {"size": bytes, "mtime_ns": ..., "sha256": ...}}
+
+
+def keep(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> None:
+    """Records in a table's folder what its records were made from."""
+    content = {path.name: {"size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns, "sha256": digest(path)} for path in files}
+    with atomic_write(folder / _RECORD, "w") as file:
+        json.dump(content, file, indent=1)
+
+
+def forget(folder: pathlib.Path) -> None:
+    """Removes the record, before records are made from other files."""
+    (folder / _RECORD).unlink(missing_ok=True)
+
+
+def changed(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> list[pathlib.Path] | None:
+    """The files that are not those on record; None if nothing is on record.
+
+    A file of the same size and time is taken for the same. One that was copied, or touched, is read once.
+    """
+    try:
+        kept = json.loads((folder / _RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+
+    def same(path: pathlib.Path) -> bool:
+        known, now = kept.get(path.name), path.stat()
+        if known is None or known["size"] != now.st_size:
+            return False
+        return known["mtime_ns"] == now.st_mtime_ns or known["sha256"] == digest(path)
+
+    return [path for path in files if not same(path)]

@@ -1,0 +1,125 @@
+"""Whether the images of a table are what they were when it was built: compared on demand, repaired by `dlib_prepare_data`."""
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+
+from dlib_tf2.datasets import checksums, image_table
+from dlib_tf2.datasets.progress import Progress
+from dlib_tf2.errors import DlibError
+from dlib_tf2.files import atomic_write
+
+_SHOWN_BYTES = 1e9  # what takes longer to read than a moment has a progress line
+
+
+class DamagedTable(DlibError):
+    """A table's images are not what they were when it was built."""
+
+
+def row_sums(table: np.ndarray, name: str) -> np.ndarray:
+    """The CRC-32 of each image, compared with what the table keeps, if the array is a table of ours.
+
+    It reads every image once (about 2 GB/s from the page cache).
+
+    Args:
+        table: uint8 [n, ...].
+        name: of the dataset, for messages.
+
+    Raises:
+        DamagedTable: some are not what they were; the message names the rows.
+    """
+    progress = Progress(f"{name}: reading the images for their checksums", len(table)) if table.nbytes > _SHOWN_BYTES else None
+    sums = checksums.of_rows(table, progress.advance if progress else lambda count: None)
+    if progress:
+        progress.finish()
+    folder = folder_of(table)
+    kept = _read(folder).get("checksums") if folder else None
+    if folder and kept and (damage := checksums.damage(sums, kept)):
+        raise DamagedTable(f"{folder / image_table.FILE} is damaged: {damage}; {_remedy(folder, name)}")
+    return sums
+
+
+def verify(folder: pathlib.Path) -> bool:
+    """Compares a table's images with the checksums that were made while it was built.
+
+    Args:
+        folder: where images.npy and table.json lie.
+
+    Returns:
+        Whether there are checksums: a table that an older version built has none.
+
+    Raises:
+        DamagedTable: some are not what they were; the message names the rows.
+        FileNotFoundError: there is no table.
+    """
+    content = _read(folder)
+    row_sums(image_table.open_images(folder), content["source"])
+    return "checksums" in content
+
+
+def renew(table: np.ndarray, name: str, complete: bool = True) -> bool:
+    """Compares a table's images with its checksums, and makes what is missing.
+
+    A damaged table is no longer one, so that the next opening builds it again. One that an older version
+    built gets checksums, of the bytes as they are.
+
+    Args:
+        table: as it was opened; nothing happens to an array that is no table of ours.
+        name: of the dataset, for messages.
+        complete: whether missing checksums are added.
+
+    Returns:
+        False for a damaged table.
+
+    Raises:
+        UserError: the table is damaged, and its folder cannot be written.
+    """
+    folder = folder_of(table)
+    if folder is None:
+        return True
+    before = _read(folder)
+    try:
+        sums = row_sums(table, name)
+    except DamagedTable as damage:
+        _say(str(damage).partition(";")[0] + "; it is built again")
+        image_table.forget(folder, name)
+        return False
+    if complete and "checksums" not in before:
+        _add(folder, name, before, checksums.of_blocks(sums, table[:1].nbytes))
+    return True
+
+
+def _add(folder: pathlib.Path, name: str, before: dict[str, Any], sums: dict[str, Any]) -> None:
+    try:
+        with image_table.lock(folder, name):
+            if _read(folder) == before:  # another process may have built another table meanwhile
+                with atomic_write(folder / image_table.ABOUT, "w") as file:
+                    json.dump({**before, "checksums": sums}, file, indent=1)
+    except (OSError, DlibError) as error:
+        _say(f"{folder}: an older version built this table, without checksums, and they cannot be added ({error})")
+    else:
+        _say(f"{folder}: an older version built this table, without checksums; those of its bytes as they are now were added")
+
+
+def folder_of(table: np.ndarray) -> pathlib.Path | None:
+    """Where a table lies, which its memory map knows; None for an array that is no table of ours."""
+    if not isinstance(table.base, np.memmap) or not table.base.filename:
+        return None
+    path = pathlib.Path(table.base.filename)
+    return path.parent if path.name == image_table.FILE and (path.parent / image_table.ABOUT).is_file() else None
+
+
+def _read(folder: pathlib.Path) -> dict[str, Any]:
+    return json.loads((folder / image_table.ABOUT).read_text())
+
+
+def _remedy(folder: pathlib.Path, name: str) -> str:
+    data_dir = next((parent.parent for parent in folder.parents if parent.name == image_table.TABLES), None)
+    return f"run: dlib_prepare_data --dataset={name}" + (f" --data_dir={data_dir}" if data_dir else "") + ", which builds it again"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
