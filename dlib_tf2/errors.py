@@ -50,3 +50,20 @@ def check_whole(least: int, **values: object) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
             raise UserError(f"{name.replace('__', '.')} must be a whole number of at least {least}, got {value!r}")
+
+
+class ScoreWarning(UserWarning):
+    """A score that does not mean what it seems to.
+
+    Attributes:
+        kind: a word for programs: "overlap", "few_rows", "many_values" or "no_active_code".
+        text: what is so, for people.
+        binding: the setting that changes it, such as "disjoint = True"; empty where none does.
+    """
+
+    def __init__(self, kind: str, text: str, binding: str = ""):
+        super().__init__(kind, text, binding)  # what a pickle is made from
+        self.kind, self.text, self.binding = kind, text, binding
+
+    def __str__(self) -> str:
+        return f"{self.text}; set {self.binding}" if self.binding else self.text

@@ -1,9 +1,12 @@
 """The evaluate stage: representation table -> scores, one folder per metric. Never imports TensorFlow."""
 
 import hashlib
+import inspect
 import logging
 import os
 import pathlib
+import re
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
@@ -12,9 +15,10 @@ import gin
 import joblib
 
 from dlib_tf2 import gin_utils, metric_config, repeats, results
-from dlib_tf2.errors import DlibError, Interrupted, UserError, check_whole
+from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole
 from dlib_tf2.files import claim_folder
 from dlib_tf2.metric_config import MetricCall
+from dlib_tf2.metrics import collecting
 from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
 
@@ -38,7 +42,8 @@ def evaluate(
 
     `<output_dir>/<metric>/results.json` holds one metric, `<output_dir>/scores.json` all in the folder. A metric whose result is already
     there, made from the same codes, seed and parameters, is not computed again: the same command after a kill goes on where it stopped.
-    All scores in a folder are of one representation and, where they come from boosted trees, of one implementation of these.
+    All scores in a folder are of one representation and, where they come from boosted trees, of one implementation of these. What makes a
+    score mean less than it seems to (see `errors.ScoreWarning`) is printed, one line each, and kept as `warnings` of its record.
 
     Args:
         source: a folder that holds representation.npz, or a table.
@@ -89,7 +94,8 @@ def evaluate(
             print(f"{line} ...", flush=True)
             started = time.time()
             try:
-                values = repeats.score(call, table, seed, eval_seeds, line)
+                with collecting() as found:
+                    values = repeats.score(call, table, seed, eval_seeds, line)
             except KeyboardInterrupt as stop:
                 if not overwrite:
                     raise
@@ -101,11 +107,13 @@ def evaluate(
                 print(f"{line}: failed: {_reason(error)}{kept}", flush=True)
                 _log.debug("metric %s failed", call.name, exc_info=True)
                 continue
-            _keep(folder, call, values, {"metric": call.name, **labels}, started, previous)
+            told = [_told(warning, call, table) for warning in found]
+            _keep(folder, call, values, {"metric": call.name, **labels}, started, previous, told)
             scores[call.name] = values
             print(f"{line}: done in {time.time() - started:.1f} s", flush=True)
     results.write_json(folder / "scores.json", _all_scores(folder))
     scores = {name: scores[name] for name in names if name in scores}
+    _print_warnings(folder, list(scores))
     print(results.format_table({f"{name}.{key}": value for name, values in scores.items() for key, value in values.items()}))
     if failures:
         _raise_failures(failures, len(calls), folder)
@@ -164,13 +172,35 @@ def _keep(
     labels: Mapping[str, Any],
     started: float,
     previous: Mapping[str, Any] | None,
+    warnings: Sequence[Mapping[str, str]],
 ) -> None:
     """Writes one metric's result in the place of an earlier one and of those it cannot stand beside, then the scores of all there are."""
     target = folder / call.name
     _remove(folder, [call.name])  # a kill between the two files that are written must not leave it beside the new configuration
-    results.write_step(target, "evaluate", values, started=started, previous=previous, labels=labels, config_text=call.config_text)
+    kept: dict[str, Any] = {"previous": previous, "labels": labels, "config_text": call.config_text, "warnings": warnings}
+    results.write_step(target, "evaluate", values, started=started, **kept)
     _remove(folder, _strangers(folder, labels, metric_config.trees(call.config_text)))
     results.write_json(folder / "scores.json", _all_scores(folder))
+
+
+def _told(warning: ScoreWarning, call: MetricCall, table: Representation) -> dict[str, str]:
+    """A warning as the record keeps it, in the names of the table's factors and of gin."""
+    text = warning.text
+    if warning.kind == "many_values":
+        text = re.sub(r"\bfactor_(\d+)", lambda number: table.factor_names[int(number[1])], text)
+    if warning.binding:
+        text += f"; bind {inspect.unwrap(call.function).__name__}.{warning.binding}"
+    return {"kind": warning.kind, "text": text}
+
+
+def _print_warnings(folder: pathlib.Path, names: Sequence[str]) -> None:
+    """Prints what the records of metrics warn of, each text once for all that share it."""
+    records, told = _records(folder), dict[str, list[str]]()
+    for name in names:
+        for warning in records[name].get("warnings", []):  # records of older releases have none
+            told.setdefault(warning["text"], []).append(name)
+    for text, those in told.items():
+        print(f"warning: {', '.join(those)}: {text}", file=sys.stderr)
 
 
 def _records(folder: pathlib.Path) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """One step's folder: `config.gin` (operative, parses again) and `results.json` (typed, with its whole provenance).
 
-{"step": "train", "format": 1, "values": {...}, "config": {"train.batch_size": 64, ...}, "labels": {"dataset": ...},
+{"step": "train", "format": 1, "values": {...}, "warnings": [], "config": {"train.batch_size": 64, ...}, "labels": {"dataset": ...},
  "versions": {...}, "device": "cpu", "host": ..., "started": ..., "finished": ..., "seconds": ..., "folder": ...,
  "made_from": <the record of the step before, or null>}
 """
@@ -11,7 +11,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dlib_tf2 import __version__, gin_utils
@@ -35,6 +35,7 @@ def write_step(
     labels: Mapping[str, Any] | None = None,
     device: str = "cpu",
     config_text: str | None = None,
+    warnings: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Writes `config.gin`, then `results.json`, whose presence says that the step is complete.
 
@@ -47,6 +48,7 @@ def write_step(
         labels: what later steps look up by name: dataset, method, hyperparameters, metric, ...
         device: what the step ran on.
         config_text: gin text to keep; the operative configuration by default.
+        warnings: what makes the values mean less than they seem to, each a `kind` and a `text`.
 
     Returns:
         The record that was written.
@@ -58,6 +60,7 @@ def write_step(
         "step": step,
         "format": FORMAT,
         "values": _plain(values),
+        "warnings": _plain(list(warnings)),
         "config": _plain(gin_utils.typed_bindings(text)),
         "labels": _plain(labels or {}),
         "versions": package_versions(),

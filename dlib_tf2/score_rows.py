@@ -32,7 +32,8 @@ COLUMNS = {
     "value": "float64",
     "backend": "string",  # the classifiers that the score was computed with, joined by "+": never compare scores of different ones
     "evaluation_seed": "Int64",
-    "settings": "string",  # 8 hex digits of the metric's whole configuration
+    "settings": "string",  # 8 hex digits of the metric's whole configuration, and of a lack of rows
+    "warnings": "string",  # kinds of ScoreWarning, joined by "+"; missing where there is none
     "version": "string",  # dlib_tf2 when the value was computed
     "train_version": "string",  # dlib_tf2 when the model was trained
     "tensorflow": "string",
@@ -96,7 +97,8 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
         "metric": metric,
         "function": next((str(value).strip("@()") for key, value in step["config"].items() if key.endswith("/metric.function")), metric),
         "backend": "+".join(_backends(step["config"])) if metric != "train" else None,
-        "settings": _digest(step["config"]) if metric != "train" else None,
+        "settings": _settings(step) if metric != "train" else None,
+        "warnings": "+".join(warning["kind"] for warning in step.get("warnings", [])) or None,
         "version": versions.get("dlib_tf2"),
         "train_version": train_versions.get("dlib_tf2"),
         "tensorflow": train_versions.get("tensorflow"),
@@ -108,6 +110,13 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
         "seconds": step.get("seconds"),
         "path": path.replace(os.sep, "/"),
     }
+
+
+def _settings(step: Mapping[str, Any]) -> str:
+    """A digest of the metric's configuration and, where the table had fewer rows than that asks
+    for, of how many it had: equal ones compare."""
+    few = [told["text"] for told in step.get("warnings", []) if told["kind"] == "few_rows"]
+    return _digest([step["config"], *few] if few else step["config"])
 
 
 def _text(record: Mapping[str, Any], name: str) -> str | None:

@@ -4,7 +4,9 @@ import functools
 import hashlib
 import os
 import pathlib
+import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlib_tf2 import gin_utils, metric_config, results, seeds
-from dlib_tf2.errors import UserError, check_number, check_whole
+from dlib_tf2.errors import ScoreWarning, UserError, check_number, check_whole
 from dlib_tf2.files import atomic_write, claim_folder
+from dlib_tf2.metrics import collecting
 from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
 from dlib_tf2.table import checked_reals
@@ -120,6 +123,7 @@ def udr(
     checked = _check(codes, latent_kl, num_data_points)
     informative = [np.asarray(kl) > kl_threshold for kl in latent_kl]
     rows = rng.integers(len(checked[0]), size=num_data_points)
+    _warn(checked, informative, num_data_points)
     latents = [_standardise(array[rows].astype(np.float64)) * keep for array, keep in zip(checked, informative, strict=True)]
     ends = np.cumsum([array.shape[1] for array in latents])
     everyone = np.concatenate(latents, axis=1)  # one call per model: the models are targets of one another all at once
@@ -132,6 +136,24 @@ def udr(
                 scores[i, j] = pair_score(matrix[informative[i]][:, informative[j]] if filter_low_kl else matrix)
     medians = [float(np.median(np.delete(scores[:, i], i))) for i in range(len(latents))]
     return Ranking(np.array(medians), scores, np.array([keep.sum() for keep in informative]), relations)
+
+
+def _warn(
+    codes: Sequence[NDArray[np.float32]],
+    informative: Sequence[NDArray[np.bool_]],
+    num_data_points: int,
+) -> None:
+    """Warns of models without a latent to compare, and of fewer rows than are drawn."""
+    pairs = enumerate(zip(codes, informative, strict=True))
+    none = [str(i) for i, (array, keep) in pairs if not (np.ptp(array, axis=0) > 0)[keep].any()]
+    if none:
+        text = f"no latent of model {', '.join(none)} is informative and varies: it scores 0 with"
+        text += " every other model, and lowers their scores: leave it out"
+        warnings.warn(ScoreWarning("no_active_code", text), stacklevel=2)
+    if (there := len(codes[0])) < num_data_points:
+        text = f"{num_data_points:,} rows are drawn with replacement from {there:,}: scores of"
+        text += " latents that agree by chance are too high"
+        warnings.warn(ScoreWarning("few_rows", text), stacklevel=2)
 
 
 def pair_score(relation: Matrix) -> float:
@@ -190,7 +212,7 @@ def rank_folders(
             return there["values"]
         raise UserError(f"{target} holds a ranking of other models or parameters; use --overwrite or another output folder")
     kl = [_latent_kl(record, folder) for record, folder in zip(records, folders, strict=True)]
-    with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
+    with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1), collecting() as found:
         ranking: Any = call([table.codes for table in tables], kl, seeds.generator(seed, "udr"))
     values = {
         "models": [str(folder) for folder in folders],
@@ -200,7 +222,10 @@ def rank_folders(
     }
     with atomic_write(target / "relations.npz") as file:
         np.savez(file, **{f"{i}_{j}": matrix for (i, j), matrix in ranking.relations.items()})
-    results.write_step(target, "udr", values, started=started, labels=labels, config_text=call.config_text)
+    told = [{"kind": warning.kind, "text": str(warning)} for warning in found]
+    for warning in told:
+        print(f"warning: udr: {warning['text']}", file=sys.stderr)
+    results.write_step(target, "udr", values, started=started, labels=labels, config_text=call.config_text, warnings=told)
     return values
 
 

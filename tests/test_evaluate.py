@@ -11,8 +11,8 @@ import gin
 import numpy as np
 import pytest
 
+from dlib_tf2 import aggregate, gin_utils, metric_config, repeats, results
 from dlib_tf2 import evaluate as stage
-from dlib_tf2 import gin_utils, metric_config, repeats, results
 from dlib_tf2.errors import DlibError, Interrupted, UserError
 from dlib_tf2.evaluate import evaluate
 from dlib_tf2.representation import Representation
@@ -332,11 +332,9 @@ def test_a_metric_that_fails_leaves_the_others(tmp_path, table, local_metric, ca
     assert caught.value.exit_code == 1
     assert sorted(json.loads(pathlib.Path("scores/scores.json").read_text())) == ["factor_vae", "mig"]
     assert "[2/3] failing: failed: ZeroDivisionError: no rows\n" in capsys.readouterr().out
-    small = Representation(table.codes[1:], table.factors[1:], table.factor_names, table.factor_sizes)
-    with pytest.raises(
-        UserError, match="1 of 1 metrics failed .*num_train asks for 10000 different rows, the table has 119: lower it"
-    ) as caught:
-        evaluate(small, "small", ["mig"])
+    gin_utils.parse(metric_config.files(["mig"]), ["mig.num_bins = 1"])
+    with pytest.raises(UserError, match="1 of 1 metrics failed .*num_bins = 1, expected") as caught:
+        evaluate(table, "small", ["mig"])
     assert caught.value.exit_code == 2
 
 
@@ -397,7 +395,10 @@ def test_command_runs_the_fast_suite(tmp_path):
     bindings += ["--gin_bindings=downstream_task.num_train = [10, 60]", "--gin_bindings=downstream_task.num_test = 60"]
     done = command(*flags, *bindings, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    warned = [line.split(": about ")[0] for line in done.stderr.splitlines()]
+    downstream = "downstream_task_boosted_trees, downstream_task_logistic_regression"
+    names = ("dci", downstream, "modularity_explicitness", "sap")  # the published protocol's overlap
+    assert warned == [f"warning: {name}" for name in names]
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
     assert len(scores) == 9
     assert scores["downstream_task_boosted_trees"]["60:mean_test_accuracy"] > 0.9
@@ -429,7 +430,7 @@ MISTAKES = {
     "missing": (["--codes=absent.npy"], "the codes file absent.npy does not exist"),
     "corrupt": (["--codes=corrupt.npy"], "corrupt.npy is damaged or holds no plain numpy array"),
     "length": (["--codes=short.npy"], "codes have 100 rows and factors 120"),
-    "rows": (["--codes=short.npy", "--factors=short.npy", "--metrics=mig"], "num_train asks for 10000 different rows, the table has 100"),
+    "bins": (["--metrics=mig", "--gin_bindings=mig.num_bins = 10**9"], "num_bins"),
     "parameter": (["--gin_bindings=mig.bins = 3"], "mig"),
     "folder": (["--output_dir=full"], "holds files that dlib_tf2 did not write"),
 }
@@ -482,3 +483,61 @@ def test_arguments_of_another_kind_are_refused(arguments, table, tmp_path):
     with pytest.raises(UserError, match=rf"evaluate.{name} must be"):
         evaluate(table, tmp_path / "out", ["mig"], **arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_makes_a_score_mean_less_is_printed_and_kept(tmp_path, table, capsys):
+    names = ["sap", "mig", "dci", "factor_vae"]
+    few = [f"{name}.num_train = 200" for name in ("sap", "dci")]
+    few += [f"{name}.num_test = 50" for name in ("sap", "dci")]
+    trees = ["TREES = @lightgbm_binned_gradient_boosting", "dci.disjoint = False"]
+    gin_utils.parse(metric_config.files(names), [*few, *trees])
+    rows = np.random.default_rng(0).permutation(120)[:100]
+    index = np.concatenate([FACTORS[rows], np.arange(100)[:, None]], axis=1)
+    sample = Representation(table.codes[rows], index, ("a", "b", "c", "index"), (4, 5, 6, 100))
+    evaluate(sample, tmp_path, names[:3], eval_seeds=2)
+    printed = capsys.readouterr().err.splitlines()
+    asked = "the protocol asks for 200 training and 50 test rows that all differ"
+    index = "nearly as many values as rows (100): index (100 values); such a factor is little more"
+    expected = [
+        f"sap, mig, dci: {index}",
+        f"sap: {asked}, the table has 100 rows: 66 train and 34 test",
+        "mig: num_train asks for 10,000 different rows, the table has 100: all of them are used",
+        "dci: about 87% of the test rows are training rows too (test_overlap), since 200 rows are "
+        "drawn with replacement from 100; bind dci.disjoint = True",
+    ]
+    assert len(printed) == len(expected)
+    for line, begin in zip(printed, expected, strict=True):
+        assert line.startswith(f"warning: {begin}")
+    record = results.read_step(tmp_path / "dci")
+    assert [told["kind"] for told in record["warnings"]] == ["many_values", "overlap"]
+    assert record["warnings"][1]["text"] in printed[3]
+    evaluate(sample, tmp_path, names[:3], eval_seeds=2)  # already there: said again
+    assert capsys.readouterr().err.splitlines() == printed
+    shared = aggregate.read_tree(tmp_path)[0].groupby("metric")["warnings"].first()
+    assert shared.to_dict() == {
+        "dci": "many_values+overlap",
+        "mig": "many_values+few_rows",
+        "sap": "many_values+few_rows",
+    }
+
+
+def test_scores_of_different_numbers_of_rows_have_other_settings(tmp_path, table):
+    for rows in (50, 55, 120):
+        part = Representation(table.codes[:rows], FACTORS[:rows], ("a", "b", "c"), (4, 5, 6))
+        evaluate(part, tmp_path / str(rows), ["mig"])
+    found = aggregate.read_tree(tmp_path)[0].groupby("path")["settings"].first()
+    assert found.nunique() == 3
+
+
+def test_a_score_without_anything_to_say_of_it_warns_of_nothing(tmp_path, table, capsys):
+    evaluate(table, tmp_path, ["mig"])
+    assert capsys.readouterr().err == ""
+    assert results.read_step(tmp_path / "mig")["warnings"] == []
+
+
+def test_a_refused_metric_stops_no_other(tmp_path, capsys):
+    factors = np.stack(np.unravel_index(np.arange(2400), (1200, 2)), axis=1)
+    table = Representation.from_arrays(np.random.default_rng(0).normal(size=(2400, 2)), factors)
+    with pytest.raises(UserError, match=r"1 of 2 metrics failed \(sap: varying factor 0 .* at most 1,"):
+        evaluate(table, tmp_path, ["sap", "mig"])
+    assert set(json.loads((tmp_path / "scores.json").read_text())) == {"mig"}

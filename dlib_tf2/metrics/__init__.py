@@ -4,6 +4,7 @@ They are numpy and scikit-learn functions of a table of codes and factors, whate
 A new metric is one new file here, its test, and `gin_configs/metrics/<name>.gin`. `common` and files that start with `_` are not metrics.
 """
 
+from dlib_tf2.metrics._limits import collecting
 from dlib_tf2.metrics._parallel import reporting
 
-__all__ = ["reporting"]
+__all__ = ["collecting", "reporting"]

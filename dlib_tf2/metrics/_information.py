@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _limits, _rows, common
 
 
 class Information(NamedTuple):
@@ -20,10 +20,12 @@ def measure(codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, num_
     """Checks a table, draws `num_train` rows, bins the codes, and estimates information as `mig` does.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, or no factor that varies among the drawn rows.
+        UserError: a table that cannot be scored, bins out of range, or no factor that varies among
+            the drawn rows.
     """
+    _limits.check_bins(num_bins)
     checked, labels = common.check_table(codes, factors)
-    rows = common.draw_rows(rng, labels, num_train)
+    rows = _rows.draw_rows(rng, labels, num_train)
     scored = common.varying_factors(labels[rows])
     bins = common.discretize(checked[rows], num_bins)
     return Information(bins, common.mutual_information(bins, scored), common.entropy(scored))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _rows, common
 
 
 class Interventions:
@@ -16,7 +16,7 @@ class Interventions:
 
     def __init__(self, labels: common.Labels):
         """Indexes a table of dense labels [n, v], in which every factor has two values or more."""
-        self.exact = common.is_full_grid(labels)
+        self.exact = _rows.is_full_grid(labels)
         self._labels, self._shape = labels, tuple(common.sizes(labels).tolist())
         if self.exact:
             self._order = np.argsort(np.ravel_multi_index(tuple(labels.T), self._shape), kind="stable")

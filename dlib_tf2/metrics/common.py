@@ -1,15 +1,15 @@
-"""What two or more metrics share: checks of tables and settings, drawing and splitting rows, discretising codes, mutual information."""
+"""What two or more metrics share: checks of tables and settings, bins of codes, information."""
 
 import inspect
-import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
+from dlib_tf2.metrics._limits import check_bins, warn_of_many_values
 from dlib_tf2.table import check_same_rows, checked_integers, checked_reals, whole_columns
 
 Labels = NDArray[np.int64]
@@ -31,10 +31,15 @@ def check_table(codes: ArrayLike, factors: ArrayLike) -> tuple[NDArray[np.float3
     Raises:
         UserError: wrong number of axes, different lengths, no rows or columns, NaN or infinite codes, codes that float32 cannot tell
             apart, factors that are not whole numbers.
+
+    Warns:
+        ScoreWarning: a factor with nearly as many values as rows.
     """
     reals, integers = checked_reals("codes", codes), checked_integers("factors", whole_columns(factors))
     check_same_rows("codes", reals, integers)
-    return reals, dense_columns(integers)
+    labels = dense_columns(integers)
+    warn_of_many_values(sizes(labels), len(labels))
+    return reals, labels
 
 
 def dense_labels(values: NDArray[Any]) -> Labels:
@@ -69,94 +74,6 @@ def varying_factors(labels: Labels) -> Labels:
     return scored
 
 
-def is_full_grid(labels: Labels) -> bool:
-    """Tells whether the rows are every combination of the factors' values, each equally often.
-
-    Then a row drawn with replacement is a fresh draw of the generative process. Hidden factors and repeated draws per grid point
-    repeat every combination equally often, which is still a grid; one label with balanced classes is not, it is an ordinary sample.
-    """
-    shape = sizes(labels)
-    points = math.prod(shape.tolist())
-    repeats, rest = divmod(len(labels), points)
-    if rest or not repeats or (repeats > 1 and (shape > 1).sum() < 2):
-        return False
-    counts = np.bincount(np.ravel_multi_index(tuple(labels.T), tuple(shape)), minlength=points)
-    return bool((counts == repeats).all())
-
-
-def draw_rows(rng: np.random.Generator, labels: Labels, num_rows: int | None, name: str = "num_train") -> Labels:
-    """Draws the rows that a score is computed from.
-
-    Args:
-        rng: source of randomness.
-        labels: [n, v] dense labels of the table.
-        num_rows: how many; None takes all rows as they are.
-        name: the hyperparameter that `num_rows` came from, for the error.
-
-    Returns:
-        Row numbers: drawn with replacement from a full grid (the study's protocol), all different from any other table.
-
-    Raises:
-        UserError: `num_rows` is not positive, or more than the rows of a table that is not a full grid.
-    """
-    check_generator(rng)
-    if num_rows is None:
-        return np.arange(len(labels))
-    if not _is_count(num_rows):
-        raise UserError(f"{name} = {num_rows!r}, expected a positive whole number, or None for all rows")
-    if is_full_grid(labels):
-        return rng.integers(len(labels), size=num_rows)
-    _require_rows(labels, num_rows, name)
-    return rng.permutation(len(labels))[:num_rows]
-
-
-def split_rows(
-    rng: np.random.Generator, labels: Labels, num_train: int | None, num_test: int | None, disjoint: bool | None = None
-) -> tuple[Labels, Labels, float]:
-    """Draws training and test rows.
-
-    Args:
-        rng: source of randomness.
-        labels: [n, v] dense labels of the table.
-        num_train: training rows; None shuffles all rows and splits them 2:1, whatever `num_test` says.
-        num_test: test rows; None only with `num_train` None.
-        disjoint: True draws all rows different; False draws both with replacement, as the study did; None is False on a full grid
-            and True on any other table.
-
-    Returns:
-        Training rows, test rows, and the fraction of test rows that are training rows too.
-
-    Raises:
-        UserError: fewer rows than asked for, or fewer than two, or settings of another kind.
-    """
-    if disjoint not in (None, False, True):
-        raise UserError(f"disjoint = {disjoint!r}, expected True, False or None")
-    check_generator(rng)
-    if num_train is None:
-        _require_rows(labels, 2, "a split")
-        order = rng.permutation(len(labels))
-        first = max(1, 2 * len(labels) // 3)
-        return order[:first], order[first:], 0.0
-    if num_test is None or not _is_count(num_train) or not _is_count(num_test):
-        raise UserError(
-            f"num_train = {num_train!r} and num_test = {num_test!r}, expected positive whole numbers, "
-            "or num_train = None for all rows split 2:1"
-        )
-    if disjoint or (disjoint is None and not is_full_grid(labels)):
-        _require_rows(labels, num_train + num_test, "num_train + num_test")
-        order = rng.permutation(len(labels))
-        return order[:num_train], order[num_train : num_train + num_test], 0.0
-    train, test = rng.integers(len(labels), size=num_train), rng.integers(len(labels), size=num_test)
-    return train, test, float(np.isin(test, train).mean())
-
-
-def _require_rows(labels: Labels, needed: int, name: str) -> None:
-    if needed > len(labels):
-        raise UserError(
-            f"{name} asks for {needed} different rows, the table has {len(labels)}: lower it, set it to None (all rows), or give more rows"
-        )
-
-
 def check_generator(rng: object) -> None:
     """Raises UserError unless `rng` is numpy's Generator; a RandomState, its elder, has other methods."""
     if not isinstance(rng, np.random.Generator):
@@ -166,26 +83,12 @@ def check_generator(rng: object) -> None:
 def check_counts(least: int = 1, **counts: object) -> None:
     """Raises UserError unless every count is a whole number of at least `least`; names are for the message."""
     for name, count in counts.items():
-        if not _is_count(count, least):
+        if not is_count(count, least):
             raise UserError(f"{name} = {count!r}, expected a whole number of at least {least}")
 
 
-def _is_count(value: object, least: int = 1) -> bool:
+def is_count(value: object, least: int = 1) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
-
-
-def training_sizes(num_train: int | Sequence[int] | None) -> list[int | None]:
-    """What a metric with several training sizes is asked for, each once; [None] is a single split of all rows.
-
-    Raises:
-        UserError: no size, or anything but positive whole numbers.
-    """
-    if num_train is None:
-        return [None]
-    sizes = list(num_train) if isinstance(num_train, Sequence | np.ndarray) else [num_train]
-    if not sizes or not all(map(_is_count, sizes)):
-        raise UserError(f"num_train = {num_train!r}, expected sizes such as (100, 1000), or None for all rows split 2:1")
-    return list(dict.fromkeys(sizes))
 
 
 def make_model(classifier: Callable[..., Any], random_state: int, name: str = "classifier", method: str = "predict") -> Any:
@@ -225,10 +128,9 @@ def discretize(codes: NDArray[np.float32], num_bins: int | None = 20) -> Labels:
     Returns:
         Bin numbers from 0, int64 [n, d].
     """
+    check_bins(num_bins)
     if num_bins is None:
         return np.stack([np.unique(column, return_inverse=True)[1].astype(np.int64) for column in codes.T], axis=1)
-    if not _is_count(num_bins):
-        raise UserError(f"num_bins = {num_bins!r}, expected a whole number of at least 1, or None for one bin per distinct value")
     bins = np.zeros(codes.shape, np.int64)
     for column, code in enumerate(codes.T.astype(np.float64)):
         edges = np.linspace(code.min(), code.max(), num_bins + 1)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import _parallel, common
+from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
@@ -44,7 +44,9 @@ def dci(
         rng: source of the rows and of each classifier's random state.
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows.
-        disjoint: True: no row in both sets; False: both drawn with replacement, as the study did; None: False on a full grid, else True.
+        disjoint: True: no row in both sets; False: both drawn with replacement, as the study did;
+            None: False on a full grid of which at most 5 % of the test rows would be in both, else
+            True.
         classifier: factory called with `random_state`, for a model with `fit`, `predict` and `feature_importances_`.
 
     Returns:
@@ -52,11 +54,13 @@ def dci(
         are training rows too), `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, or no factor that varies.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, or no
+            factor that varies.
     """
     codes, labels = common.check_table(codes, factors)
     labels = common.varying_factors(labels)
-    train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
+    train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
+    _limits.check_classes(labels[train])
     models = [common.make_model(classifier, int(rng.integers(2**31))) for _ in range(labels.shape[1])]
     tasks = [(model, codes[train], labels[train, j], codes[test], labels[test, j]) for j, model in enumerate(models)]
     fits = _parallel.run(fit_and_score, tasks, costs=common.sizes(labels).tolist())

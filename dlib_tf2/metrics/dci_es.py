@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError, check_number
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _limits, _rows, common
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="informativeness", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds")
@@ -52,7 +52,8 @@ def dci_es(
         rng: source of the rows and of the random features.
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows.
-        disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a full grid, else True.
+        disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
+            full grid of which at most 5 % of the test rows would be in both, else True.
         num_features: random features of each probe, ascending, at least two different numbers; 0 is the linear probe.
         bandwidth: length on which the random features vary, in standard deviations of a code times sqrt(d).
         one_hot: regress an indicator of each value instead: right for unordered factors, but the linear probe then fails on ordered ones.
@@ -61,7 +62,8 @@ def dci_es(
         `explicitness`, `explicitness_attainable`, `informativeness`, `size`, `test_overlap`, `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, no factor that varies in both sets, or capacities that do not grow.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+            factor that varies in both sets, or capacities that do not grow.
     """
     checked, labels = common.check_table(codes, factors)
     capacities = list(num_features) if isinstance(num_features, Sequence | np.ndarray) else []
@@ -70,7 +72,9 @@ def dci_es(
     if len(capacities) < 2 or sorted(set(capacities)) != capacities:
         raise UserError(f"num_features = {num_features!r}, expected two or more ascending numbers")
     check_number(sys.float_info.min, dci_es__bandwidth=bandwidth)
-    train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
+    train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
+    if one_hot:
+        _limits.check_classes(labels)
     scored = (np.ptp(labels[train], axis=0) > 0) & (np.ptp(labels[test], axis=0) > 0)
     if not scored.any():
         raise UserError(f"none of the {labels.shape[1]} factors varies in both the training and the test rows; a score needs one that does")

@@ -28,14 +28,15 @@ def dcimig(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows.
-        num_train: rows drawn (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_train: rows drawn (with replacement from a full grid, all different from other tables,
+            at most all of these); None takes all rows.
         num_bins: equal-width bins per code; None takes each distinct value as its own bin.
 
     Returns:
         `dcimig`, and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, or no factor that varies.
+        UserError: a table that cannot be scored, bins out of range, or no factor that varies.
     """
     _, mutual, factor_entropy = _information.measure(codes, factors, rng, num_train, num_bins)
     first, second = _information.top_two(mutual.T)

@@ -6,7 +6,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.metrics import _parallel, common
+from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._newton import newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
@@ -42,7 +42,9 @@ def downstream_task(
         rng: source of the rows and of each classifier's random state.
         num_train: training rows of each size, or of one; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
-        disjoint: True: no row in both sets; False: both drawn with replacement, as the study did; None: False on a full grid, else True.
+        disjoint: True: no row in both sets; False: both drawn with replacement, as the study did;
+            None: False on a full grid of which at most 5 % of the test rows would be in both, else
+            True.
         classifier: factory called with `random_state`: `lightgbm_exact_gradient_boosting`,
             `lightgbm_binned_gradient_boosting`, `sklearn_gradient_boosting`,
             `sklearn_logistic_regression_cv` (the study's), `newton_logistic_regression_cv` (the same, faster), or today's
@@ -54,14 +56,17 @@ def downstream_task(
         rows that are training rows too); and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, no size, or no factor that varies.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+            size, or no factor that varies.
     """
     codes, labels = common.check_table(codes, factors)
     common.varying_factors(labels)  # refuses a table without any
     varying = np.flatnonzero(common.sizes(labels) > 1).tolist()
-    splits = [common.split_rows(rng, labels, size, num_test, disjoint) for size in common.training_sizes(num_train)]
+    sizes = _rows.training_sizes(num_train, labels, num_test, disjoint)
+    splits = [_rows.split_rows(rng, labels, size, num_test, disjoint) for size in sizes]
     tasks, costs = [], []
     for train, test, _ in splits:
+        _limits.check_classes(labels[train])
         for j in varying:
             model = common.make_model(classifier, int(rng.integers(2**31)))
             tasks.append((model, codes[train], labels[train, j], codes[test], labels[test, j]))

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import check_number
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _limits, _rows, common
 from dlib_tf2.metrics._fixed_factor import RowsByValue
 from dlib_tf2.metrics.declaration import Headline
 
@@ -51,7 +51,7 @@ def factor_vae(
         `train_accuracy`, `eval_accuracy` (fractions), `num_active` (active codes), `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_variance_estimate`, a value that fewer than two rows have,
+        UserError: a table that cannot be scored, a value that fewer than two rows have,
             no factor that varies, counts out of range.
     """
     codes, labels = common.check_table(codes, factors)
@@ -60,11 +60,12 @@ def factor_vae(
     check_number(0, factor_vae__threshold=threshold)
     labels = common.varying_factors(labels)
     groups = RowsByValue(labels)
-    rows = common.draw_rows(rng, labels, num_variance_estimate, "num_variance_estimate")
+    rows = _rows.draw_rows(rng, labels, num_variance_estimate, "num_variance_estimate")
     deviation = codes[rows].std(axis=0, ddof=1, dtype=np.float64) if len(rows) > 1 else np.zeros(codes.shape[1])
     active = (deviation >= threshold) & (deviation > 0) & (np.ptp(codes, axis=0) > 0)
     result = {"train_accuracy": 0.0, "eval_accuracy": 0.0, "num_active": float(active.sum()), "num_factors_scored": float(labels.shape[1])}
     if not active.any():
+        _limits.warn_of_no_active_code(float(deviation.max()), threshold)
         return result
     scaled = ((codes[:, active] - codes[:, active].mean(axis=0, dtype=np.float64)) / deviation[active]).astype(np.float32)
     train = _count_votes(scaled, groups, rng, num_train, batch_size)

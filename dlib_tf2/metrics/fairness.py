@@ -4,7 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.metrics import _parallel, common
+from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._interventions import Interventions
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, fit_quietly
@@ -43,7 +43,8 @@ def fairness(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows and of each classifier's random state.
-        num_train: training rows (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_train: training rows (with replacement from a full grid, all different from other
+            tables, at most all of these); None takes all rows.
         num_test_points_per_class: examples whose sensitive factor is changed, at least 1.
         classifier: factory called with `random_state`, for a model with `fit` and `predict`.
 
@@ -53,15 +54,17 @@ def fairness(
         a full grid, else 0) and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, no factor that varies, or no test point.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+            factor that varies, or no test point.
     """
     checked, labels = common.check_table(codes, factors)
     common.check_counts(num_test_points_per_class=num_test_points_per_class)
     kept = np.flatnonzero(common.sizes(labels) > 1)
     labels = common.varying_factors(labels)
+    _limits.check_classes(labels)  # also of a sensitive factor, whose every value is predicted for
     num_factors, sizes = labels.shape[1], common.sizes(labels)
     interventions = Interventions(labels)
-    train = common.draw_rows(rng, labels, num_train)
+    train = _rows.draw_rows(rng, labels, num_train)
     seeds = [int(rng.integers(2**31)) for _ in range(num_factors)]
     pairs = [[j for j in range(num_factors) if j != i] for i in range(num_factors)]
     tests = [[_changed(interventions, rng, labels, j, num_test_points_per_class) for j in others] for others in pairs]

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import _parallel, common
+from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._predictors import fit_quietly, quiet
 from dlib_tf2.metrics.declaration import Headline
 
@@ -46,7 +46,8 @@ def infomec(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows and of the tiny noise that breaks ties between neighbours.
-        num_train: rows drawn (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_train: rows drawn (with replacement from a full grid, all different from other tables,
+            at most all of these); None takes all rows.
         num_neighbors: of the nearest-neighbour estimate, at least 1.
         discrete_codes: codes take few distinct values, each a symbol of its own.
         max_iterations: of the logistic regression, at least 1.
@@ -55,17 +56,21 @@ def infomec(
         `modularity`, `compactness`, `explicitness`, `num_active`, `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, counts out of range, or, without
-            `discrete_codes`, a factor that over a quarter of the rows have a value of to themselves.
+        UserError: a table that cannot be scored, no factor that varies, counts out of range, or,
+            without `discrete_codes`, a factor that over a quarter of the rows have a value of to
+            themselves.
     """
     checked, labels = common.check_table(codes, factors)
     common.check_counts(num_neighbors=num_neighbors, max_iterations=max_iterations)
-    rows = common.draw_rows(rng, labels, num_train)
+    rows = _rows.draw_rows(rng, labels, num_train)
     scored, drawn = common.varying_factors(labels[rows]), np.ascontiguousarray(checked[rows], np.float64)
     scored = common.dense_columns(scored)  # not every value need be among the drawn
+    _limits.check_classes(scored)
     spread = np.ptp(drawn, axis=0)
     varying = spread > 0
     active = varying if discrete_codes else spread > spread.max() / 20
+    if not active.any():
+        _limits.warn_of_no_active_code()
     units = drawn[:, varying]
     units = (units - units.mean(axis=0)) / units.std(axis=0)
     inputs = _one_hot(units) if discrete_codes else units

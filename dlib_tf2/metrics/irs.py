@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _limits, _rows, common
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="irs", higher_is_better=True, low=0, high=1, random=0.37, cost="instant")
@@ -39,7 +39,8 @@ def irs(
         codes: float [n, d], finite.
         factors: int [n, v], binned by the number of each value in their order.
         rng: source of the rows.
-        num_train: rows drawn (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_train: rows drawn (with replacement from a full grid, all different from other tables,
+            at most all of these); None takes all rows.
         num_bins: equal-width bins per factor; None takes each value as it is.
         diff_quantile: in (0, 1]; 1 is the paper's maximum.
 
@@ -47,17 +48,20 @@ def irs(
         `irs`, `num_active` (codes that are not constant), `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, a quantile out of range.
+        UserError: a table that cannot be scored, no factor that varies, a quantile out of range.
     """
     if isinstance(diff_quantile, bool) or not isinstance(diff_quantile, numbers.Real) or not 0 < diff_quantile <= 1:
         raise UserError(f"diff_quantile = {diff_quantile!r}, expected a number in (0, 1]; the study's is 0.99, the paper's 1")
+    _limits.check_bins(num_bins)
     codes, labels = common.check_table(codes, factors)
-    rows = common.draw_rows(rng, labels, num_train)
+    rows = _rows.draw_rows(rng, labels, num_train)
     scored = common.varying_factors(labels[rows])
     drawn = codes[rows].astype(np.float64)
     drawn = drawn[:, np.ptp(codes[rows], axis=0) > 0]
     result = {"irs": 0.0, "num_active": float(drawn.shape[1]), "num_factors_scored": float(scored.shape[1])}
-    if drawn.shape[1]:
+    if not drawn.shape[1]:
+        _limits.warn_of_no_active_code()
+    else:
         bins = common.discretize(scored.astype(np.float32), num_bins)
         largest = np.abs(drawn - drawn.mean(axis=0)).max(axis=0)
         moved = np.stack([_mean_movement(drawn, column, diff_quantile) for column in bins.T], axis=1)  # [codes, factors]

@@ -4,7 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _rows, common
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="mcc_pearson", higher_is_better=True, low=0, high=1, random=0.02, cost="instant")
@@ -27,18 +27,19 @@ def mcc(codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, *, num_t
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows.
-        num_train: rows drawn (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_train: rows drawn (with replacement from a full grid, all different from other tables,
+            at most all of these); None takes all rows.
 
     Returns:
         `mcc_pearson`, `mcc_spearman`, `linear_r2`, and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, or no factor that varies.
+        UserError: a table that cannot be scored, or no factor that varies.
     """
     from scipy import stats  # half a second to import
 
     checked, labels = common.check_table(codes, factors)
-    rows = common.draw_rows(rng, labels, num_train)
+    rows = _rows.draw_rows(rng, labels, num_train)
     scored, drawn = common.varying_factors(labels[rows]).astype(np.float64), np.ascontiguousarray(checked[rows], np.float64)
     drawn = drawn[:, np.ptp(drawn, axis=0) > 0]
     result = {"mcc_pearson": 0.0, "mcc_spearman": 0.0, "linear_r2": 0.0}

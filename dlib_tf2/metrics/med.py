@@ -36,7 +36,8 @@ def med(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows.
-        num_train: rows drawn (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_train: rows drawn (with replacement from a full grid, all different from other tables,
+            at most all of these); None takes all rows.
         num_bins: equal-width bins per code; None takes each distinct value as its own bin.
         top_k: codes kept per factor, at least 1.
 
@@ -44,7 +45,7 @@ def med(
         `med`, `med_completeness`, `med_top_k`, and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, or `top_k` below 1.
+        UserError: a table that cannot be scored, no factor that varies, or `top_k` below 1.
     """
     common.check_counts(top_k=top_k)
     mutual = _information.measure(codes, factors, rng, num_train, num_bins).mutual

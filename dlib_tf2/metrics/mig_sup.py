@@ -27,14 +27,15 @@ def mig_sup(
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows.
-        num_train: rows drawn (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_train: rows drawn (with replacement from a full grid, all different from other tables,
+            at most all of these); None takes all rows.
         num_bins: equal-width bins per code; None takes each distinct value as its own bin.
 
     Returns:
         `mig_sup`, and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, or no factor that varies.
+        UserError: a table that cannot be scored, bins out of range, or no factor that varies.
     """
     information = _information.measure(codes, factors, rng, num_train, num_bins)
     first, second = _information.top_two((information.mutual / information.factor_entropy).T)

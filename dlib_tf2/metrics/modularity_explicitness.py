@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from dlib_tf2.metrics import _parallel, common
+from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._linear import sklearn_logistic_regression
 from dlib_tf2.metrics._predictors import Classifier, fit_quietly
 from dlib_tf2.metrics.declaration import Headline
@@ -49,7 +49,9 @@ def modularity_explicitness(
         rng: source of the rows and of the classifiers' random state.
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows.
-        disjoint: True: no row in both sets; False: both drawn with replacement, as the study did; None: False on a full grid, else True.
+        disjoint: True: no row in both sets; False: both drawn with replacement, as the study did;
+            None: False on a full grid of which at most 5 % of the test rows would be in both, else
+            True.
         num_bins: equal-width bins per code for modularity; None takes each distinct value as its own bin.
         classifier: factory called with `random_state`, for a model with `fit`, `classes_` and `predict_proba`.
 
@@ -58,11 +60,14 @@ def modularity_explicitness(
         `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, or no factor that varies.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, or no
+            factor that varies.
     """
+    _limits.check_bins(num_bins)
     codes, labels = common.check_table(codes, factors)
     labels = common.varying_factors(labels)
-    train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
+    train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
+    _limits.check_classes(labels[train])
     information = common.mutual_information(common.discretize(codes[train], num_bins), labels[train])
     train_codes, test_codes = _standardise(codes[train], codes[test])
     models = [common.make_model(classifier, int(rng.integers(2**31)), method="predict_proba") for _ in range(labels.shape[1])]

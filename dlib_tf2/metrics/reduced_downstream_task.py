@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import _parallel, common
+from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
@@ -47,7 +47,8 @@ def reduced_downstream_task(
         num_train: training set sizes, or one; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
         num_codes_to_remove: at least 0.
-        disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a full grid, else True.
+        disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
+            full grid of which at most 5 % of the test rows would be in both, else True.
         classifier: factory called with `random_state`, for the models that predict.
         importance_classifier: factory for the models whose `feature_importances_` say which code goes.
 
@@ -57,10 +58,11 @@ def reduced_downstream_task(
         the others) and `factor_i`. Also `n:test_overlap` and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, no factor that varies, no size, or counts out of range.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+            factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
-    wanted = common.training_sizes(num_train)
+    wanted = _rows.training_sizes(num_train, labels, num_test, disjoint)
     common.check_counts(0, num_codes_to_remove=num_codes_to_remove)
     kept = np.flatnonzero(common.sizes(labels) > 1).tolist()
     labels = common.varying_factors(labels)
@@ -68,8 +70,9 @@ def reduced_downstream_task(
     result: dict[str, float] = {}
     overlaps, tasks, costs = {}, [], []
     for size in wanted:
-        train, test, overlap = common.split_rows(rng, labels, size, num_test, disjoint)
+        train, test, overlap = _rows.split_rows(rng, labels, size, num_test, disjoint)
         overlaps[len(train)] = overlap
+        _limits.check_classes(labels[train])
         sets = checked[train], labels[train], checked[test], labels[test]
         for factor in range(num_factors):
             seeds = rng.integers(2**31, size=num_codes_to_remove + num_factors).tolist()

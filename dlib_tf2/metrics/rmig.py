@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import _information, common
+from dlib_tf2.metrics import _information, _limits, _rows, common
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="rmig_normalized", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds")
@@ -37,19 +37,25 @@ def rmig(
         factors: int [n, v].
         rng: source of the rows.
         num_train: rows drawn; None takes all rows, as the paper does.
-        num_bins: equal-width bins on `value_range`, at least 1. Few rows in many bins raise both terms of the gap by chance.
+        num_bins: equal-width bins on `value_range`, 2 to 1,000. Few rows in many bins raise both
+            terms of the gap by chance.
         value_range: low and high end of the bins, in the codes' units; what lies outside counts in the outermost bins.
 
     Returns:
         `rmig` (nats), `rmig_normalized`, and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_train`, no factor that varies, no bin, or an empty range.
+        UserError: a table that cannot be scored, no factor that varies, no bin, or an empty range.
     """
+    _limits.check_bins(num_bins, optional=False)
     checked, labels = common.check_table(codes, factors)
-    rows = common.draw_rows(rng, labels, num_train)
+    rows = _rows.draw_rows(rng, labels, num_train)
     scored = common.varying_factors(labels[rows])
-    mutual = common.mutual_information(quantize(checked[rows], num_bins, value_range), scored)
+    bins = quantize(checked[rows], num_bins, value_range)
+    if not np.ptp(bins, axis=0).any():
+        reason = "each falls in one bin: scale them to value_range"
+        _limits.warn_of_no_active_code(reason=reason)
+    mutual = common.mutual_information(bins, scored)
     first, second = _information.top_two(mutual)
     gap = first - second
     return {
@@ -61,7 +67,7 @@ def rmig(
 
 def quantize(codes: NDArray[np.float32], num_bins: int, value_range: tuple[float, float]) -> common.Labels:
     """Sorts codes [n, d] into equal-width bins of one fixed range, left-closed; values outside fall in the outermost ones."""
-    common.check_counts(num_bins=num_bins)
+    _limits.check_bins(num_bins, optional=False)
     try:
         low, high = map(float, value_range)
         valid = low < high and np.isfinite([low, high]).all()

@@ -4,7 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.metrics import _information, _parallel, common
+from dlib_tf2.metrics import _information, _limits, _parallel, _rows, common
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
@@ -12,6 +12,7 @@ from dlib_tf2.metrics.declaration import Headline
 HEADLINE = Headline(key="sap", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds")
 
 MIN_VARIANCE = 1e-12  # of a code that is correlated with anything (the study's constant)
+LEAST_DEVIATION = 1e-6  # its root
 
 
 @gin.register
@@ -44,7 +45,9 @@ def sap(
         rng: source of the rows and of the classifiers' random state.
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows.
-        disjoint: True: no row in both sets; False: both drawn with replacement, as the study did; None: False on a full grid, else True.
+        disjoint: True: no row in both sets; False: both drawn with replacement, as the study did;
+            None: False on a full grid of which at most 5 % of the test rows would be in both, else
+            True.
         continuous: squared correlation in place of accuracy.
         classifier: factory called with `random_state`, unused if `continuous`.
 
@@ -52,12 +55,15 @@ def sap(
         `sap`, `test_overlap` (fraction of the test rows that are training rows too), `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, or no factor that varies.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, or no
+            factor that varies.
     """
     codes, labels = common.check_table(codes, factors)
     labels = common.varying_factors(labels)
-    train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
+    train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
     if continuous:
+        if (deviation := float(codes[train].std(axis=0, dtype=np.float64).max())) < LEAST_DEVIATION:
+            _limits.warn_of_no_active_code(deviation, LEAST_DEVIATION)
         score = _squared_correlation(codes[train].astype(np.float64), labels[train].astype(np.float64))
     else:
         score = _accuracies(codes, labels, train, test, classifier, random_state=int(rng.integers(2**31)))
@@ -69,6 +75,7 @@ def _accuracies(
     codes: NDArray[np.float32], labels: common.Labels, train: common.Labels, test: common.Labels, classifier: Classifier, random_state: int
 ) -> NDArray[np.float64]:
     """Test accuracy [d, v] of predicting each factor from each code alone."""
+    _limits.check_classes(labels[train])
     pairs = [(i, j) for i in range(codes.shape[1]) for j in range(labels.shape[1])]
     tasks = [
         (common.make_model(classifier, random_state), codes[train, i, None], labels[train, j], codes[test, i, None], labels[test, j])

@@ -6,7 +6,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dlib_tf2.metrics import _parallel, common
+from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._interventions import Interventions
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
@@ -45,7 +45,8 @@ def strong_downstream_task(
         num_train: training set sizes, or one; None shuffles all rows and splits them 2:1 once.
         num_test: test rows of each size.
         num_experiments: shifts per target factor, at least 1.
-        disjoint: of the plain sets, True: no row in both; False: both drawn with replacement; None: False on a full grid, else True.
+        disjoint: of the plain sets, True: no row in both; False: both drawn with replacement; None:
+            False on a full grid of which at most 5 % of the test rows would be in both, else True.
         classifier: factory called with `random_state`, for a model with `fit` and `predict`.
 
     Returns:
@@ -53,22 +54,24 @@ def strong_downstream_task(
         `n:strong_generalization_gap`, `n:test_overlap`. Also `interventional` (1 on a full grid, else 0) and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, no factor that varies, no size, or counts out of range.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+            factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
-    wanted = common.training_sizes(num_train)
+    wanted = _rows.training_sizes(num_train, labels, num_test, disjoint)
     common.check_counts(num_experiments=num_experiments)
     labels = common.varying_factors(labels)
     num_factors, interventions, tasks, costs = labels.shape[1], Interventions(labels), [], []
     overlaps: dict[int, float] = {}
 
     def add(target: int, train: common.Labels, test: common.Labels) -> None:
+        _limits.check_classes(labels[train])
         model = common.make_model(classifier, int(rng.integers(2**31)))
         tasks.append((model, checked[train], labels[train, target], checked[test], labels[test, target]))
         costs.append(len(train) * float(common.sizes(labels)[target]))
 
     for size in wanted:
-        train, test, overlap = common.split_rows(rng, labels, size, num_test, disjoint)
+        train, test, overlap = _rows.split_rows(rng, labels, size, num_test, disjoint)
         overlaps[len(train)] = overlap
         for target in range(num_factors):
             add(target, train, test)

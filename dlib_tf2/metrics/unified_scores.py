@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import _parallel, _relation, common
+from dlib_tf2.metrics import _limits, _parallel, _relation, _rows, common
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
@@ -36,6 +36,7 @@ def importance_gbt_matrix(
         rng: source of the classifiers' random states.
         classifier: factory called with `random_state`, for models with `feature_importances_`.
     """
+    _limits.check_classes(labels[:num_train])
     models = [common.make_model(classifier, int(rng.integers(2**31))) for _ in labels.T]
     train = codes[:num_train]
     tasks = [(model, train, factor[:num_train], train[:1], factor[:1]) for model, factor in zip(models, labels.T, strict=True)]
@@ -75,6 +76,7 @@ def accuracy_svm_matrix(
         rng: source of the classifiers' random states.
         classifier: factory called with `random_state`.
     """
+    _limits.check_classes(labels[:num_train])
     shape = codes.shape[1], labels.shape[1]
     pairs = [(code, factor) for code in range(shape[0]) for factor in range(shape[1])]
     seed = int(rng.integers(2**31))
@@ -118,19 +120,21 @@ def unified_scores(
         rng: source of the rows and of the classifiers' random states.
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows, used by matrices of accuracies.
-        disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a full grid, else True.
+        disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
+            full grid of which at most 5 % of the test rows would be in both, else True.
         matrices: functions (codes, labels, num_train, rng) -> [codes, factors], not negative; keys start with their names.
 
     Returns:
         The keys above for each matrix, `test_overlap` and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, too few rows, no factor that varies, or no matrix.
+        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+            factor that varies, or no matrix.
     """
     checked, labels = common.check_table(codes, factors)
     if not isinstance(matrices, Sequence) or not matrices or not all(map(callable, matrices)):
         raise UserError(f"matrices = {matrices!r}, expected functions such as [@mutual_information_matrix]")
-    train, test, overlap = common.split_rows(rng, labels, num_train, num_test, disjoint)
+    train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
     kept = np.flatnonzero(np.ptp(labels[train], axis=0) > 0)
     common.varying_factors(labels[train])  # raises where none is left
     rows = np.concatenate([train, test])

@@ -4,7 +4,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _limits, _rows, common
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="gaussian_total_correlation", higher_is_better=False, low=0, high=None, random=0.0, cost="instant")
@@ -32,7 +32,8 @@ def unsupervised(
         codes: float [n, d], finite.
         factors: int [n, v]; they only say whether the rows are a full grid.
         rng: source of the rows.
-        num_train: rows drawn (with replacement from a full grid, all different from other tables); None takes all rows.
+        num_train: rows drawn (with replacement from a full grid, all different from other tables,
+            at most all of these); None takes all rows.
         num_bins: equal-width bins per code; None takes each distinct value as its own bin.
 
     Returns:
@@ -40,12 +41,15 @@ def unsupervised(
         `num_active` (codes that are not constant).
 
     Raises:
-        UserError: a table that cannot be scored (see `common.check_table`), or fewer rows than `num_train`.
+        UserError: a table that cannot be scored (see `common.check_table`).
     """
+    _limits.check_bins(num_bins)
     codes, labels = common.check_table(codes, factors)
-    drawn = codes[common.draw_rows(rng, labels, num_train)]
+    drawn = codes[_rows.draw_rows(rng, labels, num_train)]
     drawn = drawn[:, np.ptp(drawn, axis=0) > 0]
     num_active = drawn.shape[1]
+    if not num_active:
+        _limits.warn_of_no_active_code()
     covariance = np.cov(drawn.astype(np.float64), rowvar=False) if num_active > 1 else np.eye(1)
     wasserstein = gaussian_wasserstein_correlation(covariance)
     return {

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError, check_number
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _limits, _rows, common
 from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="z_max", higher_is_better=True, low=None, high=1, random=0.0, cost="seconds")
@@ -49,15 +49,16 @@ def z_max(
         `z_max`, `train_accuracy`, `eval_accuracy` (not rescaled), `num_active`, `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, fewer rows than `num_variance_estimate`, no factor that varies, counts out of range, or a
-            factor in which no two rows differ while they share all others (merge values, or score a full grid).
+        UserError: a table that cannot be scored, no factor that varies, counts out of range, or a
+            factor in which no two rows differ while they share all others (merge values, or score a
+            full grid).
     """
     codes, labels = common.check_table(codes, factors)
     common.check_counts(2, batch_size=batch_size)
     common.check_counts(num_train=num_train, num_eval=num_eval)
     check_number(0, z_max__threshold=threshold)
     labels = common.varying_factors(labels)
-    rows = common.draw_rows(rng, labels, num_variance_estimate, "num_variance_estimate")
+    rows = _rows.draw_rows(rng, labels, num_variance_estimate, "num_variance_estimate")
     deviation = codes[rows].std(axis=0, ddof=1, dtype=np.float64) if len(rows) > 1 else np.zeros(codes.shape[1])
     active = (deviation >= threshold) & (deviation > 0)
     num_factors = labels.shape[1]
@@ -65,6 +66,7 @@ def z_max(
     counted = {"num_active": float(active.sum()), "num_factors_scored": float(num_factors)}
     groups = [_Groups(labels, factor) for factor in range(num_factors)]
     if not active.any():
+        _limits.warn_of_no_active_code(float(deviation.max()), threshold)
         return result | counted
     scaled = np.ascontiguousarray((codes[:, active] - codes[:, active].mean(axis=0, dtype=np.float64)) / deviation[active], np.float32)
     train, evaluation = (_count_votes(scaled, groups, rng, votes, batch_size) for votes in (num_train, num_eval))

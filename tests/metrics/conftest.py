@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _rows, common
 
 DSPRITES_SIZES = (3, 6, 40, 32, 32)
 
@@ -56,5 +56,5 @@ def small_table():
     factors = np.tile(full_grid((3, 4, 2)), (10, 1))
     rng = np.random.default_rng(3)
     codes = np.concatenate([standardised(factors) + rng.normal(0, 0.05, factors.shape), rng.normal(size=(len(factors), 1))], axis=1)
-    assert common.is_full_grid(common.check_table(codes, factors)[1])
+    assert _rows.is_full_grid(common.check_table(codes, factors)[1])
     return codes.astype(np.float32), factors

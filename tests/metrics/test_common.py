@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics import common
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics.dci import dci
@@ -107,63 +107,6 @@ def test_dense_labels_number_values_in_their_order(values):
     np.testing.assert_array_equal(common.dense_labels(np.array(values)), expected)
 
 
-def test_full_grid_is_read_off_the_rows():
-    shuffled = rng().permutation(GRID)
-    assert common.is_full_grid(shuffled)
-    assert common.is_full_grid(np.tile(shuffled, (3, 1)))  # repeated draws, or hidden factors
-    assert not common.is_full_grid(shuffled[:-1])
-    swapped = shuffled.copy()
-    swapped[0] = swapped[1]  # the right number of rows, one combination twice
-    assert not common.is_full_grid(swapped)
-    assert common.is_full_grid(np.arange(7)[:, None])
-    assert not common.is_full_grid(np.tile(np.arange(7)[:, None], (3, 1)))  # balanced classes are not a grid
-
-
-def test_rows_are_drawn_with_replacement_only_from_a_grid():
-    drawn = common.draw_rows(rng(), GRID, 6000)
-    counts = np.bincount(drawn, minlength=60)
-    assert abs(counts - 100).max() < 5 * 10  # five standard deviations of Poisson(100)
-    part = common.draw_rows(rng(), GRID[:50], 50)
-    assert sorted(part) == list(range(50))
-    with pytest.raises(UserError, match=r"num_train asks for 51 different rows, the table has 50: .*None"):
-        common.draw_rows(rng(), GRID[:50], 51)
-    np.testing.assert_array_equal(common.draw_rows(rng(), GRID, None), np.arange(60))
-    for wrong in (0, "abc", 50.5, True, [3]):
-        with pytest.raises(UserError, match="num_train = .*, expected a positive whole number, or None for all rows"):
-            common.draw_rows(rng(), GRID, wrong)
-    assert len(common.draw_rows(rng(), GRID, np.int64(7))) == 7
-
-
-def test_splits():
-    train, test, overlap = common.split_rows(rng(), GRID, None, None)
-    assert (len(train), len(test), overlap) == (40, 20, 0.0)
-    assert sorted([*train, *test]) == list(range(60))
-    train, test, overlap = common.split_rows(rng(), GRID, 30, 20, disjoint=True)
-    assert (len(set(train) | set(test)), overlap) == (50, 0.0)
-    train, test, overlap = common.split_rows(rng(), GRID[:50], 30, 20)  # not a grid: disjoint by default
-    assert (len(set(train) | set(test)), overlap) == (50, 0.0)
-    train, test, overlap = common.split_rows(rng(), GRID, 60, 6000)
-    assert overlap == np.mean([row in set(train) for row in test])
-    assert abs(overlap - (1 - (1 - 1 / 60) ** 60)) < 0.2
-    with pytest.raises(UserError, match="asks for 61 different rows, the table has 60"):
-        common.split_rows(rng(), GRID, 41, 20, disjoint=True)
-    assert len(common.split_rows(rng(), GRID, None, 7)[1]) == 20
-    for wrong in ((50, None), (0, 5), (5, 0), (5, "a"), (2.5, 5)):
-        with pytest.raises(UserError, match="num_train = .* and num_test = .*, expected positive whole numbers, or num_train = None"):
-            common.split_rows(rng(), GRID, *wrong)
-    with pytest.raises(UserError, match="disjoint = 'no', expected True, False or None"):
-        common.split_rows(rng(), GRID, 5, 5, disjoint="no")
-
-
-def test_training_sizes():
-    assert common.training_sizes(None) == [None]
-    assert common.training_sizes(100) == common.training_sizes(np.array([100, 100])) == [100]
-    assert common.training_sizes((10, 5, 10)) == [10, 5]
-    for wrong in ((), [], 0, (3, 0), (3, None), "12", 2.5):
-        with pytest.raises(UserError, match="num_train = .*, expected sizes such as"):
-            common.training_sizes(wrong)
-
-
 def test_models_are_made_by_functions_of_a_random_state():
     assert common.make_model(sklearn_linear_svc, 3).random_state == 3
     for wrong in (3, None, "trees", mig):
@@ -176,7 +119,8 @@ def test_models_are_made_by_functions_of_a_random_state():
 
 
 def test_a_table_is_checked_at_the_edge():
-    codes, labels = common.check_table([[1], [2], [3]], [[10, 7], [30, 7], [10, 7]])
+    with pytest.warns(ScoreWarning, match=r"as many values as rows \(3\): factor_0 \(2 values\)"):
+        codes, labels = common.check_table([[1], [2], [3]], [[10, 7], [30, 7], [10, 7]])
     assert codes.dtype == np.float32
     assert labels.tolist() == [[0, 0], [1, 0], [0, 0]]
     assert common.varying_factors(labels).tolist() == [[0], [1], [0]]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import common
+from dlib_tf2.errors import ScoreWarning, UserError
+from dlib_tf2.metrics import _rows, common
 from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting
 from dlib_tf2.metrics._linear import sklearn_logistic_regression_cv, sklearn_multinomial_logistic_regression_cv
 from dlib_tf2.metrics.downstream_task import downstream_task
@@ -34,9 +34,9 @@ def test_accuracies_equal_sklearn_in_the_definition(table):
     result = run(codes, factors, num_train=[30, 200], num_test=300, classifier=tree)
     rng, labels = np.random.default_rng(0), common.check_table(codes, factors)[1]
     for size in (30, 200):
-        train, test, _ = common.split_rows(np.random.default_rng(0) if size == 30 else rng, labels, size, 300)
+        train, test, _ = _rows.split_rows(np.random.default_rng(0) if size == 30 else rng, labels, size, 300)
         if size == 30:  # what the first size drew, so that the second starts where it ended
-            common.split_rows(rng, labels, size, 300)
+            _rows.split_rows(rng, labels, size, 300)
         models = {j: tree(0).fit(codes[train], factors[train, j]) for j in (0, 2)}
         for part, rows in (("train", train), ("test", test)):
             accuracies = {j: model.score(codes[rows], factors[rows, j]) for j, model in models.items()}
@@ -62,10 +62,13 @@ def test_workers_do_not_change_scores(table):
 
 
 def test_perfect_and_constant_codes():
-    perfect = run(GRID, GRID, num_train=[1000], num_test=500, classifier=lightgbm_binned_gradient_boosting)
+    trees = {"classifier": lightgbm_binned_gradient_boosting}
+    with pytest.warns(ScoreWarning, match="about 100% of the test rows are training rows too"):
+        perfect = run(GRID, GRID, num_train=[1000], num_test=500, disjoint=False, **trees)
     assert perfect["1000:min_test_accuracy"] == 1.0
     assert perfect["1000:test_overlap"] == 1.0  # 120 points: every one is drawn for training
-    constant = run(np.zeros_like(GRID), GRID, num_train=[1000], num_test=2000)
+    with pytest.warns(ScoreWarning, match="about 100% of the test rows are training rows too"):
+        constant = run(np.zeros_like(GRID), GRID, num_train=[1000], num_test=2000, disjoint=False)
     for factor, size in enumerate((4, 5, 6)):
         assert constant[f"1000:test_accuracy_factor_{factor}"] == pytest.approx(1 / size, abs=0.04)
 
@@ -110,8 +113,9 @@ def test_sizes_are_checked(table):
         run(*table, num_train=[50], num_test=None)
     with pytest.raises(UserError, match="classifier = 3, expected a function of random_state"):
         run(*table, num_train=[50], num_test=50, classifier=3)
-    with pytest.raises(UserError, match="asks for 5010 different rows, the table has 900"):
-        run(*table)
+    with pytest.warns(ScoreWarning, match="10,000 training and 5,000 test .* 600 train and 300 test"):
+        scored = run(*table, classifier=tree)
+    assert {key.split(":")[0] for key in scored if ":" in key} == {"10", "100", "600"}
     with pytest.raises(UserError, match="cross-validation in 5 folds needs as many training rows, got 4"):
         run(*table, seed=3, num_train=[4], num_test=10)
 

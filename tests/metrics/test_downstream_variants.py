@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics import common
 from dlib_tf2.metrics._interventions import Interventions
 from dlib_tf2.metrics.reduced_downstream_task import reduced_downstream_task
@@ -30,8 +30,14 @@ def strong(codes, factors=GRID, seed=0, **parameters):
     )
 
 
+def with_replacement(metric, codes, **parameters):
+    """A metric as the study draws rows, on many more of them than there are grid points."""
+    with pytest.warns(ScoreWarning, match="of the test rows are training rows too"):
+        return metric(codes, disjoint=False, **parameters)
+
+
 def test_without_its_code_a_factor_falls_to_chance_and_the_others_stay():
-    result = reduced(GRID.astype(float), num_train=(300, 600))
+    result = with_replacement(reduced, GRID.astype(float), num_train=(300, 600))
     for size in (300, 600):
         assert result[f"{size}:mean_test_accuracy_other_factors"] == 1.0
         assert result[f"{size}:mean_train_accuracy_other_factors"] == 1.0
@@ -45,16 +51,19 @@ def test_without_its_code_a_factor_falls_to_chance_and_the_others_stay():
 
 def test_a_copy_leaks_until_it_is_removed_too():
     doubled = np.concatenate([GRID, GRID], axis=1).astype(float)
-    assert reduced(doubled)["600:mean_test_accuracy_reduced_factor"] == 1.0
-    assert reduced(doubled, num_codes_to_remove=2)["600:mean_test_accuracy_reduced_factor"] == pytest.approx(CHANCE, abs=0.06)
-    assert reduced(doubled, num_codes_to_remove=0)["600:mean_test_accuracy_reduced_factor"] == 1.0
+    assert with_replacement(reduced, doubled)["600:mean_test_accuracy_reduced_factor"] == 1.0
+    without_both = with_replacement(reduced, doubled, num_codes_to_remove=2)
+    assert without_both["600:mean_test_accuracy_reduced_factor"] == pytest.approx(CHANCE, abs=0.06)
+    with_all = with_replacement(reduced, doubled, num_codes_to_remove=0)
+    assert with_all["600:mean_test_accuracy_reduced_factor"] == 1.0
 
 
 def test_without_any_code_the_most_frequent_class_is_said():
-    result = reduced(GRID[:, :1].astype(float), num_codes_to_remove=3)
+    result = with_replacement(reduced, GRID[:, :1].astype(float), num_codes_to_remove=3)
     for key in ("reduced_factor", "other_factors"):
         assert result[f"600:mean_test_accuracy_{key}"] == pytest.approx(CHANCE, abs=0.04)
-    assert reduced(np.ones((60, 2)))["600:mean_test_accuracy_reduced_factor"] == pytest.approx(CHANCE, abs=0.04)
+    constant = with_replacement(reduced, np.ones((60, 2)))
+    assert constant["600:mean_test_accuracy_reduced_factor"] == pytest.approx(CHANCE, abs=0.04)
 
 
 def test_keys_keep_the_numbers_of_the_columns_and_one_factor_has_no_others():
@@ -68,8 +77,10 @@ def test_keys_keep_the_numbers_of_the_columns_and_one_factor_has_no_others():
 
 
 def test_a_classifier_without_importances_cannot_choose_the_code():
-    with pytest.raises(UserError, match="importance_classifier: LogisticRegression has no feature_importances_; take boosted trees"):
-        reduced(GRID.astype(float), importance_classifier=lambda random_state: LogisticRegression())
+    linear = {"importance_classifier": lambda random_state: LogisticRegression()}
+    message = "importance_classifier: LogisticRegression has no feature_importances_; take boosted"
+    with pytest.raises(UserError, match=message):
+        reduced(GRID.astype(float), num_train=30, num_test=20, **linear)
     with pytest.raises(UserError, match="num_codes_to_remove = -1"):
         reduced(GRID, num_codes_to_remove=-1)
 
@@ -91,11 +102,11 @@ def test_a_shift_never_touches_the_target_nor_shares_a_value_between_train_and_t
 
 
 def test_perfect_codes_generalise_and_mixed_ones_do_not():
-    perfect = strong(GRID.astype(float), num_experiments=4)
+    perfect = with_replacement(strong, GRID.astype(float), num_experiments=4)
     assert perfect["600:mean_strong_test_accuracy"] == perfect["600:mean_test_accuracy"] == 1.0
     assert perfect["600:strong_generalization_gap"] == 0.0
     mixed = GRID @ np.random.default_rng(0).normal(size=(3, 3))
-    result = strong(mixed, num_experiments=4)
+    result = with_replacement(strong, mixed, num_experiments=4)
     assert result["600:mean_test_accuracy"] == 1.0  # a tree remembers all sixty points
     assert result["600:mean_strong_train_accuracy"] == 1.0
     assert result["600:mean_strong_test_accuracy"] < 0.7

@@ -1,5 +1,7 @@
 """InfoMEC: shares by hand, scikit-learn's estimates in the definition, and made codes."""
 
+from contextlib import nullcontext
+
 import joblib
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, mutual_info_score
 from threadpoolctl import threadpool_limits
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics.infomec import infomec
 
 GRID = np.stack(np.unravel_index(np.arange(4 * 5 * 6), (4, 5, 6)), axis=1)
@@ -40,9 +42,15 @@ def test_values_that_one_row_has_are_refused_where_they_are_many():
     rng = np.random.default_rng(0)
     for factor in (np.arange(100), np.concatenate([np.zeros(60, int), np.arange(1, 41)])):
         codes = factor[:, None] + 0.01 * rng.normal(size=(100, 1))
-        with pytest.raises(UserError, match=r"(100|40) of 100 rows have a value of varying factor 0 .* merge rare values, or draw more"):
+        many = pytest.warns(ScoreWarning, match="100 values") if factor[1] else nullcontext()
+        with (
+            many,
+            pytest.raises(UserError, match=r"(100|40) of 100 rows have a value of varying factor 0 .* merge rare values, or draw more"),
+        ):
             run(codes, factor)
-        assert np.isfinite(list(run(codes, factor, discrete_codes=True).values())).all()
+        many = pytest.warns(ScoreWarning, match="100 values") if factor[1] else nullcontext()
+        with many:
+            assert np.isfinite(list(run(codes, factor, discrete_codes=True).values())).all()
     few = np.concatenate([np.zeros(80, int), np.arange(1, 21)])
     assert np.isfinite(list(run(few[:, None] + 0.01 * rng.normal(size=(100, 1)), few).values())).all()
 
@@ -77,7 +85,8 @@ def test_perfect_noise_constant_and_dead_codes():
     assert doubled["modularity"] == pytest.approx(result["modularity"], abs=0.02)
     assert doubled["compactness"] == pytest.approx((1 / 2 - 1 / 6) / (5 / 6), abs=0.05)
     assert run(rng.normal(size=factors.shape), factors)["explicitness"] < 0.05
-    const = run(np.ones((len(factors), 2)), factors)
+    with pytest.warns(ScoreWarning, match="no code is active and the score is 0, since every code is constant"):
+        const = run(np.ones((len(factors), 2)), factors)
     assert [const[key] for key in ("modularity", "compactness", "explicitness", "num_active")] == [0, 0, 0, 0]
 
 

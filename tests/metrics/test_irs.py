@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics.irs import irs
 
 GRID = np.stack(np.unravel_index(np.arange(10**3), (10,) * 3), axis=1)
@@ -45,7 +45,8 @@ def test_measured_values_of_the_study(dsprites_grid, reference_codes):
     assert score(reference_codes["ideal"][:, :5], dsprites_grid, num_bins=None) == pytest.approx(0.99999, abs=0.00002)
     assert score(reference_codes["noise"], dsprites_grid) == pytest.approx(0.375, abs=0.04)
     assert score(reference_codes["noise"], dsprites_grid, diff_quantile=1.0) == pytest.approx(0.20, abs=0.04)
-    assert score(reference_codes["const"], dsprites_grid) == 0.0
+    with pytest.warns(ScoreWarning, match="no code is active and the score is 0, since every code is constant"):
+        assert score(reference_codes["const"], dsprites_grid) == 0.0
 
 
 def test_noise_counts_by_its_size(dsprites_grid, reference_codes):

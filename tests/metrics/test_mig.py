@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import ScoreWarning
 from dlib_tf2.metrics.mig import mig
 
 GRID = np.stack(np.unravel_index(np.arange(10**4), (10,) * 4), axis=1)
@@ -78,6 +78,7 @@ def test_one_code_counts_no_runner_up_and_single_valued_factors_are_left_out():
     assert result == {"mig": pytest.approx(1.0), "num_factors_scored": 1.0}
 
 
-def test_too_few_rows_are_refused_with_the_remedy():
-    with pytest.raises(UserError, match="num_train asks for 10000 different rows, the table has 9999: lower it"):
-        score(GRID[1:], GRID[1:])
+def test_too_few_rows_are_all_used_with_a_warning():
+    with pytest.warns(ScoreWarning, match="num_train asks for 10,000 .*, the table has 9,999: all"):
+        few = score(GRID[1:], GRID[1:])
+    assert few == pytest.approx(score(GRID[1:], GRID[1:], num_train=None), abs=1e-12)

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 
-from dlib_tf2.metrics import common
+from dlib_tf2.metrics import _rows, common
 from dlib_tf2.metrics._linear import sklearn_multinomial_logistic_regression
 from dlib_tf2.metrics.modularity_explicitness import areas_under_curves, modularity, modularity_explicitness
 
@@ -47,7 +47,7 @@ def test_explicitness_equals_sklearn_in_the_definition():
     rng = np.random.default_rng(1)
     factors = np.stack([rng.integers(2, size=900), rng.integers(5, size=900)], axis=1)
     codes = (factors @ rng.normal(size=(2, 4)) + rng.normal(size=(900, 4))).astype(np.float32)
-    train, test, _ = common.split_rows(np.random.default_rng(0), common.check_table(codes, factors)[1], 500, 300)
+    train, test, _ = _rows.split_rows(np.random.default_rng(0), common.check_table(codes, factors)[1], 500, 300)
     scaled = (codes - codes[train].mean(axis=0, dtype=np.float64)) / codes[train].std(axis=0, dtype=np.float64)
     areas = []
     for factor in factors.T:

@@ -5,10 +5,14 @@ import subprocess
 import sys
 
 import gin
+import numpy as np
 import pytest
 
 from dlib_tf2 import gin_utils, metric_config
 from dlib_tf2.errors import UserError
+from dlib_tf2.evaluate import evaluate
+from dlib_tf2.representation import Representation
+from dlib_tf2.studies import finding
 
 METRICS = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
 SUITES = {"study": 9, "fast": 9, "fairness_study": 10, "fairness_fast": 10, "all": len(METRICS) - 1}
@@ -116,3 +120,74 @@ def test_naming_the_classifiers_loads_none_of_their_packages():
         "assert 'dlib_tf2.metrics._lightgbm' in sys.modules; sys.exit(', '.join({'sklearn', 'lightgbm', 'tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr.strip() == ""
+
+
+PUBLISHED = ("study", "fast", "fairness_study", "fairness_fast")
+SPLITS = (
+    *("dci", "downstream_task_boosted_trees", "downstream_task_logistic_regression"),
+    *("modularity_explicitness", "sap"),
+)
+
+
+@pytest.mark.parametrize("suite", [*PUBLISHED, "all", None])
+def test_the_published_protocol_keeps_drawing_with_replacement_under_its_name(suite):
+    config = resolved(SPLITS, suite)[1]
+    disjoint = {key: value for key, value in config.items() if key.endswith(".disjoint")}
+    assert len(disjoint) == len(SPLITS)
+    assert set(disjoint.values()) == {False if suite in PUBLISHED else None}
+
+
+@pytest.mark.parametrize("suite", ["study", "fast"])
+def test_studies_score_by_the_published_protocol(suite):
+    assert finding.find("rendered_study").suites[suite] == f"suites/{suite}.gin"
+    assert finding.find("unsupervised_study_v1").suites[suite] == f"suites/{suite}.gin"
+
+
+def small_table(kind, num_rows=300):
+    """A sample of `num_rows`, no grid: factors, and codes that hold them or nothing."""
+    rng = np.random.default_rng(0)
+    factors = np.stack([rng.integers(size, size=num_rows) for size in (3, 4, 5)], axis=1)
+    perfect = (factors - factors.mean(axis=0)) / factors.std(axis=0)
+    perfect = perfect + rng.normal(0, 0.02, factors.shape)
+    codes = {"perfect": perfect, "noise": rng.normal(size=(num_rows, 6))}
+    return Representation.from_arrays(codes[kind], factors)
+
+
+TOLD_APART = {  # of perfect codes at least, of noise at most: chance and four standard errors
+    "beta_vae": ("eval_accuracy", 0.99, 1 / 3 + 4 * 0.021),
+    "dci": ("informativeness_test", 0.98, (1 / 3 + 1 / 4 + 1 / 5) / 3 + 4 * 0.025),
+    "dci_es": ("informativeness", 0.98, 0.06),
+    "factor_vae": ("eval_accuracy", 0.98, 1 / 3 + 4 * 0.021),
+    "irs": ("irs", 0.94, 0.3),
+    "mcc": ("mcc_pearson", 0.99, 0.15),
+    "mig": ("mig", 0.96, 0.03),
+    "modularity_explicitness": ("explicitness_test", 0.95, 0.5 + 4 * 0.025),
+    "sap": ("sap", 0.96, 0.04),
+}
+SLOWER = {
+    "downstream_task_boosted_trees": ("100:mean_test_accuracy", 0.98, 0.26 + 4 * 0.025),
+    "downstream_task_logistic_regression": ("100:mean_test_accuracy", 0.95, 0.26 + 4 * 0.025),
+}
+
+
+@pytest.mark.parametrize("expected", [TOLD_APART, pytest.param(SLOWER, marks=pytest.mark.slow)])
+def test_the_small_suite_tells_perfect_codes_from_noise_on_300_rows(tmp_path, expected, capsys):
+    found = {}
+    for kind in ("perfect", "noise"):
+        resolved(list(expected), "small", ["TREES = @lightgbm_binned_gradient_boosting"])  # for time
+        scores = evaluate(small_table(kind), tmp_path / kind, list(expected), num_workers=1)
+        found[kind] = {name: scores[name][key] for name, (key, _, _) in expected.items()}
+        overlaps = [v for s in scores.values() for k, v in s.items() if k.endswith("test_overlap")]
+        assert set(overlaps) == {0.0}
+    assert capsys.readouterr().err == ""  # no warning: the suite asks for no more than there is
+    for name, (_, least, most) in expected.items():
+        assert found["perfect"][name] >= least, name
+        assert found["noise"][name] <= most, name
+
+
+def test_the_small_suite_names_its_metrics():
+    assert set(names_in("small")) == {*TOLD_APART, *SLOWER, "unsupervised"}
+    config = resolved(names_in("small"), "small")[1]
+    sizes = {key: value for key, value in config.items() if key.endswith(".num_train")}
+    assert sizes.pop("beta_vae.num_train") == sizes.pop("factor_vae.num_train") == 1000  # votes
+    assert all(value in (None, [10, 100]) for value in sizes.values())

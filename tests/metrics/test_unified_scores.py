@@ -9,7 +9,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.svm import LinearSVC
 
 from dlib_tf2 import gin_utils, metric_config
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics._relation import aggregate, merge_ranks, precision
 from dlib_tf2.metrics.unified_scores import accuracy_svm_matrix, importance_gbt_matrix, mutual_information_matrix, unified_scores
 
@@ -100,7 +100,7 @@ def test_matrices_equal_models_fitted_by_hand():
 
 def test_keys_keep_the_numbers_of_the_columns():
     factors = np.insert(GRID, 1, 7, axis=1)
-    result = run(GRID.astype(float), factors, num_train=200, num_test=100, matrices=[mutual_information_matrix])
+    result = run(GRID.astype(float), factors, num_train=40, num_test=20, matrices=[mutual_information_matrix])
     assert {key.rsplit("_", 1)[1] for key in result if ".mig.factor_" in key} == {"0", "2", "3"}
     assert {key for key in result if "merge" in key} == {f"mutual_information_matrix.merge_{pair}" for pair in ("0_2", "0_3", "2_3")}
     with pytest.raises(UserError, match=r"matrices = .*, expected functions"):
@@ -116,7 +116,8 @@ def test_the_record_names_the_matrices_and_their_classifiers():
     assert bound["unified_scores.matrices"] == ["@mutual_information_matrix", "@importance_gbt_matrix", "@accuracy_svm_matrix"]
     gin_utils.parse([], [call.config_text])
     gin_utils.parse(metric_config.files(["unified_scores"]), ["unified_scores.matrices = [@mutual_information_matrix]"])
-    result = metric_config.resolve("unified_scores")(GRID.astype(float), np.tile(GRID, (1, 1)), np.random.default_rng(0))
+    with pytest.warns(ScoreWarning, match="the table has 60 rows: 40 train and 20 test"):
+        result = metric_config.resolve("unified_scores")(GRID * 1.0, GRID, np.random.default_rng(0))
     assert {key.split(".")[0] for key in result} == {"mutual_information_matrix", "test_overlap", "num_factors_scored"}
 
 

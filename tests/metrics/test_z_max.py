@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics import common
 from dlib_tf2.metrics.z_max import _Groups, z_max
 
@@ -36,7 +36,9 @@ def test_perfect_noise_constant_duplicated_and_merged_codes():
     noise = run(rng.normal(size=(210, 6)))
     assert abs(noise["z_max"]) < 0.15
     assert noise["z_max"] == pytest.approx((noise["eval_accuracy"] - 1 / 3) / (2 / 3))
-    assert run(np.ones((210, 2))) == {"z_max": 0, "train_accuracy": 0, "eval_accuracy": 0, "num_active": 0, "num_factors_scored": 3}
+    with pytest.warns(ScoreWarning, match="every code is constant"):
+        collapsed = run(np.ones((210, 2)))
+    assert collapsed == {"z_max": 0, "train_accuracy": 0, "eval_accuracy": 0, "num_active": 0, "num_factors_scored": 3}
 
 
 def test_two_factors_on_one_code_cost_their_votes():
@@ -57,7 +59,11 @@ def test_dead_codes_take_no_part_and_one_factor_is_always_right():
 
 def test_tables_without_neighbours_are_refused():
     diagonal = np.stack([np.arange(8), np.arange(8)], axis=1)
-    with pytest.raises(UserError, match="no two rows differ in varying factor 0 .* while they share all other factors; merge"):
+    message = "no two rows differ in varying factor 0 .* while they share all other factors; merge"
+    with (
+        pytest.warns(ScoreWarning, match=r"factor_0 \(8 values\), factor_1 \(8 values\)"),
+        pytest.raises(UserError, match=message),
+    ):
         run(diagonal, diagonal)
     with pytest.raises(UserError, match="num_train = None, expected a whole number of at least 1"):
         run(GRID, GRID, num_train=None)
