@@ -96,7 +96,8 @@ def test_a_metric_declares_the_score_it_is_read_by(name, large_grid):
     units = (large_grid - large_grid.mean(axis=0)) / large_grid.std(axis=0)
     key = re.sub(r"^\d+:", "60:", declared.key)  # sizes are cut to 60 here
     for codes in (units, noise, np.zeros_like(units)):
-        score = run(name, codes, large_grid)[key]
+        with said_of(name, codes):
+            score = run(name, codes, large_grid)[key]
         assert declared.low is None or score >= declared.low
         assert declared.high is None or score <= declared.high
     if name in CLAIMS and key == CLAIMS[name][0]:
