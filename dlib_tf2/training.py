@@ -1,6 +1,7 @@
 """The training stage: from a dataset and a configuration to a folder with a trained model, resumed wherever it stopped."""
 
 import json
+import math
 import os
 import pathlib
 import sys
@@ -79,7 +80,8 @@ def train(
         decoder: called with (observation_shape, num_latent).
         num_latent: latent dimensions.
         steps: updates in all (if `counts_per_update` is 1); a larger number later continues the run.
-        batch_size: global batch, divided among the replicas.
+        batch_size: global batch, divided among the replicas; at most the images there are, and half
+            of the memory as float32. A batch of one is warned of where the loss compares its rows.
         seed: of weights, data and noise, each by a derived seed.
         optimizer: called once for each part of the model, in a gin scope of the part's name ("vae").
         counts_per_update: how many of `steps` one update uses up. The study's code counted an update of FactorVAE twice, once
@@ -124,6 +126,7 @@ def train(
     if not overwrite:
         _refuse_other_run(folder, settings, settings)  # before another dataset is prepared for nothing
     data = datasets.load(dataset, data_dir)
+    _check_batch(data, batch_size)
     settings[_IMAGES] = data.fingerprint()
     with worker_loss_is_interruption(strategy), stop_on_signals() as stop, ExitStack() as alone:
         if chief:
@@ -142,6 +145,11 @@ def train(
                 "never reached; raise STEPS, or shorten the schedule (ITERATION_THRESHOLD)",
                 file=sys.stderr,
             )
+        if chief and batch_size == 1 and vae.batch_of_one:
+            print(
+                f"warning: a batch of one: {vae.batch_of_one}; raise BATCH_SIZE (the study's is 64)",
+                file=sys.stderr,
+            )
         run = Run(engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes)
         run.train(lambda start: _batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "data"), start))
         values = run.evaluate(_batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "evaluation data")), eval_steps)
@@ -154,6 +162,24 @@ def train(
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
             results.write_step(folder, "train", values, started=started, labels=kept, device=describe(strategy))
     return values
+
+
+def _check_batch(data: datasets.GroundTruthDataset, batch_size: int) -> None:
+    """Refuses a batch of more images than there are, or of which one copy would take more than half
+    of this machine's memory: a training step holds several, and what the networks make of them."""
+    rows = len(data.table)
+    if batch_size > rows:
+        raise UserError(
+            f"train.batch_size is {batch_size:,}, more than the {rows:,} images of {data.name}; lower BATCH_SIZE (the study's is 64)"
+        )
+    needed = 4 * batch_size * math.prod(data.observation_shape)  # float32
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory / 2:
+        raise UserError(
+            f"train.batch_size is {batch_size:,}: one batch of images takes {needed / 1e9:.3g} GB, "
+            f"more than half of the memory, {memory / 1e9:.3g} GB; lower BATCH_SIZE (the study's "
+            "is 64)"
+        )
 
 
 def _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed):

@@ -1,10 +1,15 @@
 """What the methods need of the training stage: second batches, double counting, scoped optimizers, labels and a warning."""
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
+import tiny_networks
 
 from dlib_tf2 import gin_utils, results, training
+from dlib_tf2.regularizers.beta_tc import BetaTC
+from dlib_tf2.regularizers.dip import covariance_of_means
 
 TINY = (
     "import tiny_networks",
@@ -81,3 +86,43 @@ def test_activation_is_a_label_and_part_of_the_identity(train, tmp_path):
     assert results.read_step(tmp_path / "run")["labels"]["activation"] == "tanh"
     with pytest.raises(training.UserError, match="VAE.activation is tanh there and logits here"):
         train(tmp_path / "run", "vae", "STEPS = 1", "RECONSTRUCTION_LOSS = @l2_loss")
+
+
+COUPLED = {
+    "dip_vae_i": "the covariance of the means is 0",
+    "dip_vae_ii": "the covariance of the means is 0",
+    "beta_tc_vae": "the estimate of the total correlation is a constant",
+    "annealed_vae": "each example's KL is held at the capacity",
+    "factor_vae": "permuting its columns changes nothing",
+    "beta_vae": "",
+    "vae": "",
+}
+
+
+@pytest.mark.parametrize("method", COUPLED)
+def test_what_becomes_of_coupled_terms_in_a_batch_of_one_is_declared_beside_them(method, data_dir):
+    gin_utils.parse([f"models/{method}.gin"], TINY)
+    model = gin.query_parameter("train.model").scoped_configurable_fn  # as training makes it
+    encoder, decoder = tiny_networks.tiny_encoder((64, 64, 1), 2), tiny_networks.tiny_decoder((64, 64, 1), 2)
+    assert model(encoder, decoder).batch_of_one.startswith(COUPLED[method])
+    assert bool(COUPLED[method]) == bool(model(encoder, decoder).batch_of_one)
+
+
+def test_the_declared_values_of_one_row_are_what_the_terms_compute():
+    mean, scale = tf.constant([[0.3, -2.0]]), tf.constant([[0.5, 1.5]])
+    posterior = tfp.distributions.MultivariateNormalDiag(mean, scale)
+    assert not covariance_of_means(posterior).numpy().any()
+    for z in ([[0.1, 0.2]], [[3.0, -1.0]]):
+        z = tf.constant(z)
+        terms = BetaTC(beta=6.0)(posterior, z, tf.constant(0))
+        assert terms["total_correlation"].numpy() == pytest.approx(0, abs=1e-5)
+
+
+def test_a_batch_of_one_is_warned_of_where_a_term_couples_its_rows(train, tmp_path, capsys):
+    few = ("STEPS = 1", "BATCH_SIZE = 1", "train.eval_steps = 1")
+    train(tmp_path / "dip", "dip_vae_i", *few)
+    warned = capsys.readouterr().err
+    assert warned.count("warning: a batch of one: the covariance of the means is 0") == 1
+    assert "raise BATCH_SIZE" in warned
+    train(tmp_path / "plain", "beta_vae", *few)
+    assert "batch of one" not in capsys.readouterr().err

@@ -7,6 +7,8 @@ import re
 import gin
 import pytest
 
+from dlib_tf2.metrics import collecting
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
 VARIANTS = {"downstream_task_boosted_trees": "downstream_task", "downstream_task_logistic_regression": "downstream_task"}
@@ -61,6 +63,8 @@ def test_the_cheap_rows_are_what_the_code_says(script, kind):
     script.parse("all")
     rows, codes = table(), script.make_table(kind)
     for name in CHEAP:
-        for key, value in script.score(name, codes).items():
+        with collecting():  # warnings of constant codes, which tests/metrics expects
+            scores = script.score(name, codes)
+        for key, value in scores.items():
             # Three digits; releases of numpy may round otherwise, and a row at the edge of a bin may change it.
             assert value == pytest.approx(float(rows[name, key][script.KINDS.index(kind)]), abs=0.0015), (name, key)

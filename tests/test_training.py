@@ -271,6 +271,7 @@ def test_a_signal_saves_before_the_run_stops(finished, tiny_train, tmp_path, mon
         ("train.save_steps = -1", "train.save_steps must be a whole number of at least 1, got -1"),
         ("train.save_minutes = 0", "train.save_minutes must be a number above 0, got 0"),
         ("train.precision = 'float16'", "train.precision must be one of float32, mixed_bfloat16, got 'float16'"),
+        ("BATCH_SIZE = 1000000000", "train.batch_size is 1,000,000,000, more than the 36,864 images"),
         ("BATCH_SIZE = 7", "batch_size 7 is not divisible by the 2 replicas; choose a multiple"),
         ("train.xla = True", "train.xla = True needs exactly one replica"),
         ("train.xla = 'yes'", "train.xla must be 'auto', True or False, got 'yes'"),
@@ -282,6 +283,17 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(tiny_train, tmp_path, 
         tiny_train(tmp_path / "run", binding, strategy=two_replicas)
     assert message in one_line(raised)
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_batch_that_does_not_fit_in_memory_is_refused_before_the_work(tiny_data, monkeypatch):
+    training._check_batch(tiny_data, 24)
+    with pytest.raises(UserError, match="batch_size is 25, more than the 24 images of tiny; lower"):
+        training._check_batch(tiny_data, 25)
+    pages = {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}  # of 24 x 16 x 16 float32 one more than half
+    monkeypatch.setattr(training.os, "sysconf", pages.__getitem__)
+    training._check_batch(tiny_data, 20)
+    with pytest.raises(UserError, match="batch_size is 21: one batch of images takes .*e-05 GB, more"):
+        training._check_batch(tiny_data, 21)
 
 
 PLAIN_KERAS = """

@@ -62,7 +62,7 @@ def dci_es(
         `explicitness`, `explicitness_attainable`, `informativeness`, `size`, `test_overlap`, `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+        UserError: a table that cannot be scored, one row only, a factor of over 500 values, no
             factor that varies in both sets, or capacities that do not grow.
     """
     checked, labels = common.check_table(codes, factors)

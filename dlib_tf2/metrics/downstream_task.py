@@ -56,7 +56,7 @@ def downstream_task(
         rows that are training rows too); and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+        UserError: a table that cannot be scored, one row only, a factor of over 500 values, no
             size, or no factor that varies.
     """
     codes, labels = common.check_table(codes, factors)

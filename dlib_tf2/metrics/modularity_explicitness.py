@@ -60,7 +60,7 @@ def modularity_explicitness(
         `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, or no
+        UserError: a table that cannot be scored, one row only, a factor of over 500 values, or no
             factor that varies.
     """
     _limits.check_bins(num_bins)

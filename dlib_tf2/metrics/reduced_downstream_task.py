@@ -58,7 +58,7 @@ def reduced_downstream_task(
         the others) and `factor_i`. Also `n:test_overlap` and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+        UserError: a table that cannot be scored, one row only, a factor of over 500 values, no
             factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)

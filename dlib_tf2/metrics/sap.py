@@ -55,7 +55,7 @@ def sap(
         `sap`, `test_overlap` (fraction of the test rows that are training rows too), `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, or no
+        UserError: a table that cannot be scored, one row only, a factor of over 500 values, or no
             factor that varies.
     """
     codes, labels = common.check_table(codes, factors)

@@ -54,7 +54,7 @@ def strong_downstream_task(
         `n:strong_generalization_gap`, `n:test_overlap`. Also `interventional` (1 on a full grid, else 0) and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+        UserError: a table that cannot be scored, one row only, a factor of over 500 values, no
             factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)

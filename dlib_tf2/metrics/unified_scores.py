@@ -128,7 +128,7 @@ def unified_scores(
         The keys above for each matrix, `test_overlap` and `num_factors_scored`.
 
     Raises:
-        UserError: a table that cannot be scored, one row only, a factor of over 1,000 values, no
+        UserError: a table that cannot be scored, one row only, a factor of over 500 values, no
             factor that varies, or no matrix.
     """
     checked, labels = common.check_table(codes, factors)

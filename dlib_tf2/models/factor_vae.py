@@ -23,6 +23,8 @@ class FactorVAE(VAE):
     `discriminator`, the VAE's in the scope `vae`.
     """
 
+    batch_of_one = "permuting its columns changes nothing, so that the discriminator learns nothing"
+
     def __init__(
         self,
         encoder: keras.Model,

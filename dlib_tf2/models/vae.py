@@ -37,9 +37,12 @@ class VAE:
         inputs: names of the image batches that `losses` reads; the engine feeds each from a stream of its own.
         activation: how the decoder's output becomes pixel means, see `reconstruction.pixel_means`.
         schedule_steps: the step from which on the loss no longer changes with the step; 0 if it never does.
+        batch_of_one: what becomes of a term that couples the rows of a batch where that has one row;
+            empty where every term is a mean over rows.
     """
 
     inputs: tuple[str, ...] = ("image",)
+    batch_of_one = ""
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class VAE:
         decoder: codes [b, d] -> outputs [b, h, w, c].
         reconstruction_loss: (image, output) -> [b], nats; it takes `activation` too where that is not "logits".
         regularizer: (posterior, z, step) -> named, weighted scalars that are added to the loss. It may have `monitors(step)`,
-            named scalars to plot, and `schedule_steps`.
+            named scalars to plot, `schedule_steps` and `batch_of_one`.
         activation: "logits" or "tanh".
         """
         pixel_means(tf.zeros([]), activation)  # an unknown one is refused here
@@ -65,6 +68,7 @@ class VAE:
         self.reconstruction_loss = functools.partial(reconstruction_loss, **keywords)
         self.regularizer = regularizer
         self.schedule_steps = getattr(regularizer, "schedule_steps", 0)
+        self.batch_of_one = self.batch_of_one or getattr(regularizer, "batch_of_one", "")
 
     def encode(self, image: tf.Tensor) -> tfd.MultivariateNormalDiag:
         """The posterior q(z|x) of images [b, h, w, c] in 0..1: batch shape [b], event shape [d]."""

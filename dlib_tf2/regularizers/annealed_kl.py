@@ -18,6 +18,8 @@ class AnnealedKL:
     Burgess et al., "Understanding disentangling in beta-VAE", 2018, equation 8 (arXiv 1804.03599).
     """
 
+    batch_of_one = "each example's KL is held at the capacity, not their mean"
+
     def __init__(self, gamma: float = gin.REQUIRED, c_max: float = gin.REQUIRED, iteration_threshold: int = gin.REQUIRED):
         """Args:
         gamma: weight, >= 0; the study's is 1000.

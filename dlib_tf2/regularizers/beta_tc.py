@@ -91,6 +91,8 @@ class BetaTC:
     (arXiv 1802.04942).
     """
 
+    batch_of_one = "the estimate of the total correlation is a constant, so that beta weighs nothing"
+
     def __init__(self, beta: float = gin.REQUIRED, estimator: Estimator = minibatch):
         """Args:
         beta: weight of the total correlation, >= 0. The study's strengths: 1, 2, 4, 6, 8, 10.

@@ -21,6 +21,8 @@ class DIP:
     equations 6 and 7 (OpenReview H1kG7GZAW).
     """
 
+    batch_of_one = "the covariance of the means is 0, so that no correlation is penalised"
+
     def __init__(
         self,
         lambda_od: float = gin.REQUIRED,
