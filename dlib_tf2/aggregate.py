@@ -7,6 +7,7 @@ the train step's own record, or, where that was deleted or lies elsewhere, from 
 import json
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -14,13 +15,15 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 
-from dlib_tf2 import results, score_rows
+from dlib_tf2 import __version__, results, score_rows
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write
 from dlib_tf2.score_rows import COLUMNS, Entry
 
 FORMATS = (".parquet", ".csv", ".json")
+_MARK = b"dlib_aggregate_results"  # in the schema of a .parquet: the version that wrote it
 _CHUNK = 200
 
 
@@ -44,13 +47,14 @@ def aggregate(input_dir: str | os.PathLike, output: str | os.PathLike, num_worke
         The table, sorted by path; see `score_rows.COLUMNS`.
 
     Raises:
-        UserError: no such folder, no record in it, an unknown format.
+        UserError: no such folder, no record in it, an unknown format, or a file that this command
+            did not write stands in the place of one that it would write.
         DlibError: nothing could be read, or the table cannot be written.
     """
     output = check_output(output)
     table, damaged = read_tree(input_dir, num_workers)
     write(table, output)
-    side = output.with_name(f"{output.name}.damaged.txt")
+    side = _side(output)
     if damaged:
         with atomic_write(side, "w") as file:
             file.writelines(f"{path}\t{reason}\n" for path, reason in damaged)
@@ -61,17 +65,51 @@ def aggregate(input_dir: str | os.PathLike, output: str | os.PathLike, num_worke
 
 
 def check_output(output: str | os.PathLike) -> pathlib.Path:
-    """Refuses, before anything is read, a file that cannot be written.
+    """Refuses, before anything is read, a file that cannot be written or that is not ours.
+
+    Ours is a .parquet with our mark in its schema, and a .csv or .json with exactly our columns.
 
     Raises:
-        UserError: its ending is unknown, or it is a folder.
+        UserError: its ending is unknown, it is a folder, or it or the list of damaged files beside
+            it exists and was not written by this command.
     """
     output = pathlib.Path(output)
     if output.suffix not in FORMATS:
         raise UserError(f"{output} must end in {', '.join(FORMATS)}")
     if output.is_dir():
         raise UserError(f"{output} is a folder; name a file to write")
+    for path, is_ours in ((output, _is_table), (_side(output), _is_side)):
+        if path.exists() and not is_ours(path):
+            raise UserError(f"{path} exists and dlib_aggregate_results did not write it; choose another --output, or delete it yourself")
     return output
+
+
+def _side(output: pathlib.Path) -> pathlib.Path:
+    """The file beside a table that names what could not be read."""
+    return output.with_name(f"{output.name}.damaged.txt")
+
+
+def _is_table(path: pathlib.Path) -> bool:
+    """Whether this command wrote a table: by its mark, or in formats without one by its columns."""
+    try:
+        if path.suffix == ".parquet":
+            return _MARK in (pyarrow.parquet.read_schema(path).metadata or {})
+        with open(path, encoding="utf-8") as file:
+            first, second = file.readline(), file.readline()
+        if path.suffix == ".csv":
+            return first == ",".join(COLUMNS) + "\n"
+        return first == "[\n" and list(json.loads(second.rstrip(",\n"))) == list(COLUMNS)
+    except (OSError, TypeError, ValueError):  # pyarrow's errors are among these
+        return False
+
+
+def _is_side(path: pathlib.Path) -> bool:
+    """Whether every line is a path and a reason, as this command writes them."""
+    try:
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, ValueError):
+        return False
+    return all(re.fullmatch(r"[^\t]+\t[^\t]+", line) for line in lines)
 
 
 def read_tree(input_dir: str | os.PathLike, num_workers: int | None = None) -> tuple[pd.DataFrame, list[Damaged]]:
@@ -128,7 +166,9 @@ def write(table: pd.DataFrame, output: str | os.PathLike) -> None:
     output = check_output(output)
     with atomic_write(output) as file:
         if output.suffix == ".parquet":
-            table.to_parquet(file, index=False)
+            content = pyarrow.Table.from_pandas(table, preserve_index=False)
+            mark = {**(content.schema.metadata or {}), _MARK: __version__.encode()}
+            pyarrow.parquet.write_table(content.replace_schema_metadata(mark), file)
         elif output.suffix == ".csv":
             table.to_csv(file, index=False, lineterminator="\n")
         else:

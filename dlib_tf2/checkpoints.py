@@ -10,10 +10,30 @@ import tensorflow as tf
 
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import sync_folder
+from dlib_tf2.folders import Written, delete_written
+from dlib_tf2.paths import as_path
 
 KEEP = 2
 _INDEX = re.compile(r"step-(\d+)\.index$")
 _FILE = re.compile(r"step-(\d+)\.(?:index|data-\d+-of-\d+)$")
+_PARTS = r"(?:index|data-\d+-of-\d+)"
+
+
+def _written(number: str) -> Written:
+    """Checkpoints whose steps match an expression, and whatever a killed write left behind."""
+    # An index goes first: without it the rest is no checkpoint any more.
+    unfinished = {rf"part-\d+-of-\d+\.{_PARTS}(?:\.tempstate\d+)?": None}
+    return Written(
+        {
+            rf"step-{number}\.index": None,
+            rf"step-{number}\.data-\d+-of-\d+": None,
+            rf"step-\d+\.{_PARTS}\.tempstate\d+": None,
+            r"step-\d+_temp": Written(unfinished),
+        }
+    )
+
+
+WRITTEN = _written(r"\d+")
 
 
 class Checkpoints:
@@ -51,7 +71,7 @@ class Checkpoints:
             self._flush(step)
         except (tf.errors.OpError, OSError) as error:
             # What was written must not pass for the newest checkpoint, and its space may be what is missing.
-            with contextlib.suppress(tf.errors.OpError, OSError):
+            with contextlib.suppress(DlibError, OSError):
                 self._keep_only([other for other in self.steps() if other != step])
             raise DlibError(
                 f"cannot write a checkpoint to {self.folder} ({_reason(error)}); free space and run again; {self._last_good()}"
@@ -116,13 +136,9 @@ class Checkpoints:
         sync_folder(self.folder)
 
     def _keep_only(self, keep: Sequence[int]) -> None:
-        """Deletes every file of other checkpoints, and what a write that was killed left behind."""
-        # An index goes first: without it the rest is no checkpoint any more.
-        for name in sorted(self._names(), key=lambda name: not name.endswith(".index")):
-            match, path = _FILE.fullmatch(name), os.path.join(self.folder, name)
-            if not name.startswith("step-") or (match and int(match[1]) in keep):
-                continue
-            (tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove)(path)
+        """Deletes other checkpoints, and what a write that was killed left behind."""
+        kept = "|".join(map(str, keep)) or "none"
+        delete_written(as_path(self.folder), _written(rf"(?!(?:{kept})\D)\d+"))
 
 
 def _reason(error: Exception) -> str:

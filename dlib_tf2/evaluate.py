@@ -14,9 +14,9 @@ from typing import Any
 import gin
 import joblib
 
-from dlib_tf2 import gin_utils, metric_config, repeats, results
+from dlib_tf2 import gin_utils, metric_config, repeats, results, sources
 from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole
-from dlib_tf2.files import claim_folder
+from dlib_tf2.folders import Written, claim_folder, exactly, hold_folder
 from dlib_tf2.metric_config import MetricCall
 from dlib_tf2.metrics import collecting
 from dlib_tf2.paths import as_path
@@ -24,6 +24,7 @@ from dlib_tf2.representation import Representation
 
 Scores = dict[str, dict[str, float]]
 
+METRIC = Written(results.WRITTEN, step="metric")
 DEFAULT_METRICS = ("mig", "factor_vae", "dci")
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ def evaluate(
         The scores of `metrics`: {metric: {key: value}}.
 
     Raises:
-        UserError: no such table or metric; the folder holds another representation, configuration or trees; a metric refuses the table.
+        UserError: no such table or metric; the folder holds another representation, configuration or trees, or another process works in
+            it; a metric refuses the table.
         DlibError: a metric failed. The other metrics are computed and kept before this is raised.
         Interrupted: Ctrl-C, with `overwrite`; without it KeyboardInterrupt passes, and the same call goes on.
     """
@@ -76,42 +78,45 @@ def evaluate(
     trees = metric_config.one_kind_of_trees(calls)
     labels = {"evaluation_seed": seed, "eval_seeds": eval_seeds, "codes_sha256": fingerprint(table)}
 
-    folder = claim_folder(output_dir, "evaluate", ["scores.json"], ["metric"])
-    _refuse_strangers(folder, names, overwrite, labels, trees)
-    scores = {} if overwrite else _earlier_scores(folder, calls, labels)
-    for call in calls:  # before hours of work: the folders must be ours; nothing in them is touched
-        claim_folder(folder / call.name, "metric", results.FILES)
-    if others := _strangers(folder, labels):
-        _remove(folder, others)
+    parts = {re.escape(name): METRIC for name in names}
+    with hold_folder(output_dir, "evaluate", Written({**exactly("scores.json"), **parts})) as folder:
+        _refuse_strangers(folder, names, overwrite, labels, trees)
+        scores = {} if overwrite else _earlier_scores(folder, calls, labels)
+        for call in calls:  # before hours of work: the folders must be ours; nothing in them is touched
+            claim_folder(folder / call.name, "metric")
+        if others := _strangers(folder, labels):
+            _remove(folder, others)
+            results.write_json(folder / "scores.json", _all_scores(folder))
+        failures: dict[str, Exception] = {}
+        with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):  # one thread per fit: no oversubscription
+            for number, call in enumerate(calls, 1):
+                line = f"[{number}/{len(calls)}] {call.name}"
+                if call.name in scores:
+                    print(f"{line}: already there", flush=True)
+                    continue
+                print(f"{line} ...", flush=True)
+                started = time.time()
+                try:
+                    with collecting() as found:
+                        values = repeats.score(call, table, seed, eval_seeds, line)
+                except KeyboardInterrupt as stop:
+                    if not overwrite:
+                        raise
+                    left = ",".join(other.name for other in calls[number - 1 :])
+                    raise Interrupted(
+                        f"interrupted; {left} keep the scores they had, if any: run again for all, or for these only"
+                    ) from stop
+                except Exception as error:  # a metric may fail in its own way; the others must still be scored
+                    failures[call.name] = error
+                    kept = "; its earlier score is kept" if results.is_complete(folder / call.name) else ""
+                    print(f"{line}: failed: {_reason(error)}{kept}", flush=True)
+                    _log.debug("metric %s failed", call.name, exc_info=True)
+                    continue
+                told = [_told(warning, call, table) for warning in found]
+                _keep(folder, call, values, {"metric": call.name, **labels}, started, previous, told)
+                scores[call.name] = values
+                print(f"{line}: done in {time.time() - started:.1f} s", flush=True)
         results.write_json(folder / "scores.json", _all_scores(folder))
-    failures: dict[str, Exception] = {}
-    with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):  # one thread per fit: no oversubscription
-        for number, call in enumerate(calls, 1):
-            line = f"[{number}/{len(calls)}] {call.name}"
-            if call.name in scores:
-                print(f"{line}: already there", flush=True)
-                continue
-            print(f"{line} ...", flush=True)
-            started = time.time()
-            try:
-                with collecting() as found:
-                    values = repeats.score(call, table, seed, eval_seeds, line)
-            except KeyboardInterrupt as stop:
-                if not overwrite:
-                    raise
-                left = ",".join(other.name for other in calls[number - 1 :])
-                raise Interrupted(f"interrupted; {left} keep the scores they had, if any: run again for all, or for these only") from stop
-            except Exception as error:  # a metric may fail in its own way; the others must still be scored
-                failures[call.name] = error
-                kept = "; its earlier score is kept" if results.is_complete(folder / call.name) else ""
-                print(f"{line}: failed: {_reason(error)}{kept}", flush=True)
-                _log.debug("metric %s failed", call.name, exc_info=True)
-                continue
-            told = [_told(warning, call, table) for warning in found]
-            _keep(folder, call, values, {"metric": call.name, **labels}, started, previous, told)
-            scores[call.name] = values
-            print(f"{line}: done in {time.time() - started:.1f} s", flush=True)
-    results.write_json(folder / "scores.json", _all_scores(folder))
     scores = {name: scores[name] for name in names if name in scores}
     _print_warnings(folder, list(scores))
     print(results.format_table({f"{name}.{key}": value for name, values in scores.items() for key, value in values.items()}))
@@ -161,6 +166,10 @@ def _earlier_scores(folder: pathlib.Path, calls: Sequence[MetricCall], labels: M
                 raise UserError(
                     f"{folder / call.name} holds a score of another configuration ({difference}); use --overwrite or another output folder"
                 )
+        if changed := sources.change(record.get("sources"), sources.of_text(call.config_text)):
+            raise UserError(
+                f"{folder / call.name} holds a score of another configuration ({changed}); use --overwrite or another output folder"
+            )
         scores[call.name] = record["values"]
     return scores
 

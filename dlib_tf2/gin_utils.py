@@ -26,6 +26,8 @@ __all__ = [
     "operative_text",
     "parse",
     "parse_more",
+    "registered",
+    "registered_names",
     "resolved_text",
     "typed_bindings",
 ]
@@ -97,6 +99,17 @@ def operative_bindings() -> dict[str, Any]:
     return typed_bindings(operative_text())
 
 
+def registered_names() -> list[str]:
+    """The names of all registered functions and classes, without their modules."""
+    return sorted({selector.rsplit(".", 1)[-1] for selector, _ in gin.config._REGISTRY.items()})
+
+
+def registered(name: str) -> Any:
+    """The function or class that is registered under a name, as its module defines it; or None."""
+    found = gin.config._REGISTRY.get_all_matches(name)  # no public reader
+    return found[0].wrapped if len(found) == 1 else None
+
+
 @contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Turns what gin raises while parsing into a UserError of one line, and keeps gin's own log lines quiet."""
@@ -113,7 +126,7 @@ def _one_line_errors() -> Iterator[None]:
 def _remedy(message: str) -> str:
     """What to write instead of a name that gin does not know; empty for other errors."""
     if match := re.match(r"No configurable matching (?:reference )?'@?(?:.*/)?([\w.]+)", message):
-        name, known = match[1], sorted({selector.rsplit(".", 1)[-1] for selector, _ in gin.config._REGISTRY.items()})  # no public reader
+        name, known = match[1], registered_names()
         otherwise = "import the module that registers it, or correct the name"
     elif match := re.match(r"Configurable '([^']*)' doesn't have a parameter named '([^']*)'", message):
         name, known = match[2], list(inspect.signature(gin.get_configurable(match[1])).parameters)

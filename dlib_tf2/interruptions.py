@@ -1,7 +1,5 @@
-"""What stops a run from outside: signals, the loss of another worker, and a second process in its folder."""
+"""What stops a run from outside: signals, and the loss of another worker."""
 
-import fcntl
-import pathlib
 import re
 import signal
 import threading
@@ -10,8 +8,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from dlib_tf2.errors import Interrupted, UserError
-from dlib_tf2.paths import RemotePath
+from dlib_tf2.errors import Interrupted
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOSSES = (
@@ -53,22 +50,6 @@ def _reason(error: tf.errors.OpError) -> str:
     lines = [line.strip() for line in error.message.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"[Ww]orker|[Tt]ask|[Cc]onnect|[Pp]eer|[Cc]ancel|[Dd]eadline", line)] or lines
     return telling[-1][:200] if telling else type(error).__name__
-
-
-@contextmanager
-def only_process(folder: pathlib.Path) -> Iterator[None]:
-    """Refuses a second process in one run's folder; the lock ends with the process, however it ends. A bucket has no locks."""
-    if isinstance(folder, RemotePath):
-        yield
-        return
-    with open(folder / ".lock", "a", encoding="utf-8") as file:  # leaves the file as it is
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is training in {folder}; wait for it, or choose another --model_dir") from error
-        except OSError:
-            pass  # a file system without locks
-        yield
 
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:

@@ -47,6 +47,11 @@ def names(metrics: Any) -> list[str]:
     return list(dict.fromkeys(metrics))
 
 
+def known() -> list[str]:
+    """The names of the metrics that ship with the package."""
+    return sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
+
+
 def files(names: Sequence[str]) -> list[str]:
     """The gin files of metrics.
 
@@ -60,12 +65,11 @@ def files(names: Sequence[str]) -> list[str]:
         try:
             gin_utils.find_file(file)
         except UserError as error:
-            known = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            close = difflib.get_close_matches(name, known(), n=1, cutoff=0.4)
             hint = f"; did you mean {close[0]}?" if close else ""
             if name == "udr":
                 raise UserError("udr scores several representations by each other, not one: run dlib_udr") from error
-            raise UserError(f"unknown metric {name!r}; the known ones are {', '.join(known)}{hint}") from error
+            raise UserError(f"unknown metric {name!r}; the known ones are {', '.join(known())}{hint}") from error
     return found
 
 

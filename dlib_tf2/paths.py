@@ -191,9 +191,9 @@ class RemotePath(os.PathLike):
             if not missing_ok:
                 raise
 
-    def rmtree(self) -> None:
-        """Deletes the folder with all that is in it."""
-        with self._gfile() as gfile:
+    def rmdir(self) -> None:
+        """Deletes the folder, which must be empty; one without an object of its own is gone already."""
+        with contextlib.suppress(FileNotFoundError), self._gfile() as gfile:
             gfile.rmtree(str(self))
 
     @contextlib.contextmanager

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -14,15 +15,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dlib_tf2 import datasets, representation, results, seeds
+from dlib_tf2 import datasets, representation, results, saved_model, seeds, sources
 from dlib_tf2.errors import DlibError, UserError, check_whole
-from dlib_tf2.files import claim_folder
+from dlib_tf2.folders import Written, claim_folder, exactly, hold_folder
+from dlib_tf2.paths import as_path
 from dlib_tf2.progress import Progress
 from dlib_tf2.saved_model import load_network
 from dlib_tf2.strategies import describe
 from dlib_tf2.table import Table
 
 T = TypeVar("T", bound=Table)
+_REPRESENTATION = Written({**results.WRITTEN, **exactly("representation.npz")}, step="postprocess")
 
 
 @gin.configurable
@@ -41,26 +44,32 @@ def postprocess(
         model_dir: folder of a finished training run.
         output_dir: a folder for the posterior with one folder per representation; what is there already is kept.
         data_dir: where prepared datasets lie.
-        overwrite: make everything anew.
+        overwrite: make everything anew. Files of other names stay, and so do folders of
+            representations that are neither asked for nor registered.
         representations: names, see `representation.derive`.
         batch_size: images per call of the encoder.
         seed: of representations that draw numbers.
 
     Raises:
-        UserError: `model_dir` holds no finished run, `output_dir` was made from another one, a representation is unknown, or
+        UserError: `model_dir` holds no finished run, `output_dir` was made from another one or
+            another process works in it, a representation is unknown or was made in another way, or
             the dataset holds other images than the model was trained on.
-        DlibError: a file or a table of images is damaged, or a file cannot be written.
+        DlibError: a file or a table of images is damaged, a file cannot be written, or the encoder
+            was changed since it was trained.
     """
     made_from = results.read_training(model_dir)
     data = _open_data(model_dir, made_from, data_dir) if overwrite else None  # what is refused has deleted nothing
     settings = {name: _settings(name, seed) for name in representations}  # unknown names are refused before the long pass
-    folder = claim_folder(output_dir, "posterior", ["posterior.npz", *results.FILES], ["postprocess"], overwrite, keep=[model_dir])
-    posterior = _saved_posterior(folder, made_from)
-    if posterior is None:
-        data = data or _open_data(model_dir, made_from, data_dir)
-        posterior = _encode_into(folder, model_dir, data, batch_size, made_from)
-    for name in representations:
-        _write_representation(folder, name, seed, posterior, settings[name])
+    folders = {re.escape(name): _REPRESENTATION for name in (*representation.known(), *representations)}
+    written = Written({**results.WRITTEN, **exactly("posterior.npz"), **folders})
+    with hold_folder(output_dir, "posterior", written, overwrite, keep=[model_dir]) as folder:
+        posterior = _saved_posterior(folder, made_from)
+        if posterior is None:
+            saved_model.check_unchanged(as_path(model_dir), made_from, ["encoder.keras"])
+            data = data or _open_data(model_dir, made_from, data_dir)
+            posterior = _encode_into(folder, model_dir, data, batch_size, made_from)
+        for name in representations:
+            _write_representation(folder, name, seed, posterior, settings[name])
 
 
 def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Posterior | None:
@@ -154,15 +163,14 @@ def _settings(name: str, seed: int) -> dict[str, Any]:
 
 def _write_representation(folder: pathlib.Path, name: str, seed: int, posterior: representation.Posterior, settings: dict) -> None:
     started, target = time.time(), folder / name
-    if results.is_complete(target) and _load_or_none(representation.Representation, target / "representation.npz"):
-        for key, now in settings.items():
-            before = results.read_step(target)["values"].get(key)
-            if before != now:
-                raise UserError(f"{target} was made with {key} {before}, not {now}; choose another --output_dir, or use --overwrite")
+    here = sources.of_names([f"{name}_representation"])
+    if _is_made_from(folder, target):
+        record = results.read_step(target)
+        _refuse_other_settings(target, record, settings, here)
         print(f"{target} is there; nothing to do")
         return
     table = representation.derive(posterior, name, seed)
-    claim_folder(target, "postprocess", ["representation.npz", *results.FILES])
+    claim_folder(target, "postprocess")
     table.save(target / "representation.npz")
     results.write_step(
         target,
@@ -173,6 +181,24 @@ def _write_representation(folder: pathlib.Path, name: str, seed: int, posterior:
         labels={"representation": name},
     )
     print(target / "representation.npz")
+
+
+def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
+    """Whether a representation is whole, and of the posterior that is in the folder now."""
+    if not results.is_complete(target):
+        return False
+    if json.dumps(results.read_step(target)["made_from"]) != json.dumps(results.read_step(folder)):
+        return False
+    return _load_or_none(representation.Representation, target / "representation.npz") is not None
+
+
+def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, here: dict) -> None:
+    values = record["values"]
+    other = [f"with {key} {values.get(key)}, not {now}" for key, now in settings.items() if values.get(key) != now]
+    if changed := sources.change(record.get("sources"), here):
+        other.append(f"in another way: {changed}")
+    if other:
+        raise UserError(f"{target} was made {other[0]}; choose another --output_dir, or use --overwrite")
 
 
 def _load_or_none(kind: type[T], path: pathlib.Path) -> T | None:

@@ -13,7 +13,7 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2 import seeds
+from dlib_tf2 import gin_utils, seeds
 from dlib_tf2.errors import UserError
 from dlib_tf2.paths import as_path, local_copy
 from dlib_tf2.table import Table, checked_integers, whole_columns
@@ -147,8 +147,15 @@ def find(name: str) -> Callable[[Codes, Codes, np.random.Generator], Codes]:
     try:
         return gin.get_configurable(f"{name}_representation")
     except ValueError as error:
-        known = ", ".join(sorted(key.removesuffix("_representation") for key in globals() if key.endswith("_representation")))
-        raise UserError(f"no representation {name!r}; the known ones are {known}; others need a gin file that imports them") from error
+        raise UserError(
+            f"no representation {name!r}; the known ones are {', '.join(known())}; others need a gin file that imports them"
+        ) from error
+
+
+def known() -> list[str]:
+    """The names of all representations that are registered."""
+    ending = "_representation"
+    return [name.removesuffix(ending) for name in gin_utils.registered_names() if name.endswith(ending)]
 
 
 def load_arrays(codes: str | os.PathLike, factors: str | os.PathLike | None = None) -> Representation:

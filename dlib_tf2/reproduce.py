@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import pathlib
-import shutil
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +18,7 @@ from typing import Any
 
 from dlib_tf2 import command, gin_utils, metric_config, results
 from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted, UserError
+from dlib_tf2.folders import Written, delete_written, exactly, hold_folder
 from dlib_tf2.studies import run_folder
 from dlib_tf2.studies.plan import Plan
 
@@ -48,8 +49,7 @@ def reproduce(
     if run_folder.is_done(folder, fingerprint):
         print(f"{what} is done in {folder}; nothing to do")
         return
-    run_folder.claim_model(folder)
-    with run_folder.only_process(folder):
+    with hold_folder(folder, run_folder.MODEL_STEP, run_folder.MODEL):
         if run_folder.is_done(folder, fingerprint):  # while this process waited for its turn
             print(f"{what} is done in {folder}; nothing to do")
             return
@@ -84,7 +84,7 @@ class _Steps:
         renewed = self._codes_are_of_another_training()
         codes = self._folder / "codes"
         if renewed:  # first, so that a kill leaves no score beside codes that it is not of
-            shutil.rmtree(self._folder / "scores", ignore_errors=True)
+            self._delete_scores(evaluate.METRIC)
         self._step("postprocess", lambda: postprocess.postprocess(self._model, codes, self._data_dir, overwrite=renewed))
         failures = []
         for name in self._plan.representations:
@@ -101,6 +101,13 @@ class _Steps:
         model = "model" if not self._trained else str(self._model.resolve())
         parts = [model, *(f"codes/{name}" for name in self._plan.representations), *scores]
         run_folder.write_done(self._folder, fingerprint, parts, self._seconds)
+
+    def _delete_scores(self, metric: Written) -> None:
+        """Deletes the scores of the plan's metrics and of those that ship with the package."""
+        metrics = {re.escape(name): metric for name in (*metric_config.known(), *self._plan.metrics)}
+        scores = Written({**exactly("scores.json"), **metrics}, step="evaluate")
+        representations = {re.escape(name): scores for name in self._plan.representations}
+        delete_written(self._folder, Written({"scores": Written(representations)}))
 
     def _step(self, name: str, work: Callable[[], Any]) -> None:
         """Runs one step under the configuration of all of them, read anew: what a step used is then its own."""

@@ -1,26 +1,30 @@
 """One step's folder: `config.gin` (operative, parses again) and `results.json` (typed, with its whole provenance).
 
 {"step": "train", "format": 1, "values": {...}, "warnings": [], "config": {"train.batch_size": 64, ...}, "labels": {"dataset": ...},
+ "sources": {<module outside of the package>: SHA-256}, "sha256": {<file>: SHA-256},
  "versions": {...}, "device": "cpu", "host": ..., "started": ..., "finished": ..., "seconds": ..., "folder": ...,
  "made_from": <the record of the step before, or null>}
 """
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import math
 import os
+import pathlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dlib_tf2 import __version__, gin_utils
+from dlib_tf2 import __version__, gin_utils, sources
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write
+from dlib_tf2.folders import exactly
 from dlib_tf2.paths import as_path
 
 FORMAT = 1
-FILES = ("config.gin", "results.json")  # what `write_step` writes
+WRITTEN = exactly("results.json", "config.gin")  # what `write_step` writes
 _KEYS = {"step", "values", "config", "labels", "finished", "folder", "made_from"}  # what later steps look up
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "lightgbm", "gin-config")
 
@@ -36,6 +40,7 @@ def write_step(
     device: str = "cpu",
     config_text: str | None = None,
     warnings: Sequence[Mapping[str, str]] = (),
+    files: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes `config.gin`, then `results.json`, whose presence says that the step is complete.
 
@@ -49,6 +54,7 @@ def write_step(
         device: what the step ran on.
         config_text: gin text to keep; the operative configuration by default.
         warnings: what makes the values mean less than they seem to, each a `kind` and a `text`.
+        files: names of files of the folder that the record keeps the SHA-256 of.
 
     Returns:
         The record that was written.
@@ -63,6 +69,8 @@ def write_step(
         "warnings": _plain(list(warnings)),
         "config": _plain(gin_utils.typed_bindings(text)),
         "labels": _plain(labels or {}),
+        "sources": sources.of_text(text),
+        "sha256": {name: file_hash(folder / name) for name in files},
         "versions": package_versions(),
         "device": device,
         "host": platform.node(),
@@ -131,6 +139,15 @@ def history(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def label(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     """The newest value of a label along the history of a record, e.g. label(record, "dataset")."""
     return next((step["labels"][name] for step in history(record) if name in step["labels"]), default)
+
+
+def file_hash(path: pathlib.Path) -> str:
+    """SHA-256 of a file, local or remote."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -13,6 +14,10 @@ from dlib_tf2 import results
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write, sync_folder
 from dlib_tf2.paths import RemotePath, as_path, local_copy
+
+NETWORKS = ("encoder.keras", "decoder.keras")
+PICTURES = ("reconstructions.png", "traversals.png")  # in the folder "pictures"
+LEFTOVERS = r"\.(?:encoder|decoder)\.\d+\.keras"  # temporary files: Keras wants this ending
 
 
 class SavedModel(NamedTuple):
@@ -42,8 +47,6 @@ def save_network(folder: pathlib.Path, name: str, network: keras.Model) -> None:
 
 
 def _save_locally(folder: pathlib.Path, name: str, network: keras.Model) -> None:
-    for leftover in folder.glob(f".{name}.*.keras"):  # of a start that was killed here
-        leftover.unlink()
     temporary = folder / f".{name}.{os.getpid()}.keras"
     try:
         network.save(temporary)
@@ -61,6 +64,24 @@ def is_whole(path: pathlib.Path) -> bool:
         return False
     with local_copy(path) as local:
         return zipfile.is_zipfile(local)
+
+
+def check_unchanged(folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str] = NETWORKS) -> None:
+    """Refuses networks whose bytes are not those that training wrote.
+
+    Files that do not exist pass, and so do records made before they kept the hashes.
+
+    Raises:
+        DlibError: a file has changed.
+    """
+    known = record.get("sha256") or {}
+    for name in names:
+        path = folder / name
+        if name in known and path.is_file() and results.file_hash(path) != known[name]:
+            raise DlibError(
+                f"{path} is not the file that training wrote: its bytes have changed; move it "
+                "away and run dlib_train again, which writes it from the last checkpoint"
+            )
 
 
 def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
@@ -91,4 +112,5 @@ def load(model_dir: str | os.PathLike) -> SavedModel:
         DlibError: a file is damaged.
     """
     record = results.read_training(model_dir)
+    check_unchanged(as_path(model_dir), record)
     return SavedModel(load_network(model_dir, "encoder"), load_network(model_dir, "decoder"), record)

@@ -14,11 +14,11 @@ import gin
 import keras
 import tensorflow as tf
 
-from dlib_tf2 import datasets, gin_utils, results
+from dlib_tf2 import checkpoints, datasets, gin_utils, results, saved_model, sources
 from dlib_tf2.engine import Engine
 from dlib_tf2.errors import DlibError, UserError, check_whole
-from dlib_tf2.files import claim_folder
-from dlib_tf2.interruptions import only_process, stop_on_signals, wait_for_all, worker_loss_is_interruption
+from dlib_tf2.folders import Written, exactly, hold_folder
+from dlib_tf2.interruptions import stop_on_signals, wait_for_all, worker_loss_is_interruption
 from dlib_tf2.models.optimizers import adam
 from dlib_tf2.models.vae import VAE
 from dlib_tf2.paths import as_path
@@ -35,10 +35,20 @@ _NOT_IDENTITY = {
         *("counts_per_update", "method", "hyperparameters", "labels"),
     )
 }
-_WRITES = ("checkpoints", "summaries", "pictures", "identity.json", "*.keras", ".*.keras", ".lock", *results.FILES)
 _PRECISIONS = ("float32", "mixed_bfloat16")
-_IDENTITY, _ABSENT = "identity.json", "absent"
+_IDENTITY, _SOURCES, _ABSENT = "identity.json", "sources", "absent"
 _IMAGES = "train.images_fingerprint"
+WRITTEN = Written(
+    {
+        **results.WRITTEN,
+        **exactly(*saved_model.NETWORKS),
+        "pictures": Written(exactly(*saved_model.PICTURES)),
+        "summaries": Written({r"events\.out\.tfevents\.\d+\..+\.\d+\.\d+\.v2": None}),
+        "checkpoints": checkpoints.WRITTEN,
+        **exactly(_IDENTITY),  # last: it says whose the checkpoints are
+    },
+    leftovers=(saved_model.LEFTOVERS,),
+)
 
 
 @gin.configurable
@@ -73,7 +83,7 @@ def train(
         model_dir: the run's folder; a run that was stopped is resumed from it, a finished one is left as it is.
         strategy: see `strategies.make_strategy`; the default strategy by default.
         data_dir: where prepared datasets lie.
-        overwrite: start anew, deleting what an earlier run of ours left in `model_dir`.
+        overwrite: start anew, deleting the files of an earlier run in `model_dir`; other files stay.
         dataset: name, e.g. "rendered_sprites/small".
         model: called with (encoder, decoder), e.g. `@VAE`.
         encoder: called with (observation_shape, num_latent).
@@ -100,8 +110,10 @@ def train(
         The evaluation's means: loss, reconstruction_loss, kl, elbo, regularizer, and every term as "term/<name>".
 
     Raises:
-        UserError: the folder holds another run or foreign files, or a setting does not fit.
-        DlibError: the loss or a weight became NaN or infinite, or the disk is full.
+        UserError: the folder holds another run or foreign files, another process trains in it, or
+            a setting does not fit.
+        DlibError: the loss or a weight became NaN or infinite, the disk is full, or a network of
+            the finished run was changed since.
         Interrupted: stopped by SIGTERM, Ctrl-C or the loss of another worker; the same call resumes.
     """
     started = time.time()
@@ -129,12 +141,11 @@ def train(
     _check_batch(data, batch_size)
     settings[_IMAGES] = data.fingerprint()
     with worker_loss_is_interruption(strategy), stop_on_signals() as stop, ExitStack() as alone:
-        if chief:
-            claim_folder(folder, "train", _WRITES, overwrite=overwrite)
-            alone.enter_context(only_process(folder))
-        wait_for_all(strategy)
         vae, optimizers = _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed)
         engine = Engine(strategy, vae, optimizers, data, seed, batch_size, use_xla(strategy, xla))
+        if chief:  # only now: a mistake in the settings must not cost the run that is to be replaced
+            alone.enter_context(hold_folder(folder, "train", WRITTEN, overwrite))
+        wait_for_all(strategy)
         _check_identity(folder, settings, chief)
         if (values := _finished_values(folder, steps)) is not None:
             return values
@@ -160,7 +171,8 @@ def train(
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
             kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}, "activation": vae.activation}
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
-            results.write_step(folder, "train", values, started=started, labels=kept, device=describe(strategy))
+            device, files = describe(strategy), saved_model.NETWORKS
+            results.write_step(folder, "train", values, started=started, labels=kept, device=device, files=files)
     return values
 
 
@@ -232,7 +244,7 @@ def _batches(
 def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bool) -> None:
     """Refuses a folder whose run was another one; a new folder gets this run's identity."""
     used = {key: value for key, value in gin_utils.operative_bindings().items() if key not in _NOT_IDENTITY}
-    identity = {**used, **settings}
+    identity = {**used, **settings, _SOURCES: sources.of_text(gin_utils.operative_text())}
     _refuse_other_run(folder, identity)
     if chief and not (folder / _IDENTITY).exists():
         results.write_json(folder / _IDENTITY, identity)
@@ -248,6 +260,7 @@ def _refuse_other_run(folder: pathlib.Path, here: Mapping[str, Any], keys: Itera
     except (OSError, ValueError) as error:
         raise DlibError(f"{path} is damaged ({error}); use --overwrite to start anew") from error
     here = json.loads(json.dumps(here))
+    sources_there, sources_here = there.pop(_SOURCES, None), here.pop(_SOURCES, {})
     differing = sorted(key for key in (keys or {*there, *here}) if there.get(key, _ABSENT) != here.get(key, _ABSENT))
     if _IMAGES not in there and _IMAGES in differing:
         differing.remove(_IMAGES)  # older runs do not know their images by more than a name
@@ -258,18 +271,23 @@ def _refuse_other_run(folder: pathlib.Path, here: Mapping[str, Any], keys: Itera
         )
     if differing:
         shown = "; ".join(f"{key} is {there.get(key, _ABSENT)} there and {here.get(key, _ABSENT)} here" for key in differing[:3])
+    else:
+        shown = sources.change(sources_there, sources_here)
+    if shown:
         raise UserError(f"{folder} holds another configuration ({shown}); choose another --model_dir, or --overwrite to delete that run")
 
 
 def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | None:
     if not results.is_complete(folder):
         return None
-    values = results.read_step(folder)["values"]
+    record = results.read_step(folder)
+    values = record["values"]
     if values["steps"] < steps:
         return None
-    if damaged := [name for name in ("encoder.keras", "decoder.keras") if not is_whole(folder / name)]:
+    if damaged := [name for name in saved_model.NETWORKS if not is_whole(folder / name)]:
         print(f"{folder} is trained, but {' and '.join(damaged)} missing or damaged: written again", file=sys.stderr)
         return None
+    saved_model.check_unchanged(folder, record)
     print(f"{folder} is already trained ({values['steps']:,} steps); nothing to do")
     return values
 

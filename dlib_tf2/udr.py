@@ -15,15 +15,17 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from dlib_tf2 import gin_utils, metric_config, results, seeds
+from dlib_tf2 import gin_utils, metric_config, results, seeds, sources
 from dlib_tf2.errors import ScoreWarning, UserError, check_number, check_whole
-from dlib_tf2.files import atomic_write, claim_folder
+from dlib_tf2.files import atomic_write
+from dlib_tf2.folders import Written, exactly, hold_folder
 from dlib_tf2.metrics import collecting
 from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
 from dlib_tf2.table import checked_reals
 
 Matrix = NDArray[np.float64]
+_WRITTEN = Written({**results.WRITTEN, **exactly("relations.npz")})
 Relation = Callable[[Matrix, Matrix], Matrix]  # (latents [n, d], targets [n, t]) -> non-negative [d, t]
 
 
@@ -184,14 +186,15 @@ def rank_folders(
         output_dir: a folder of ours, or one that is empty or does not exist.
         seed: of the rows.
         num_workers: processes; all cores by default. Scores do not depend on it.
-        overwrite: compute again, whatever the folder holds.
+        overwrite: delete a ranking that is there, and compute again.
 
     Returns:
         The values in `results.json`: `models` (the folders), and in their order `model_scores`, `num_informative`,
         `pairwise_disentanglement_scores`.
 
     Raises:
-        UserError: a folder holds no such representation, is named twice or shows other examples; another configuration is in `output_dir`.
+        UserError: a folder holds no such representation, is named twice or shows other examples; another configuration or another
+            process is in `output_dir`.
     """
     started, folders = time.time(), [as_path(folder) for folder in input_dirs]
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
@@ -205,28 +208,35 @@ def rank_folders(
     labels: dict[str, Any] = {"metric": "udr", "evaluation_seed": seed, "dataset": results.label(records[0], "dataset")}
     labels["models"] = [str(folder.resolve()) for folder in folders]
     labels["codes_sha256"] = [hashlib.sha256(table.codes.tobytes()).hexdigest() for table in tables]
-    target = claim_folder(output_dir, "udr", ["relations.npz", *results.FILES], overwrite=overwrite, keep=folders)
-    if results.is_complete(target):
-        there = results.read_step(target)
-        if there["labels"] == labels and there["config"] == gin_utils.typed_bindings(call.config_text):
-            return there["values"]
-        raise UserError(f"{target} holds a ranking of other models or parameters; use --overwrite or another output folder")
-    kl = [_latent_kl(record, folder) for record, folder in zip(records, folders, strict=True)]
-    with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1), collecting() as found:
-        ranking: Any = call([table.codes for table in tables], kl, seeds.generator(seed, "udr"))
-    values = {
-        "models": [str(folder) for folder in folders],
-        "model_scores": ranking.model_scores.tolist(),
-        "num_informative": ranking.num_informative.tolist(),
-        "pairwise_disentanglement_scores": ranking.pair_scores.tolist(),
-    }
-    with atomic_write(target / "relations.npz") as file:
-        np.savez(file, **{f"{i}_{j}": matrix for (i, j), matrix in ranking.relations.items()})
-    told = [{"kind": warning.kind, "text": str(warning)} for warning in found]
-    for warning in told:
-        print(f"warning: udr: {warning['text']}", file=sys.stderr)
-    results.write_step(target, "udr", values, started=started, labels=labels, config_text=call.config_text, warnings=told)
+    with hold_folder(output_dir, "udr", _WRITTEN, overwrite, keep=folders) as target:
+        if results.is_complete(target):
+            return _earlier_values(target, labels, call.config_text)
+        kl = [_latent_kl(record, folder) for record, folder in zip(records, folders, strict=True)]
+        with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1), collecting() as found:
+            ranking: Any = call([table.codes for table in tables], kl, seeds.generator(seed, "udr"))
+        values = {
+            "models": [str(folder) for folder in folders],
+            "model_scores": ranking.model_scores.tolist(),
+            "num_informative": ranking.num_informative.tolist(),
+            "pairwise_disentanglement_scores": ranking.pair_scores.tolist(),
+        }
+        with atomic_write(target / "relations.npz") as file:
+            np.savez(file, **{f"{i}_{j}": matrix for (i, j), matrix in ranking.relations.items()})
+        told = [{"kind": warning.kind, "text": str(warning)} for warning in found]
+        for warning in told:
+            print(f"warning: udr: {warning['text']}", file=sys.stderr)
+        results.write_step(target, "udr", values, started=started, labels=labels, config_text=call.config_text, warnings=told)
     return values
+
+
+def _earlier_values(target: pathlib.Path, labels: dict[str, Any], config_text: str) -> dict[str, Any]:
+    """The values of a ranking that is there, if it is the one that is asked for."""
+    there = results.read_step(target)
+    if there["labels"] != labels or there["config"] != gin_utils.typed_bindings(config_text):
+        raise UserError(f"{target} holds a ranking of other models or parameters; use --overwrite or another output folder")
+    if changed := sources.change(there.get("sources"), sources.of_text(config_text)):
+        raise UserError(f"{target} holds another ranking: {changed}; use --overwrite or another output folder")
+    return there["values"]
 
 
 def _read(folder: pathlib.Path) -> tuple[Representation, dict[str, Any]]:

@@ -7,12 +7,12 @@ import numpy as np
 from tiny_networks import tiny_decoder, tiny_encoder
 
 from dlib_tf2 import results
-from dlib_tf2.files import claim_folder
+from dlib_tf2.folders import claim_folder
 
 
 def write_run(folder, data, num_latent=3, seed=0, steps=7, **labels):
     """Writes a run on `data` (a GroundTruthDataset); weights and record are functions of `seed` and `steps`."""
-    claim_folder(folder, "train", ["*"])
+    claim_folder(folder, "train")
     rng = np.random.default_rng(seed)
     for name, make in (("encoder", tiny_encoder), ("decoder", tiny_decoder)):
         network = make(data.observation_shape, num_latent)

@@ -208,6 +208,32 @@ def test_nothing_to_aggregate_is_an_error_not_an_empty_table(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "runs"]
 
 
+@pytest.mark.parametrize("ending", aggregate.FORMATS)
+def test_only_a_table_of_ours_is_replaced(tmp_path, ending):
+    write_model(tmp_path / "runs")
+    output = tmp_path / f"table{ending}"
+    for _ in range(2):  # the second time in the place of the first
+        aggregate.aggregate(tmp_path / "runs", output)
+    if ending == ".parquet":
+        pd.DataFrame({"mine": [1]}).to_parquet(output)
+    else:
+        output.write_text("mine,yours\n1,2\n")
+    before = output.read_bytes()
+    with pytest.raises(UserError, match="exists and dlib_aggregate_results did not write it; choose another --output"):
+        aggregate.aggregate(tmp_path / "runs", output)
+    assert output.read_bytes() == before
+
+
+def test_notes_in_the_place_of_the_list_of_damaged_files_are_kept(tmp_path):
+    write_model(tmp_path / "runs")
+    notes = tmp_path / "table.csv.damaged.txt"
+    notes.write_text("my notes\n")
+    with pytest.raises(UserError, match=r"table.csv.damaged.txt exists and dlib_aggregate_results did not write it"):
+        aggregate.aggregate(tmp_path / "runs", tmp_path / "table.csv")
+    assert notes.read_text() == "my notes\n"
+    assert not (tmp_path / "table.csv").exists()
+
+
 def test_the_command_needs_no_tensorflow_and_says_what_it_wrote(tmp_path, run_command):
     for number in range(3):
         write_model(tmp_path / "runs" / str(number), number)

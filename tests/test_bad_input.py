@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dlib_tf2 import gin_utils, results
-from dlib_tf2.files import claim_folder
+from dlib_tf2.folders import claim_folder
 from dlib_tf2.representation import Representation
 
 REPO = pathlib.Path(__file__).parents[1]
@@ -70,7 +70,7 @@ def finished(tmp_path):
     """A folder that holds the record of a step: (step) -> folder."""
 
     def write(step):
-        folder = claim_folder(tmp_path / step, step, ["*"])
+        folder = claim_folder(tmp_path / step, step)
         results.write_step(folder, step, {"steps": 1}, started=time.time(), config_text="")
         return folder
 

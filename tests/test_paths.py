@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from dlib_tf2.errors import DlibError, UserError
-from dlib_tf2.files import MARKER, atomic_write, claim_folder, refuse_foreign
+from dlib_tf2.files import atomic_write
+from dlib_tf2.folders import MARKER, Written, claim_folder, exactly, hold_folder, refuse_foreign
 from dlib_tf2.paths import RemotePath, as_path, local_copy
 
 
@@ -114,7 +115,7 @@ def test_a_file_system_that_tensorflow_does_not_know_is_a_mistake_of_one_line():
 
 def test_a_remote_folder_is_claimed_and_refused_like_a_local_one(bucket):
     assert isinstance(refuse_foreign(bucket, "train"), RemotePath)
-    assert claim_folder(bucket, "train", ["results.json", "checkpoints"]) == bucket
+    assert claim_folder(bucket, "train") == bucket
     assert claim_folder(str(bucket), "train") == bucket
     assert tree(bucket) == [MARKER]
     with pytest.raises(UserError, match="results of the step 'train'"):
@@ -128,19 +129,24 @@ def test_a_remote_folder_is_claimed_and_refused_like_a_local_one(bucket):
 
 
 def test_overwrite_deletes_what_is_ours_in_a_remote_folder_and_nothing_else(bucket):
-    def claim(**options):
-        return claim_folder(bucket, "train", ["results.json", "checkpoints"], overwrite=True, **options)
+    checkpoints = Written({r"step-\d+\.index": None})
+    written = Written({**exactly("results.json"), "checkpoints": checkpoints, "summaries": checkpoints})
 
-    claim()
+    def hold(overwrite=True, **options):
+        with hold_folder(bucket, "train", written, overwrite, **options) as folder:
+            assert folder == bucket
+
+    hold()
     write(bucket / "results.json", "{}")
     write(bucket / "checkpoints" / "step-1.index", "1")
-    write(bucket / "notes", "mine")
-    with pytest.raises(UserError, match="notes, which this step did not write"):
-        claim()
-    (bucket / "notes").unlink()
+    write(bucket / "summaries" / "step-1.index", "1")
+    write(bucket / "checkpoints" / "notes", "mine")
+    write(bucket / ".results.json.0123abcd.tmp", "half")
     for keep in (str(bucket), bucket / "checkpoints"):
         with pytest.raises(UserError, match="in use"):
-            claim(keep=[keep])
-    assert tree(bucket) == [MARKER, "checkpoints/step-1.index", "results.json"]
-    claim(keep=["/tmp", bucket.parent / "other"])
-    assert tree(bucket) == [MARKER]
+            hold(keep=[keep])
+    hold(overwrite=False)  # without locks nobody knows whether whoever writes it is alive
+    assert len(tree(bucket)) == 6
+    hold(keep=["/tmp", bucket.parent / "other"])
+    assert tree(bucket) == [MARKER, "checkpoints/notes"]
+    assert not (bucket / "summaries").exists()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from finished_run import write_run
 
-from dlib_tf2 import aggregate, gin_utils, reproduce, results
+from dlib_tf2 import aggregate, gin_utils, locks, reproduce, results
 from dlib_tf2.datasets import load
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.studies import run_folder
@@ -197,8 +197,8 @@ def test_a_dataset_that_is_not_prepared_is_said_before_training(tmp_path, data_d
 def test_a_second_process_in_a_models_folder_is_refused(run, tmp_path, monkeypatch):
     folder = run()
     (folder / "done.json").unlink()
-    monkeypatch.setattr(run_folder, "_LOCK_SECONDS", 0.3)
-    with run_folder.only_process(folder):
+    monkeypatch.setattr(locks, "_SECONDS", 0.3)
+    with locks.only_process(folder):
         assert run_folder.state(folder).kind == "running"
         with pytest.raises(UserError, match="another process is at work in"):
             run()

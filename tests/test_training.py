@@ -341,7 +341,7 @@ def test_a_second_process_in_one_folder_is_refused(tiny_train, tmp_path):
     tiny_train(tmp_path, "STEPS = 2")
     with open(tmp_path / ".lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process is training in"):
+        with pytest.raises(UserError, match=r"another process is at work in .* wait for it to end, or choose another folder"):
             tiny_train(tmp_path, "STEPS = 4")
 
 

@@ -3,16 +3,31 @@
 import io
 import os
 import pathlib
+import re
 from collections.abc import Callable
 
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dlib_tf2.files import atomic_write, claim_folder
+from dlib_tf2.files import atomic_write
+from dlib_tf2.folders import Written, exactly, hold_folder
 from dlib_tf2.report import exhibit, page, style, tidy
 from dlib_tf2.report.sections import Sampling, sections
 from dlib_tf2.report.tidy import Scores
+
+# The names that exhibits can have; a later report deletes these files only.
+_EXHIBITS = (
+    "absent|agreement|coverage|dependence_(?:tc|mi)|downstream|efficiency_(?:lr|gbt)|missing|models|"
+    r"score_against_strength|selection|transfer|unsupervised|variance|violins_by_(?:method|strength_\w+)"
+)
+_WRITTEN = Written(
+    {
+        **exactly("report.html"),
+        "figures": Written({rf"(?:{_EXHIBITS})\.svg": None}),
+        "numbers": Written({rf"(?:{_EXHIBITS})\.csv": None}),
+    }
+)
 
 
 def build(
@@ -24,7 +39,8 @@ def build(
     size: int | None = None,
     sampling: Sampling | None = None,
 ) -> Scores:
-    """Writes `report.html`, `figures/*.svg` and `numbers/*.csv`; files of an earlier report that this one does not have are deleted.
+    """Writes `report.html`, `figures/*.svg` and `numbers/*.csv`; figures and tables of an earlier report that this one does not have
+    are deleted.
 
     Args:
         results: table of dlib_aggregate_results.
@@ -39,12 +55,18 @@ def build(
         What the report was made from.
 
     Raises:
-        UserError: the table is missing, damaged, empty, or holds nothing of that study or backend; or the folder is not ours.
+        UserError: the table is missing, damaged, empty, or holds nothing of that study or backend; or the folder is not ours, or
+            another process is at work in it.
         DlibError: a file cannot be written.
     """
     sampling = sampling or Sampling()
     scores = tidy.prepare(tidy.read(results), study, backend, expected, size)
-    folder = claim_folder(output_dir, "report")
+    with hold_folder(output_dir, "report", _WRITTEN) as folder:
+        _write_all(folder, scores, sampling)
+    return scores
+
+
+def _write_all(folder: pathlib.Path, scores: Scores, sampling: Sampling) -> None:
     written = set()
     made = []
     with matplotlib.rc_context(style.RC):
@@ -52,6 +74,7 @@ def build(
             shown = []
             for make in makers:
                 item = make()
+                assert re.fullmatch(_EXHIBITS, item.name), f"{item.name} is missing in _EXHIBITS"
                 svg = None if item.figure is None else _svg(item.figure)
                 if svg is not None:
                     written.add(_write(folder / "figures" / f"{item.name}.svg", svg))
@@ -65,9 +88,8 @@ def build(
     written.add(_write_csv(folder / "numbers" / "models.csv", scores.models))
     _write(folder / "report.html", page.render(scores, made, sampling))
     for path in [*folder.glob("figures/*.svg"), *folder.glob("numbers/*.csv")]:
-        if path not in written:
+        if path not in written and re.fullmatch(_EXHIBITS, path.stem):
             path.unlink()
-    return scores
 
 
 def _svg(figure: Figure) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlib_tf2 import gin_utils
+from dlib_tf2 import gin_utils, sources
 from dlib_tf2.errors import UserError
 from dlib_tf2.studies.finding import find
 from dlib_tf2.studies.study import Configuration
@@ -51,13 +51,16 @@ class Plan:
         return f"{self.configuration}{changed}" if self.configuration else ""
 
     def fingerprint(self, of_model: str = "") -> str:
-        """SHA-256 of all that the results depend on: study, number, suite, bindings and the text of every gin file.
+        """SHA-256 of all that the results depend on: study, number, suite, bindings, the text of every gin
+        file, and the source of modules outside the package that these import.
 
         Args:
             of_model: what identifies a model that exists.
         """
         files = (*self.files, *(f"metrics/{metric}.gin" for metric in self.metrics), *_INCLUDE.findall("\n".join(self.bindings)))
-        identity = [self.study, self.model_num, self.suite, self.bindings, _digest(files), of_model]
+        identity: list[object] = [self.study, self.model_num, self.suite, self.bindings, _digest(files), of_model]
+        if outside := [*_outside(files), *sources.of_imports(self.bindings).items()]:
+            identity.append(outside)  # only then: models of earlier versions stay done
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
@@ -108,10 +111,21 @@ def _names(value: object, key: str) -> tuple[str, ...]:
 @functools.cache
 def _digest(files: tuple[str, ...]) -> str:
     """SHA-256 of the text of gin files and of those they include."""
+    return hashlib.sha256(json.dumps(_texts(files)).encode()).hexdigest()
+
+
+@functools.cache
+def _outside(files: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Name and SHA-256 of modules outside the package that gin files import."""
+    return list(sources.of_imports(_texts(files).values()).items())
+
+
+def _texts(files: tuple[str, ...]) -> dict[str, str]:
+    """The text of gin files and of those they include, by name."""
     texts: dict[str, str] = {}
     for file in files:
         _add_text(texts, file)
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+    return texts
 
 
 def _add_text(texts: dict[str, str], name: str) -> None:

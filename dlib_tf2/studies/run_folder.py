@@ -8,26 +8,24 @@
                          .lock       locked by the process that works here, for as long as it lives
 """
 
-import contextlib
 import datetime
-import fcntl
 import json
 import os
 import pathlib
 import platform
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dlib_tf2 import results
 from dlib_tf2.errors import UserError
-from dlib_tf2.files import claim_folder
+from dlib_tf2.folders import Written, claim_folder, exactly
+from dlib_tf2.locks import is_locked
 from dlib_tf2.studies.plan import Plan, make_plan
 
-_LOCK_SECONDS = 2.0  # longer than a look at the lock takes, which holds it for a moment
 _STUDY_FILE = "study.json"
 _SCORED_FILE = "scored.json"
-_MODEL_WRITES, _MODEL_HOLDS = ("scores", "done.json", "failed.json", _SCORED_FILE, ".lock"), ("train", "posterior", "evaluate")
+MODEL_STEP = "reproduce"
+MODEL = Written(exactly("done.json", "failed.json", _SCORED_FILE))
 
 
 class State(NamedTuple):
@@ -115,43 +113,13 @@ def _read_study(folder: pathlib.Path) -> dict | None:
     return None
 
 
-@contextlib.contextmanager
-def only_process(folder: pathlib.Path) -> Iterator[None]:
-    """Refuses a second process in a model's folder; the lock ends with the process, however it ends."""
-    with open(folder / ".lock", "a", encoding="utf-8") as file:
-        until = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > until:
-                    raise UserError(f"another process is at work in {folder}; wait for it, or choose another --output_dir") from error
-                time.sleep(0.1)
-            except OSError:
-                break  # a file system without locks
-        yield
-
-
-def is_locked(folder: pathlib.Path) -> bool:
-    """Whether some process works in a model's folder."""
-    try:
-        with open(folder / ".lock", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def claim_model(folder: str | os.PathLike) -> pathlib.Path:
     """Makes the folder of one model, or accepts the one that it is.
 
     Raises:
         UserError: it holds something else.
     """
-    return claim_folder(folder, "reproduce", _MODEL_WRITES, _MODEL_HOLDS)
+    return claim_folder(folder, MODEL_STEP)
 
 
 def is_done(folder: pathlib.Path, fingerprint: str, thorough: bool = True) -> bool:

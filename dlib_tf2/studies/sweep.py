@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from dlib_tf2.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USER, DlibError, Interrupted
+from dlib_tf2.locks import is_locked
 from dlib_tf2.studies import run_folder
 from dlib_tf2.studies.child import Task, last_line
 from dlib_tf2.studies.live import Live
@@ -85,7 +86,7 @@ class Sweep:
             number = self._left.popleft()
             if is_done(self._folder, number, self._plans[number]):  # by another sweep, since this one began
                 self._done.add(number)
-            elif run_folder.is_locked(self._model(number)):
+            elif is_locked(self._model(number)):
                 self._elsewhere[number] = time.monotonic()
             else:
                 flags = (*self._arguments, f"--model_num={number}", f"--output_dir={self._folder}")
@@ -97,7 +98,7 @@ class Sweep:
             if time.monotonic() - looked < _ELSEWHERE_SECONDS:
                 continue
             self._elsewhere[number] = time.monotonic()
-            if not run_folder.is_locked(self._model(number)):  # done, or stopped, which is found out when its turn comes
+            if not is_locked(self._model(number)):  # done, or stopped, which is found out when its turn comes
                 del self._elsewhere[number]
                 self._left.appendleft(number)
 
@@ -110,7 +111,7 @@ class Sweep:
             self._finished += 1
             self._live.say(f"model {number} done in {seconds:.0f} s")
             return
-        if run_folder.is_locked(self._model(number)):  # another sweep was faster, or a lost worker's process is still saving
+        if is_locked(self._model(number)):  # another sweep was faster, or a lost worker's process is still saving
             self._elsewhere[number] = time.monotonic()
             return
         if is_done(self._folder, number, self._plans[number]):  # looked at after the lock, which the other lets go once it is done

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 from dlib_tf2 import datasets
 from dlib_tf2.datasets import FactorSpace, GroundTruthDataset
 from dlib_tf2.errors import UserError
-from dlib_tf2.files import atomic_write, claim_folder, refuse_foreign
+from dlib_tf2.files import atomic_write
+from dlib_tf2.folders import Written, exactly, hold_folder, refuse_foreign
 from dlib_tf2.seeds import generator
 
 PICTURES = ("factors.png", "samples.png", "factors.gif")
@@ -41,22 +42,28 @@ def draw(name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike |
         The paths.
 
     Raises:
-        UserError: an unknown dataset, images that are neither grey nor RGB, or a folder that is not ours.
+        UserError: an unknown dataset, images that are neither grey nor RGB, a folder that is not ours, or
+            one where another process is at work.
     """
     refuse_foreign(output_dir, "dataset pictures")  # before a preparation that may take minutes
     dataset = datasets.load(name, data_dir)
     if dataset.observation_shape[2] not in (1, 3):
         raise UserError(f"images of {name} have {dataset.observation_shape[2]} channels; only 1 (grey) or 3 (RGB) can be drawn")
-    paths = [claim_folder(output_dir, "dataset pictures") / picture for picture in PICTURES]
+    with hold_folder(output_dir, "dataset pictures", Written(exactly(*PICTURES))) as folder:
+        paths = [folder / picture for picture in PICTURES]
+        _draw_all(dataset, paths)
+    for path in paths:
+        print(path)
+    return paths
+
+
+def _draw_all(dataset: GroundTruthDataset, paths: Sequence[pathlib.Path]) -> None:
     for path, figure in zip(paths, (_factors_figure(dataset), _samples_figure(dataset)), strict=False):
         with atomic_write(path) as file:
             FigureCanvasAgg(figure).print_png(file)
     frames = [Image.fromarray(frame) for frame in animation(dataset)]
     with atomic_write(paths[-1]) as file:
         frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0)
-    for path in paths:
-        print(path)
-    return paths
 
 
 def base_factors(space: FactorSpace) -> NDArray[np.int64]:

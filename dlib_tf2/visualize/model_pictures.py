@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,14 +11,14 @@ from numpy.typing import NDArray
 
 from dlib_tf2 import datasets, results
 from dlib_tf2.files import atomic_write
+from dlib_tf2.folders import Written, exactly, hold_folder
 from dlib_tf2.models.reconstruction import pixel_means
 from dlib_tf2.paths import as_path
-from dlib_tf2.saved_model import SavedModel, load
+from dlib_tf2.saved_model import PICTURES, SavedModel, load
 from dlib_tf2.seeds import derive_seed
 
 PAIRS = (4, 8)  # rows and columns of originals with their reconstructions
 TRAVERSAL = np.linspace(-2.5, 2.5, 11)  # in standard deviations of the prior
-PICTURES = ("reconstructions.png", "traversals.png")
 _KL_IMAGES = 1024
 
 
@@ -30,20 +31,29 @@ def draw(model_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
 
     Returns:
         The paths.
+
+    Raises:
+        UserError: another process is at work in the folder.
+        DlibError: a network is damaged or was changed, or a picture cannot be written.
     """
     folder = as_path(model_dir)
     paths = [folder / "pictures" / name for name in PICTURES]
     trained = (folder / "results.json").stat().st_mtime
     if not all(path.is_file() and path.stat().st_mtime >= trained for path in paths):
-        model = load(folder)
-        data = datasets.load(results.label(model.record, "dataset"), data_dir)
-        rng = np.random.default_rng(derive_seed(0, "pictures"))
-        images = np.asarray(data.images(data.sample_index(rng, _KL_IMAGES)), np.float32) / data.scale
-        _save(_draw_reconstructions(model, images[: PAIRS[0] * PAIRS[1]]), paths[0])
-        _save(_draw_traversals(model, images), paths[1])
+        with hold_folder(folder, "train", Written({"pictures": Written(exactly(*PICTURES))})):
+            _draw_all(folder, data_dir, paths)
     for path in paths:
         print(path)
     return paths
+
+
+def _draw_all(folder: pathlib.Path, data_dir, paths: Sequence[pathlib.Path]) -> None:
+    model = load(folder)
+    data = datasets.load(results.label(model.record, "dataset"), data_dir)
+    rng = np.random.default_rng(derive_seed(0, "pictures"))
+    images = np.asarray(data.images(data.sample_index(rng, _KL_IMAGES)), np.float32) / data.scale
+    _save(_draw_reconstructions(model, images[: PAIRS[0] * PAIRS[1]]), paths[0])
+    _save(_draw_traversals(model, images), paths[1])
 
 
 def reconstruct(model: SavedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,6 +1,5 @@
 """Sweeps: what becomes of each way in which a model's process can end, the status of a folder, and three real models on the pool."""
 
-import errno
 import importlib.util
 import re
 import sys
@@ -131,7 +130,7 @@ def test_a_model_that_another_sweep_runs_is_waited_for_and_not_run_twice(script,
             run_folder.write_done(folder, plan.fingerprint(), [], {})
         return locked
 
-    monkeypatch.setattr(run_folder, "is_locked", is_locked)
+    monkeypatch.setattr(sweep, "is_locked", is_locked)
     assert started(script({})) == [0, 2, 3]
 
 
@@ -218,15 +217,6 @@ def test_a_folder_of_which_no_model_has_begun_takes_corrected_bindings(tiny_stud
     (tmp_path / "out" / "0" / "model").mkdir()
     with pytest.raises(UserError, match=r"holds models of gin_bindings \['STEPS = 30'\], not of \['STEPS = 20'\]; choose another"):
         run_folder.claim_study(tmp_path / "out", wrong)
-
-
-def test_a_file_system_without_locks_is_used_without_them(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOLCK, "no locks")
-
-    monkeypatch.setattr(run_folder.fcntl, "flock", refuse)
-    with run_folder.only_process(tmp_path):
-        assert not run_folder.is_locked(tmp_path)
 
 
 def test_gpus_are_shared(monkeypatch):
