@@ -109,7 +109,7 @@ def folder_of(table: np.ndarray) -> pathlib.Path | None:
     if not isinstance(table.base, np.memmap) or not table.base.filename:
         return None
     path = pathlib.Path(table.base.filename)
-    return path.parent if path.name == image_table.FILE and (path.parent / image_table.ABOUT).is_file() else None
+    return path.parent.resolve() if path.name == image_table.FILE and (path.parent / image_table.ABOUT).is_file() else None
 
 
 def _read(folder: pathlib.Path) -> dict[str, Any]:
