@@ -145,7 +145,8 @@ def _prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | 
                 raise
             _say(f"{error}: the records were there, and are made again")
     # A hash binds once its file has become a table, not before.
-    if not manual_dir and source_files.changed(folder, _found(recipe, downloads)) == []:
+    there = [] if manual_dir else _found(recipe, downloads)
+    if there and source_files.changed(folder, there) == []:
         record(recipe.files(), downloads)
 
 

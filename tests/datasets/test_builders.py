@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import os
 import pathlib
 import tarfile
 import tempfile
@@ -343,6 +344,87 @@ def test_damaged_files_are_one_line_and_leave_nothing(tmp_path, name, damage, te
     assert "\n" not in str(caught.value)
     assert not list(data_dir.glob("dlib_tables/**/images.npy"))
     assert not list(data_dir.glob("**/*.tmp"))
+
+
+def repair(patch, folder):
+    fakes.write_smallnorb(folder)
+    fakes.register_checksums(patch, folder)
+
+
+def test_a_repaired_file_is_read_after_a_failed_preparation(tmp_path, capsys):
+    """The bad file makes records, but no table: labels are wrong."""
+    manual_dir, data_dir = tmp_path / "manual", tmp_path / "data"
+    manual_dir.mkdir()
+    with fakes.small_grids() as patch:
+        norb_with_wrong_labels(manual_dir)
+        fakes.register_checksums(patch, manual_dir)
+        with pytest.raises(DlibError, match="grid cells came more than once"):
+            downloaded.prepare(smallnorb.RECIPE, data_dir, manual_dir)
+        assert not (data_dir / "smallnorb" / "2.0.0").exists()
+        repair(patch, manual_dir)
+        dataset = loading.prepare("smallnorb", data_dir, manual_dir)
+    assert "are made again" not in capsys.readouterr().err
+    np.testing.assert_array_equal(dataset.table, resize.lanczos(fakes.norb_images(), 64))
+
+
+@pytest.mark.parametrize("on_record", [True, False])
+def test_bad_records_that_an_earlier_attempt_left_are_made_again(tmp_path, capsys, on_record):
+    from dlib_tf2.datasets import source_files, tfds_records
+
+    manual_dir, data_dir = tmp_path / "manual", tmp_path / "data"
+    manual_dir.mkdir()
+    with fakes.small_grids() as patch:
+        norb_with_wrong_labels(manual_dir)
+        fakes.register_checksums(patch, manual_dir)
+        tfds_records.write(smallnorb.RECIPE.builder(data_dir), manual_dir)
+        if on_record:
+            source_files.keep(data_dir / "dlib_tables" / "smallnorb" / "2.0.0", sorted(manual_dir.iterdir()))
+        repair(patch, manual_dir)
+        dataset = loading.prepare("smallnorb", data_dir, manual_dir)
+    text = ".mat.gz has changed since the records of smallnorb/2.0.0 were made of it" if on_record else "grid cells came more than once"
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "are made again" in line]
+    assert text in line
+    np.testing.assert_array_equal(dataset.table, resize.lanczos(fakes.norb_images(), 64))
+
+
+def test_a_changed_file_of_a_prepared_set_is_said_not_to_be_read(tmp_path, capsys):
+    manual_dir, data_dir = tmp_path / "manual", tmp_path / "data"
+    manual_dir.mkdir()
+    folder, path = data_dir / "dlib_tables" / "mpi3d" / "toy" / "1.0.0", manual_dir / "mpi3d_toy.npz"
+
+    def again():
+        capsys.readouterr()
+        np.testing.assert_array_equal(loading.prepare("mpi3d_toy", data_dir, manual_dir).table, fakes.mpi3d_images("toy"))
+        return [line for line in capsys.readouterr().err.splitlines() if "not read now" in line]
+
+    with fakes.small_grids():
+        fakes.write_mpi3d(manual_dir, "toy")
+        assert again() == again() == []
+        os.utime(path, (1, 1))  # touched, or copied: the content is the same
+        assert again() == []
+        path.write_bytes(path.read_bytes() + b"x")
+        anew = f"delete {folder} and {data_dir}/mpi3d/toy/1.0.0, and run again"
+        text = f"mpi3d/toy/1.0.0 was prepared from other content of mpi3d_toy.npz, which is not read now; to prepare it from {manual_dir}, "
+        assert again() == [text + anew]
+        (folder / "sources.json").unlink()
+        (line,) = again()
+        assert line.startswith("mpi3d/toy/1.0.0 was prepared by an older version, which kept no record of its files, and is not read now")
+        assert line.endswith(anew)
+
+
+def test_a_table_damaged_in_the_middle_is_prepared_again_from_the_records(fake_files, tmp_path, capsys):
+    with fakes.small_grids():
+        loading.prepare("mpi3d_toy", tmp_path, fake_files[0])
+        path = tmp_path / "dlib_tables" / "mpi3d" / "toy" / "1.0.0" / "images.npy"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        capsys.readouterr()
+        dataset = loading.prepare("mpi3d_toy", tmp_path)
+    text = capsys.readouterr().err
+    assert f"{path} is damaged: rows 0..95 are not what they were when it was built; it is built again\n" in text
+    assert "writing the records" not in text
+    np.testing.assert_array_equal(dataset.table, fakes.mpi3d_images("toy"))
 
 
 def test_the_challenge_file_is_taken_under_its_own_name(tmp_path):

@@ -119,6 +119,25 @@ def test_a_page_in_the_place_of_a_file_binds_nothing(file_server, tmp_path, monk
     np.testing.assert_array_equal(load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real"))
 
 
+def test_the_hash_of_a_download_binds_only_once_it_has_become_a_table(file_server, tmp_path, monkeypatch):
+    folder, address = file_server
+    monkeypatch.setattr(mpi3d, "URL", address)
+    fakes.write_mpi3d(folder, "real")
+    record = tmp_path / "data" / "downloads" / "manual" / "sha256.tsv"
+
+    def fail(*_, **__):
+        raise DlibError("the disk is full")
+
+    with fakes.small_grids():
+        with monkeypatch.context() as patch:
+            patch.setattr(downloaded.image_table, "open_or_build", fail)
+            with pytest.raises(DlibError, match="the disk is full"):
+                downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
+        assert not record.exists()
+        downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
+    assert record.read_text().startswith("mpi3d_real.npz\t")
+
+
 def test_one_that_fails_does_not_keep_the_others(tmp_path, capsys):
     (tmp_path / "mpi3d_realistic.npz").write_text("no archive")
     fakes.write_mpi3d(tmp_path, "toy")
