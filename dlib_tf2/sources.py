@@ -20,7 +20,7 @@ _IMPORT = re.compile(r"^\s*(?:import|from)\s+([\w.]+)", re.MULTILINE)
 
 
 def of_text(text: str) -> dict[str, str]:
-    """The outside sources that gin text names in keys and references: {module: SHA-256}.
+    """The outside sources that gin text imports, and names in keys and references: {module: SHA-256}.
 
     What these refer to in turn counts too, as it is bound in the parsed configuration.
     """
@@ -30,7 +30,7 @@ def of_text(text: str) -> dict[str, str]:
     while new := new - names:
         names |= new
         new = _names(everything, new)
-    return of_names(names)
+    return {**of_imports([text]), **of_names(names)}
 
 
 def of_names(names: Iterable[str]) -> dict[str, str]:
