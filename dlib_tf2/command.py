@@ -15,7 +15,14 @@ from dlib_tf2.quiet import hold_stderr, import_tensorflow
 
 __all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "refuse_flags", "run"]
 
-_FOLDER_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+_NO_SPACE = "free space or choose another folder"
+_NO_ACCESS = "allow access to it or choose another path"
+_NO_PATH = "choose another path"
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_SPACE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NO_ACCESS),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP), _NO_PATH),
+}
 
 
 def define_gin_flags() -> flags.FlagValues:
@@ -67,35 +74,54 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
     try:
         _start(name, main, required)
         sys.stdout.flush()
-    except DlibError as error:
-        # gin appends lines of its own to what passes through a configurable.
-        return _say(name, (str(error).strip() or type(error).__name__).splitlines()[0], error.exit_code)
-    except (TypeError, ValueError, AttributeError) as error:
-        # gin names the configurable that an error passed through: most often one that was given a value of a wrong kind.
-        inside = re.search(r"In call to configurable '([^']+)'", str(error))
-        if inside is None or os.environ.get("DLIB_TRACEBACK"):
+    except (KeyboardInterrupt, Exception) as error:
+        if (explained := _explain(error)) is None:
             raise
-        # From inside a graph the error comes wrapped in the lines of its code.
-        reason = re.search(r"^ *(\w+Error: .+)", str(error), re.MULTILINE) or re.match(r"(.*)", str(error))
-        reason = f"gin: {inside[1]}: {reason[1]}"
-        return _say(name, f"{reason}; correct what it is given (DLIB_TRACEBACK=1 shows where it failed)", EXIT_USER)
-    except KeyboardInterrupt:
-        return _say(name, "interrupted; run the same command again to resume", EXIT_INTERRUPTED)
-    except MemoryError as error:
-        return _say(name, f"out of memory ({error}); use smaller batches", EXIT_FAILURE)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains once more when it ends
-        return _say(name, "whoever read the output closed it; what was not printed is lost", EXIT_FAILURE)
-    except OSError as error:
-        if error.errno not in _FOLDER_ERRORS:
-            raise
-        return _say(name, f"{error.strerror}: {error.filename or 'the output'}; free space or choose another folder", EXIT_FAILURE)
-    except RuntimeError as error:
-        # gin raises this one when a configurable is called, long after parsing.
-        if not str(error).startswith("Required bindings for"):
-            raise
-        return _say(name, f"gin: {str(error).splitlines()[0]}; add them with --gin_bindings", EXIT_USER)
+        return _say(name, *explained)
     return EXIT_DONE
+
+
+def _explain(error: BaseException) -> tuple[str, int] | None:
+    """The line and the exit code for an error; None for one that nobody foresaw, which keeps its traceback."""
+    cause, text = _behind_gin(error), str(error).strip()
+    if isinstance(cause, DlibError):
+        # gin appends lines of its own to what passes through a configurable.
+        return (text or type(error).__name__).splitlines()[0], cause.exit_code
+    if isinstance(cause, KeyboardInterrupt):
+        return "interrupted; run the same command again to resume", EXIT_INTERRUPTED
+    if isinstance(cause, MemoryError) or _is_tensorflow_out_of_memory(cause):
+        shape = re.search(r"OOM when allocating \w+ with shape\[[^\]]*\] and type \w+", text)
+        reason = shape[0] if shape else (text or "no details").splitlines()[0]
+        return f"out of memory ({reason}); use smaller batches, models or tables", EXIT_FAILURE
+    if isinstance(cause, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains once more when it ends
+        return "whoever read the output closed it; what was not printed is lost", EXIT_FAILURE
+    if isinstance(cause, OSError) and cause.errno in _REMEDIES:
+        where = os.fsdecode(cause.filename or "the output")
+        return f"{cause.strerror}: {where}; {_REMEDIES[cause.errno]}", EXIT_FAILURE
+    if isinstance(cause, RuntimeError) and text.startswith("Required bindings for"):
+        # gin raises this one when a configurable is called, long after parsing.
+        return f"gin: {text.splitlines()[0]}; add them with --gin_bindings", EXIT_USER
+    # gin names the configurable that an error passed through: most often one that was given a value of a wrong kind.
+    inside = re.search(r"In call to configurable '([^']+)'", text)
+    if inside and isinstance(cause, TypeError | ValueError | AttributeError) and not os.environ.get("DLIB_TRACEBACK"):
+        # From inside a graph the error comes wrapped in the lines of its code.
+        reason = re.search(r"^ *(\w+Error: .+)", text, re.MULTILINE) or re.match(r"(.*)", text)
+        shown = f"gin: {inside[1]}: {reason[1] if reason else text}"
+        return f"{shown}; correct what it is given (DLIB_TRACEBACK=1 shows where it failed)", EXIT_USER
+    return None
+
+
+def _behind_gin(error: BaseException) -> BaseException:
+    """The error itself: gin re-raises a copy without its fields (errno, filename), one for each configurable that it leaves."""
+    while "ExceptionProxy" in type(error).__init__.__qualname__ and error.__context__ is not None:
+        error = error.__context__
+    return error
+
+
+def _is_tensorflow_out_of_memory(error: BaseException) -> bool:
+    tensorflow = sys.modules.get("tensorflow")  # not imported for this: who did not load it cannot have run out of its memory
+    return tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
 
 
 def _start(name: str, main: Callable[[], None], required: Sequence[str]) -> None:

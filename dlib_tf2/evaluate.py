@@ -15,7 +15,7 @@ import gin
 import joblib
 
 from dlib_tf2 import gin_utils, metric_config, repeats, results, sources
-from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole
+from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole, few
 from dlib_tf2.folders import Written, claim_folder, exactly, hold_folder
 from dlib_tf2.metric_config import MetricCall
 from dlib_tf2.metrics import collecting
@@ -251,7 +251,7 @@ def _remove(folder: pathlib.Path, names: Iterable[str]) -> None:
 
 
 def _raise_failures(failures: Mapping[str, Exception], total: int, folder: pathlib.Path) -> None:
-    reasons = "; ".join(f"{name}: {_reason(error)}" for name, error in failures.items())
+    reasons = few([f"{name}: {_reason(error)}" for name, error in failures.items()])
     kind = UserError if all(isinstance(error, UserError) for error in failures.values()) else DlibError
     kept = f"; the others are kept in {folder}" if len(failures) < total else ""
     raise kind(f"{len(failures)} of {total} metrics failed ({reasons}){kept}") from next(iter(failures.values()))

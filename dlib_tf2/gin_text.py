@@ -7,16 +7,20 @@ import ast
 import contextlib
 import difflib
 import importlib.util  # noqa: F401  gin 0.5 looks for importlib.util without importing it
+import os
 import pathlib
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
 from gin import config_parser
-from gin.config_parser import BindingStatement
+from gin.config_parser import BindingStatement, ImportStatement
 
+from dlib_tf2 import gin_names
 from dlib_tf2.errors import UserError
+
+Statement: TypeAlias = BindingStatement | ImportStatement
 
 
 def config_dir() -> pathlib.Path:
@@ -44,6 +48,11 @@ def find_file(name: str) -> pathlib.Path:
     raise UserError(f"gin file {name!r} not found in the current folder ({pathlib.Path.cwd()}) or in {packaged}{hint}")
 
 
+def open_text(path: str | os.PathLike) -> IO[str]:
+    """Opens a gin file; the mark that some editors put before UTF-8 is left out."""
+    return open(path, encoding="utf-8-sig")
+
+
 def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     """Refuses what can be seen to be wrong without importing what the files name.
 
@@ -53,14 +62,16 @@ def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
 
     Raises:
         UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used but not set, or set by itself; a macro
-            among the bindings is neither in the files nor used by another binding (gin accepts that in silence).
+            among the bindings is neither in the files nor used by another binding (gin accepts that in silence); a module,
+            function, parameter or reference of this package does not exist.
     """
     in_files = [statement for name in files for statement in _read_file(name, ())]
     text = "\n".join(bindings)
     with syntax_errors("--gin_bindings"):
-        in_bindings = list(_bindings(config_parser.ConfigParser(text, _Delegate()), ()))
-    _refuse_unknown_macros(in_files, in_bindings)
-    _refuse_unset_macros([*in_files, *in_bindings])
+        in_bindings = list(_statements(config_parser.ConfigParser(text, _Delegate()), ()))
+    _refuse_unknown_macros(_bindings(in_files), _bindings(in_bindings))
+    _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
+    gin_names.refuse_unknown([*in_files, *in_bindings])
 
 
 def binding(setting: str) -> str:
@@ -88,8 +99,8 @@ def binding(setting: str) -> str:
 def bound_value(files: Sequence[str], bindings: Sequence[str], key: str) -> Any:
     """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved; None where they give none."""
     check(files, bindings)
-    statements = [statement for name in files for statement in _read_file(name, ())]
-    statements += _bindings(config_parser.ConfigParser("\n".join(bindings), _Delegate()), ())
+    read = [statement for name in files for statement in _read_file(name, ())]
+    statements = _bindings([*read, *_statements(config_parser.ConfigParser("\n".join(bindings), _Delegate()), ())])
     macros = {_scoped(statement): statement.value for statement in statements if not statement.arg_name}
     found = [statement.value for statement in statements if f"{_scoped(statement)}.{statement.arg_name}" == key]
     return _plain(found[-1], macros) if found else None
@@ -133,14 +144,14 @@ class _Delegate(config_parser.ParserDelegate):
     """Builds plain stand-ins, so that text can be read without importing what it names."""
 
     def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> str:
-        return f"@{scoped_configurable_name}" + ("()" if evaluate else "")
+        return gin_names.Reference(f"@{scoped_configurable_name}" + ("()" if evaluate else ""))
 
     def macro(self, macro_name: str) -> _Macro:
         return _Macro(macro_name)
 
 
-def _read_file(name: str, included_by: tuple[str, ...]) -> list[BindingStatement]:
-    """The bindings of a file and of those it includes, in order."""
+def _read_file(name: str, included_by: tuple[str, ...]) -> list[Statement]:
+    """The bindings and imports of a file and of those it includes, in order."""
     if name in included_by:
         raise UserError(f"gin files include each other in a circle: {' -> '.join([*included_by, name])}; remove one include")
     try:
@@ -149,16 +160,20 @@ def _read_file(name: str, included_by: tuple[str, ...]) -> list[BindingStatement
         if included_by:
             raise UserError(f"{error} (included by {included_by[-1]})") from error
         raise
-    with syntax_errors(name), open(path, encoding="utf-8") as file:
-        return list(_bindings(config_parser.ConfigParser(file, _Delegate()), (*included_by, name)))
+    with syntax_errors(name), open_text(path) as file:
+        return list(_statements(config_parser.ConfigParser(file, _Delegate()), (*included_by, name)))
 
 
-def _bindings(statements: config_parser.ConfigParser, included_by: tuple[str, ...]) -> Iterator[BindingStatement]:
+def _statements(statements: config_parser.ConfigParser, included_by: tuple[str, ...]) -> Iterator[Statement]:
     for statement in statements:
         if isinstance(statement, config_parser.IncludeStatement):
             yield from _read_file(statement.filename, included_by)
-        elif isinstance(statement, BindingStatement):
+        elif isinstance(statement, BindingStatement | ImportStatement):
             yield statement
+
+
+def _bindings(statements: Sequence[Statement]) -> list[BindingStatement]:
+    return [statement for statement in statements if isinstance(statement, BindingStatement)]
 
 
 def _scoped(statement: BindingStatement) -> str:

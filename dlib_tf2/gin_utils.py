@@ -5,9 +5,9 @@ package, plus bindings from the command line, which win.
 """
 
 import contextlib
-import difflib
 import inspect
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import gin
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.gin_text import bound_value, check, config_dir, find_file, typed_bindings
+from dlib_tf2.gin_names import close_or, registered_names
+from dlib_tf2.gin_text import bound_value, check, config_dir, find_file, open_text, typed_bindings
 
 __all__ = [
     "bound_value",
@@ -99,11 +100,6 @@ def operative_bindings() -> dict[str, Any]:
     return typed_bindings(operative_text())
 
 
-def registered_names() -> list[str]:
-    """The names of all registered functions and classes, without their modules."""
-    return sorted({selector.rsplit(".", 1)[-1] for selector, _ in gin.config._REGISTRY.items()})
-
-
 def registered(name: str) -> Any:
     """The function or class that is registered under a name, as its module defines it; or None."""
     found = gin.config._REGISTRY.get_all_matches(name)  # no public reader
@@ -126,15 +122,11 @@ def _one_line_errors() -> Iterator[None]:
 def _remedy(message: str) -> str:
     """What to write instead of a name that gin does not know; empty for other errors."""
     if match := re.match(r"No configurable matching (?:reference )?'@?(?:.*/)?([\w.]+)", message):
-        name, known = match[1], registered_names()
-        otherwise = "import the module that registers it, or correct the name"
-    elif match := re.match(r"Configurable '([^']*)' doesn't have a parameter named '([^']*)'", message):
-        name, known = match[2], list(inspect.signature(gin.get_configurable(match[1])).parameters)
-        otherwise = f"it has {', '.join(known) or 'none'}"
-    else:
-        return ""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    return f"; did you mean {', '.join(close)}?" if close else f"; {otherwise}"
+        return close_or(match[1], registered_names(), "import the module that registers it, or correct the name")
+    if match := re.match(r"Configurable '([^']*)' doesn't have a parameter named '([^']*)'", message):
+        known = list(inspect.signature(gin.get_configurable(match[1])).parameters)
+        return close_or(match[2], known, f"it has {', '.join(known) or 'none'}")
+    return ""
 
 
 def _find_files() -> None:
@@ -143,7 +135,7 @@ def _find_files() -> None:
         gin.add_config_file_search_path(str(config_dir()))
     # gin's second reader takes "models/x.gin" for a file in a Python package `models`, and crashes where a folder of that name
     # lies on sys.path. No public call takes a reader away.
-    del gin.config._FILE_READERS[1:]
+    gin.config._FILE_READERS[:] = [(open_text, os.path.isfile)]
 
 
 def _search_path() -> list[str]:

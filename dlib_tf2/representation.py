@@ -155,7 +155,7 @@ def find(name: str) -> Callable[[Codes, Codes, np.random.Generator], Codes]:
 def known() -> list[str]:
     """The names of all representations that are registered."""
     ending = "_representation"
-    return [name.removesuffix(ending) for name in gin_utils.registered_names() if name.endswith(ending)]
+    return sorted(name.removesuffix(ending) for name in gin_utils.registered_names() if name.endswith(ending))
 
 
 def load_arrays(codes: str | os.PathLike, factors: str | os.PathLike | None = None) -> Representation:
@@ -183,7 +183,7 @@ def _load_array(path: str | os.PathLike, name: str) -> NDArray[Any]:
                 if name not in loaded.files and len(loaded.files) != 1:
                     raise UserError(f"{path} holds arrays {loaded.files} and none named {name}; save that array alone with numpy.save")
                 return loaded[name if name in loaded.files else loaded.files[0]]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is damaged or holds no plain numpy array ({reason}); save it again with numpy.save") from error
 

@@ -64,7 +64,7 @@ class Table:
             # Opened here, because np.load leaves a damaged file open.
             with local_copy(as_path(path)) as local, open(local, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
-        except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DlibError(f"{path} is damaged or not an .npz table ({reason}); {remedy}") from error
         kind, version = str(content.pop("kind", "")), content.pop("format", None)

@@ -127,6 +127,11 @@ def train(
         raise UserError(f"train.save_minutes must be a number above 0, got {save_minutes!r}")
     if not isinstance(dataset, str):
         raise UserError(f"train.dataset must be a name such as 'rendered_sprites/small', got {dataset!r}")
+    for name, value in (("hyperparameters", hyperparameters), ("labels", labels)):
+        if value is not None and not isinstance(value, Mapping):
+            raise UserError(f'train.{name} must be a dictionary such as {{"beta": 4.0}}, got {value!r}')
+    if not isinstance(method, str):
+        raise UserError(f"train.method must be a name such as 'beta_vae', got {method!r}")
     if precision not in _PRECISIONS:
         raise UserError(f"train.precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
     if batch_size % strategy.num_replicas_in_sync:

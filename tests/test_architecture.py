@@ -22,7 +22,7 @@ GIN_FILES = sorted(str(path.relative_to(REPO / "gin_configs")) for path in (REPO
 COMMANDS = sorted(path.name for path in (REPO / "bin").iterdir() if path.is_file())
 
 # Everyone may import these; they import each other and nothing else of ours.
-FOUNDATION = {"errors", "files", "folders", "gin_text", "gin_utils", "locks", "paths", "progress"}
+FOUNDATION = {"errors", "gin_names", "files", "folders", "gin_text", "gin_utils", "locks", "paths", "progress"}
 FOUNDATION |= {"quiet", "replicas", "seeds", "sources", "table"}
 # What a room may import beside itself and the foundation.
 ROOMS = {"datasets": set(), "metrics": set(), "models": {"regularizers"}, "regularizers": set()}

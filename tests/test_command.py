@@ -215,8 +215,33 @@ def test_an_argument_that_gin_misses_is_one_line(does):
 def test_errors_of_the_disk_and_of_memory_are_one_line(does):
     full = "dlib_small: No space left on device: out/x; free space or choose another folder\n"
     assert does("throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'out/x'))") == (1, full)
-    assert does("open('/dev/null/x')") == (1, "dlib_small: Not a directory: /dev/null/x; free space or choose another folder\n")
-    assert does("throw(MemoryError('9 GB'))") == (1, "dlib_small: out of memory (9 GB); use smaller batches\n")
+    assert does("open('/dev/null/x')") == (1, "dlib_small: Not a directory: /dev/null/x; choose another path\n")
+    memory = "dlib_small: out of memory (9 GB); use smaller batches, models or tables\n"
+    assert does("throw(MemoryError('9 GB'))") == (1, memory)
+    assert does("in_gin(MemoryError('9 GB'))") == (1, memory)
+
+
+@pytest.mark.parametrize(
+    "name, remedy",
+    [
+        ("EACCES", "Permission denied: out/x; allow access to it or choose another path"),
+        ("ENAMETOOLONG", "File name too long: out/x; choose another path"),
+        ("EISDIR", "Is a directory: out/x; choose another path"),
+    ],
+)
+def test_errors_of_files_keep_their_number_through_gin(does, name, remedy):
+    assert does(f"in_gin(OSError(errno.{name}, os.strerror(errno.{name}), 'out/x'))") == (1, f"dlib_small: {remedy}\n")
+
+
+def test_tensorflow_out_of_memory_is_one_line(does):
+    # As allocating a dense layer of 1e9 units ends; the real one would have to ask this machine for a terabyte.
+    make = "__import__('tensorflow').errors.ResourceExhaustedError"
+    said = "OOM when allocating tensor with shape[256,1000000000] and type float on /cpu:0\nmore lines"
+    code, err = does(f"in_gin({make}(None, None, {said!r}))")
+    assert code == 1
+    line = "dlib_small: out of memory (OOM when allocating tensor with shape[256,1000000000] and type float); "
+    assert err.splitlines()[-1] == f"{line}use smaller batches, models or tables"
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("code", ["1 / 0", "open('nowhere')", "throw(RuntimeError('a bug'))", "throw(TypeError('a bug'))"])

@@ -193,3 +193,19 @@ def test_named_generators_differ_by_seed_and_name_and_stay_the_same_for_ever():
 
 
 PINNED = 2124495621  # seeds.generator(0, "mig").integers(2**32): a change would silently change every score
+
+
+def test_an_encrypted_file_is_one_line(tmp_path):
+    path = tmp_path / "codes.npz"
+    np.savez(path, codes=np.zeros((3, 2)), factors=np.zeros((3, 1), int))
+    content = bytearray(path.read_bytes())
+    for mark, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags of each member, in both places
+        start = content.find(mark)
+        while start >= 0:
+            content[start + flag] |= 1
+            start = content.find(mark, start + 1)
+    path.write_bytes(content)
+    with pytest.raises(DlibError, match="codes.npz .*encrypted"):
+        representation.load_arrays(path, None)
+    with pytest.raises(DlibError, match="codes.npz .*encrypted"):
+        representation.Representation.load(path)

@@ -363,3 +363,10 @@ def test_the_quickstart_saves_before_its_end():
         gin_utils.bound_value(["quickstart.gin"], [], "train.save_steps")
         <= gin_utils.bound_value(["quickstart.gin"], [], "train.steps") / 4
     )
+
+
+@pytest.mark.parametrize("name, value", [("hyperparameters", 3), ("labels", "x")])
+def test_labels_of_a_wrong_kind_are_refused_before_training(tiny_train, tmp_path, name, value):
+    with pytest.raises(UserError, match=rf"train.{name} must be a dictionary such as .*, got {value!r}"):
+        tiny_train(tmp_path / "run", f"train.{name} = {value!r}")
+    assert not (tmp_path / "run").exists()

@@ -48,7 +48,10 @@ def _member(archive: zipfile.ZipFile, path: str | os.PathLike, member: str) -> I
     names = archive.namelist()
     if f"{member}.npy" not in names:
         raise DlibError(f"{path} holds {', '.join(names) or 'nothing'}, expected an array {member!r}; it is another file: get it again")
-    return archive.open(f"{member}.npy")
+    try:
+        return archive.open(f"{member}.npy")
+    except RuntimeError as error:  # encrypted
+        raise _damaged(path, error) from error
 
 
 def _header(stream: IO[bytes], path: str | os.PathLike, member: str) -> tuple[int, ...]:
