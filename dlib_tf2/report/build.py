@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import re
+import warnings
 from collections.abc import Callable
 
 import matplotlib
@@ -94,7 +95,10 @@ def _write_all(folder: pathlib.Path, scores: Scores, sampling: Sampling) -> None
 
 def _svg(figure: Figure) -> str:
     file = io.StringIO()
-    figure.savefig(file, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # Text stays text in the file: what matters are the fonts of the reader's browser, not those found here.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        figure.savefig(file, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
     return file.getvalue()
 
 

@@ -25,7 +25,7 @@ main { padding: 1.6rem 1.6rem 4rem; min-width: 0; }
 h1 { margin: .2rem 0 .4rem; font-size: 1.9rem; line-height: 1.2; }
 h2 { margin: 2.6rem 0 .8rem; font-size: 1.4rem; }
 h3 { margin: 0 0 .3rem; font-size: 1.1rem; }
-a { color: var(--link); }
+a { color: var(--link); overflow-wrap: anywhere; }
 section.exhibit { margin: 0 0 1.4rem; padding: 1.2rem 1.4rem; background: #fff; border: 1px solid var(--line); border-radius: 8px; }
 .reading, .lead { max-width: 54rem; margin: .2rem 0 .8rem; }
 .figure { overflow-x: auto; }
@@ -36,11 +36,11 @@ section.exhibit { margin: 0 0 1.4rem; padding: 1.2rem 1.4rem; background: #fff; 
 .note { margin: .6rem 0; padding: .5rem .8rem; background: var(--warn); border-left: 4px solid var(--warnline);
   font-size: .92rem; max-width: 60rem; }
 .nothing { padding: 1.1rem; background: #f1f3f5; color: var(--soft); border-radius: 6px; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; container-type: inline-size; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
 th, td { padding: .24rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; line-height: 1.25; }
-th.text, td.text { text-align: left; }
+th.text, td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 td.missing { color: #7d8794; white-space: normal; line-height: 1.1; }
 details { margin-top: .6rem; font-size: .87rem; }
 summary { cursor: pointer; color: var(--link); }
@@ -52,6 +52,18 @@ summary { cursor: pointer; color: var(--link); }
 @media print { body { background: #fff; } nav { display: none; }
   .page { display: block; } section.exhibit { break-inside: avoid; border: 0; padding: 0; } }
 """
+# A table that is wider than its card becomes a list: a block per row, each value beside its column's
+# name. The widths hold numbers of today's lengths in (most columns, width of the card).
+_LISTS = ((3, "24rem"), (5, "36rem"), (8, "58rem"), (99, "84rem"))
+_STYLE += "".join(
+    f"""@container (max-width: {width}) {{ .to{most} thead {{ display: none; }}
+  .to{most} tr {{ display: block; padding: .4rem 0; border-bottom: 1px solid var(--line); }}
+  .to{most} td {{ display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0;
+    text-align: right; white-space: normal; overflow-wrap: anywhere; }}
+  .to{most} td::before {{ content: attr(data-label); color: var(--soft); text-align: left; }} }}
+"""
+    for most, width in _LISTS
+)
 
 Section = tuple[str, Sequence[tuple[Exhibit, str | None]]]
 
@@ -198,18 +210,20 @@ def _table(table: pd.DataFrame) -> str:
         return "<p>No rows.</p>"
     text = [not pd.api.types.is_numeric_dtype(table[name]) and not _like_numbers(table[name]) for name in table]
     kinds = [' class="text"' if is_text else "" for is_text in text]
-    head = "".join(f"<th{kind}>{html.escape(str(name).replace('_', ' '))}</th>" for name, kind in zip(table.columns, kinds, strict=True))
+    names = [html.escape(str(name).replace("_", " ")) for name in table]
+    head = "".join(f"<th{kind}>{name}</th>" for name, kind in zip(names, kinds, strict=True))
     rows = []
     for row in table.head(_MOST_ROWS).itertuples(index=False):
         row_cells = []
-        for value, kind in zip(row, kinds, strict=True):
+        for value, kind, name in zip(row, kinds, names, strict=True):
             shown = _value(value)
             if shown == "not estimable":
                 kind = kind[:-1] + ' missing"' if kind else ' class="missing"'
-            row_cells.append(f"<td{kind}>{html.escape(shown)}</td>")
+            row_cells.append(f'<td{kind} data-label="{name}">{html.escape(shown)}</td>')
         rows.append(f"<tr>{''.join(row_cells)}</tr>")
     more = f"<p>The first {_MOST_ROWS} of {len(table):,} rows.</p>" if len(table) > _MOST_ROWS else ""
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{more}'
+    most = next(most for most, _ in _LISTS if len(names) <= most)
+    return f'<div class="scroll"><table class="to{most}"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{more}'
 
 
 def _value(value: object) -> str:

@@ -7,14 +7,17 @@ import json
 import re
 import shutil
 import subprocess
+import warnings
 import xml.etree.ElementTree
 
+import matplotlib.figure
 import no_tensorflow
 import pandas as pd
 import pytest
 import synthetic
 
 from dlib_tf2.errors import UserError
+from dlib_tf2.report import build as building
 from dlib_tf2.report import page, tidy
 from dlib_tf2.report.build import Sampling, build
 
@@ -55,6 +58,11 @@ class Outline(html.parser.HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+def unlabelled(page):
+    """A page without the names of columns that its cells carry for narrow windows."""
+    return re.sub(r' data-label="[^"]*"', "", page)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +140,7 @@ def test_the_page_says_that_it_is_a_part_and_of_what(text):
 
 
 def test_the_table_of_variances_and_odds_is_on_the_page(report, text):
-    odds = pd.read_csv(report / "numbers" / "selection.csv").iloc[0]
+    text, odds = unlabelled(text), pd.read_csv(report / "numbers" / "selection.csv").iloc[0]
     assert f"<td>{100 * odds['probability']:.1f} ± {100 * odds['standard_error']:.1f} %</td><td>10,000</td><td>80.7 %</td>" in text
     variance = pd.read_csv(report / "numbers" / "variance.csv").iloc[0]
     assert f'<td class="text">BetaVAE</td><td>{variance["models"]}</td><td>{100 * variance["method_r2"]:.1f} %</td>' in text
@@ -210,7 +218,7 @@ def test_all_but_one_are_not_the_whole(tmp_path):
     build(tmp_path / "results.parquet", tmp_path / "out", size=109, sampling=Sampling(100, 100, 0))
     page = (tmp_path / "out" / "report.html").read_text()
     assert "This is a part of the study: 108 of 109 models (99.1 %)." in plain(page)
-    assert '<td class="text">mig</td><td class="text">mean</td><td class="text">–</td>' in page  # MIG fits no classifier
+    assert '<td class="text">mig</td><td class="text">mean</td><td class="text">–</td>' in unlabelled(page)  # MIG fits no classifier
 
 
 @pytest.mark.parametrize("found, share", [(12599, "99.9 %"), (12000, "95.2 %"), (1, "0.00794 %")])
@@ -275,3 +283,46 @@ def test_a_browser_shows_every_figure_and_says_nothing(report, tmp_path):
     )
     assert f"<title>{len(FIGURES)} drawn, 0 too wide</title>" in done.stdout
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+WIDTHS = (360, 414, 600, 768, 961, 1024, 1200, 1300, 1440, 1600)
+MEASURE = """<script>addEventListener('load', () => {
+  const frame = document.querySelector('iframe'), page = frame.contentDocument, found = [];
+  for (const details of page.querySelectorAll('details')) details.open = true;
+  for (const width of WIDTHS) {
+    frame.style.width = width + 'px';
+    const beyond = page.documentElement.scrollWidth - page.documentElement.clientWidth;
+    if (beyond) found.push(width + ': page by ' + beyond);
+    for (const card of page.querySelectorAll('section.exhibit, .facts li, main > details, nav')) {
+      const edge = card.getBoundingClientRect().right + 1;
+      for (const part of card.querySelectorAll('*:not(svg *)'))
+        if (part.getBoundingClientRect().right > edge) found.push(width + ': ' + (card.id || card.tagName) + ' ' + part.tagName);
+    }
+  }
+  document.title = 'measured ' + WIDTHS.length + '; ' + found.slice(0, 9).join(', ');
+});</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; the page's structure is tested without it")
+def test_nothing_is_wider_than_its_card_at_any_width(report, tmp_path):
+    page = html.escape((report / "report.html").read_text())
+    probe = report.parent / "widths.html"
+    script = MEASURE.replace("WIDTHS", str(list(WIDTHS)))
+    probe.write_text(f'<!DOCTYPE html><title>none</title><iframe style="height: 3000px; border: 0" srcdoc="{page}"></iframe>{script}')
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", "--window-size=1700,3000", "--dump-dom", probe.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert f"<title>measured {len(WIDTHS)}; </title>" in done.stdout
+
+
+def test_names_in_other_scripts_are_no_warning():
+    # The fonts of this machine may not have them; the reader's browser does.
+    figure = matplotlib.figure.Figure()
+    figure.text(0.5, 0.5, "\u65b9\u6cd5")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "\u65b9\u6cd5" in building._svg(figure)
