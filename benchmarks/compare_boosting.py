@@ -6,8 +6,10 @@
 Each table is scored four times: by scikit-learn under evaluation seeds 0 and 1, by either kind of
 LightGBM's under seed 0, which draws the same rows as scikit-learn's first. The scores are those of
 `dci`, whose `informativeness_test` is the mean test accuracy of the downstream task at that number of
-rows, and of `downstream_task` at a tenth of them. Tables are folders with representation.npz, or synthetic: linear, saturated and
-folded codes in turn, factor sizes of three data sets in turn, mixing, noise and number of codes drawn by number. On two cores scikit-learn
+rows, and of `downstream_task` at a tenth of them. Tables are folders with representation.npz, or
+synthetic. --tables: linear, saturated and folded codes in turn, factor sizes of three data sets in turn,
+mixing, noise and number of codes drawn by number. --graded: ten codes from pure to fully mixed with little
+noise, so that disentanglement goes from 1 to 0.1. On two cores scikit-learn
 takes two to six minutes per table and seed at 10,000 rows.
 
 Every score is a JSON line in --output; what it already holds is not computed again, so the command can be killed and repeated. At the end

@@ -102,6 +102,10 @@ def udr(
     count; independent ones about 1 / (number of latents) or less. A model without an informative latent scores 0 with every other, which
     lowers their medians too: leave it out.
 
+    Two differences from the original code. It zeroes latents at a KL of 0.01 whatever the threshold, which
+    here zeroes them itself. With a constant latent, which a zeroed one is, its Spearman relation is NaN in
+    every column; here a constant latent has relation 0 to each target, and the others keep theirs.
+
     Args:
         codes: M arrays [n, d_i], two at least, of the posterior means of the same n images; numbers of latents may differ.
         latent_kl: M arrays [d_i]: KL from the posterior to the prior of each latent, averaged over images, in nats.

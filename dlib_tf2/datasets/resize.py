@@ -1,4 +1,8 @@
-"""Shrinks pictures as the study does: Lanczos over the whole of what a pixel covers, rounded and cut to 8 bits."""
+"""Shrinks pictures by Lanczos over the whole of what a pixel covers, rounded and cut to 8 bits.
+
+For cars this is the study's own reduction. The study shrank small NORB without the cut to 0..255, so that
+values overshoot a little there.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,10 @@ def lightgbm_binned_gradient_boosting(
     max_depth: int = 3,
     min_child_samples: int = 1,
 ) -> "LightGBMGradientBoosting":
-    """Makes the trees of `lightgbm_exact_gradient_boosting` on at most 1,023 bins per code, several times faster.
+    """Makes the trees of `lightgbm_exact_gradient_boosting` on at most 1,023 bins per code.
+
+    They take two to three times less CPU time at 10,000 rows. On codes that mix factors of many values they
+    score lower, disentanglement by up to 0.02 (docs/metrics.md).
 
     A code of fewer distinct values keeps them all. The number of bins is part of what the name stands for:
     scores of 255 bins, which older versions recorded as `lightgbm_gradient_boosting`, were lower by up to
