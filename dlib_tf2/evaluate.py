@@ -166,7 +166,7 @@ def _earlier_scores(folder: pathlib.Path, calls: Sequence[MetricCall], labels: M
                 raise UserError(
                     f"{folder / call.name} holds a score of another configuration ({difference}); use --overwrite or another output folder"
                 )
-        if changed := sources.change(record.get("sources"), sources.of_text(call.config_text)):
+        if changed := sources.change(record.get("sources"), sources.of_text(call.config_text, imports=True)):
             raise UserError(
                 f"{folder / call.name} holds a score of another configuration ({changed}); use --overwrite or another output folder"
             )

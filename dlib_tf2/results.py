@@ -69,7 +69,7 @@ def write_step(
         "warnings": _plain(list(warnings)),
         "config": _plain(gin_utils.typed_bindings(text)),
         "labels": _plain(labels or {}),
-        "sources": sources.of_text(text),
+        "sources": sources.of_text(text, imports=config_text is not None),
         "sha256": {name: file_hash(folder / name) for name in files},
         "versions": package_versions(),
         "device": device,

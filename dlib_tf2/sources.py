@@ -19,10 +19,16 @@ _UNKNOWN = "unknown"  # typed at a prompt: there is no source
 _IMPORT = re.compile(r"^\s*(?:import|from)\s+([\w.]+)", re.MULTILINE)
 
 
-def of_text(text: str) -> dict[str, str]:
-    """The outside sources that gin text imports, and names in keys and references: {module: SHA-256}.
+def of_text(text: str, imports: bool = False) -> dict[str, str]:
+    """The outside sources that gin text names in keys and references: {module: SHA-256}.
 
     What these refer to in turn counts too, as it is bound in the parsed configuration.
+
+    Args:
+        text: gin text.
+        imports: whether the modules that it imports count as well. They should in the text of one
+            metric, which may have no parameters to be named by; the operative text of a step also
+            imports what other steps need.
     """
     names: set[str] = set()
     new = _names(text, None)
@@ -30,7 +36,7 @@ def of_text(text: str) -> dict[str, str]:
     while new := new - names:
         names |= new
         new = _names(everything, new)
-    return {**of_imports([text]), **of_names(names)}
+    return {**(of_imports([text]) if imports else {}), **of_names(names)}
 
 
 def of_names(names: Iterable[str]) -> dict[str, str]:

@@ -238,7 +238,7 @@ def _earlier_values(target: pathlib.Path, labels: dict[str, Any], config_text: s
     there = results.read_step(target)
     if there["labels"] != labels or there["config"] != gin_utils.typed_bindings(config_text):
         raise UserError(f"{target} holds a ranking of other models or parameters; use --overwrite or another output folder")
-    if changed := sources.change(there.get("sources"), sources.of_text(config_text)):
+    if changed := sources.change(there.get("sources"), sources.of_text(config_text, imports=True)):
         raise UserError(f"{target} holds another ranking: {changed}; use --overwrite or another output folder")
     return there["values"]
 

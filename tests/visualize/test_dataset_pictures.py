@@ -172,7 +172,7 @@ def test_grey_binary_and_float_images(channels, scale, dtype, monkeypatch, tmp_p
 def test_running_again_replaces_the_pictures(synthetic, tmp_path):
     first = [path.read_bytes() for path in dataset_pictures.draw("synthetic/set", tmp_path)]
     assert [path.read_bytes() for path in dataset_pictures.draw("synthetic/set", tmp_path)] == first
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".dlib_tf2", "factors.gif", "factors.png", "samples.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".dlib_tf2", ".lock", "factors.gif", "factors.png", "samples.png"]
 
 
 def test_refusals_are_one_line_and_write_nothing(monkeypatch, tmp_path):
