@@ -17,6 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
+    classifiers=[f"Programming Language :: Python :: {version}" for version in ("3", "3.11", "3.12", "3.13")],
     # The gin files live at the top level of the repository and inside the package once it is installed.
     packages=[*find_packages(include=["dlib_tf2", "dlib_tf2.*"]), *(".".join(["dlib_tf2", *folder.parts]) for folder in GIN_FOLDERS)],
     package_dir={".".join(["dlib_tf2", *folder.parts]): str(folder) for folder in GIN_FOLDERS},

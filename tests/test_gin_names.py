@@ -56,6 +56,14 @@ def test_an_unknown_dataset_is_refused_before_tensorflow(run_command, tmp_path):
     assert "did you mean dsprites_full?" in err
 
 
+def test_a_study_on_an_unknown_dataset_is_refused_before_tensorflow(run_command, tmp_path):
+    flags = ("--study=rendered_study", "--model_num=0", f"--output_dir={tmp_path / 'out'}", "--set", "DATASET=cars4d")
+    code, _, err = run_command("dlib_reproduce", *flags, environment=no_tensorflow.environment(tmp_path))
+    assert code == 2
+    assert "unknown dataset 'cars4d'" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_other_modules_register_is_left_to_gin(tmp_path, monkeypatch):
     (tmp_path / "mine.gin").write_text(
         "import my_module\ninclude 'models/beta_vae.gin'\ntrain.encoder = @my_encoder\nmy_encoder.width = 3\n"

@@ -3,13 +3,12 @@
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.datasets.versions import change_line
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write, sync_folder
+from dlib_tf2.locks import own_turn
 from dlib_tf2.paths import RemotePath
 
 TABLES = "dlib_tables"  # the folder of all tables in a data folder
@@ -226,16 +226,9 @@ def announce(folder: pathlib.Path) -> None:
         _say(f"the data folder {data_dir} does not exist and is created")
 
 
-@contextlib.contextmanager
-def lock(folder: pathlib.Path, source: str, name: str = ".lock") -> Iterator[None]:
-    """Holds a lock file in `folder`; the kernel releases it when the process ends, however it ends."""
-    with open(folder / name, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say(f"{source}: another process is preparing it; waiting for it to finish")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def lock(folder: pathlib.Path, source: str, name: str = ".lock") -> contextlib.AbstractContextManager[None]:
+    """Holds a lock file in `folder`; while another process does, says so and waits."""
+    return own_turn(folder / name, lambda: _say(f"{source}: another process is preparing it; waiting for it to finish"))
 
 
 def _check_space(folder: pathlib.Path, info: TableInfo, extra_bytes: int) -> None:
