@@ -331,7 +331,7 @@ def test_mixed_bfloat16_exports_float32_networks_that_plain_keras_reads(data_dir
 def test_the_wrong_size_for_a_network_is_the_networks_own_message(tiny_data, tmp_path, monkeypatch):
     cropped = type(tiny_data)("cropped", tiny_data.space, tiny_data.visible, tiny_data.table[:, :12], 1, records=None)
     monkeypatch.setattr(training.datasets, "load", lambda name, data_dir: cropped)
-    gin_utils.parse(["models/beta_vae.gin"])
+    gin_utils.parse(["models/beta_vae.gin"], ["BATCH_SIZE = 24"])
     with pytest.raises(UserError) as raised:
         training.train(tmp_path / "run")
     assert one_line(raised) == "expected an observation shape (h, w, c) with h and w divisible by 16, got (12, 16, 1)"

@@ -41,8 +41,10 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
     return _module(base).dataset(config, data_folder(data_dir))
 
 
-def check_name(name: str) -> None:
-    """Refuses a name that does not exist, without opening anything."""
+def check_name(name: object) -> None:
+    """Refuses a name that does not exist, without opening anything; what is no text is refused where it is used."""
+    if not isinstance(name, str):
+        return
     base = name.partition("/")[0]
     if base not in known_names():
         raise UserError(unknown("dataset", base, known_names()))
