@@ -15,8 +15,8 @@ from dlib_tf2.paths import as_path
 
 KEEP = 2
 _INDEX = re.compile(r"step-(\d+)\.index$")
-_FILE = re.compile(r"step-(\d+)\.(?:index|data-\d+-of-\d+)$")
 _PARTS = r"(?:index|data-\d+-of-\d+)"
+_FILE = re.compile(rf"step-(\d+)\.{_PARTS}$")
 
 
 def _written(number: str) -> Written:
