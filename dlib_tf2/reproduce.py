@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dlib_tf2 import command, gin_utils, metric_config, results
+from dlib_tf2.datasets import loading
 from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted, UserError
 from dlib_tf2.folders import Written, delete_written, exactly, hold_folder
 from dlib_tf2.studies import run_folder
@@ -35,9 +36,10 @@ def reproduce(
         data_dir: where prepared datasets lie.
 
     Raises:
-        UserError: the folder is another study's, or another process works in it.
+        UserError: the folder is another study's, another process works in it, or the dataset is unknown.
         DlibError: a step failed; what could be done without it is done.
     """
+    _check_dataset(plan)
     of_model = "" if model_dir is None else json.dumps(results.read_training(model_dir))
     fingerprint = plan.fingerprint(of_model)
     folder = (
@@ -58,6 +60,12 @@ def reproduce(
         with _failure_is_kept(folder):
             print(f"{what}{f': {plan.title}' if plan.title else ''} -> {folder}", flush=True)
             _Steps(plan, folder, model_dir, data_dir).run(fingerprint)
+
+
+def _check_dataset(plan: Plan) -> None:
+    """Refuses an unknown dataset before anything is written or TensorFlow is loaded."""
+    if plan.dataset is not None:
+        loading.check_name(plan.dataset)
 
 
 class _Steps:
@@ -161,8 +169,9 @@ def describe(plan: Plan, output_dir: str | os.PathLike | None, model_dir: str | 
         model_dir: folder of a trained model that is scored instead of training one.
 
     Raises:
-        UserError: `model_dir` holds no finished training run.
+        UserError: `model_dir` holds no finished training run, or the dataset is unknown.
     """
+    _check_dataset(plan)
     if model_dir is not None:
         results.read_training(model_dir)
     number = "" if plan.model_num is None else str(plan.model_num)

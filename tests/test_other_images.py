@@ -79,7 +79,8 @@ def steps(tmp_path, own, monkeypatch):
 
     def parse(*bindings):
         kind = own.name.split("/")[0]
-        gin_utils.parse([TINY, f"datasets/{kind}.gin"], [f"DATASET = '{own.name}'", *own.bindings, "train.eval_steps = 1", *bindings])
+        settings = [f"DATASET = '{own.name}'", *own.bindings, "BATCH_SIZE = 8", "train.eval_steps = 1"]
+        gin_utils.parse([TINY, f"datasets/{kind}.gin"], [*settings, *bindings])
 
     def train(count, **arguments):
         parse(f"STEPS = {count}")

@@ -26,8 +26,8 @@ def theorem():
 
 @pytest.fixture(scope="module")
 def columns(theorem):
-    """The scores of ideal codes on a grid of 4,608 rows, of their whitened and of their rotated twin."""
-    tables = theorem.ideal_tables((3, 6, 16, 4, 4))
+    """The scores of ideal codes on a grid of 6,144 rows, of their whitened and of their rotated twin."""
+    tables = theorem.ideal_tables((4, 6, 16, 4, 4))
     return {name: theorem.scores(table, lightgbm_binned_gradient_boosting, dci_rows=1000) for name, table in tables.items()}
 
 
