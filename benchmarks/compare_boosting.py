@@ -1,10 +1,10 @@
-"""How far scores by LightGBM's exact and binned trees are from scikit-learn's, beside scikit-learn's own spread over evaluation seeds.
+"""How far scores by LightGBM's trees are from scikit-learn's, beside scikit-learn's own spread over evaluation seeds.
 
     python benchmarks/compare_boosting.py                                        # two tables at 1,000 rows: a few minutes
     python benchmarks/compare_boosting.py --points=10000 --tables=20 --output=boosting.jsonl --representation=runs/a/mean ...
 
-Each table is scored four times: by scikit-learn under evaluation seeds 0 and 1, by either kind of
-LightGBM's under seed 0, which draws the same rows as scikit-learn's first. The scores are those of
+Each table is scored three times: by scikit-learn under evaluation seeds 0 and 1, and by LightGBM's
+trees under seed 0, which draws the same rows as scikit-learn's first. The scores are those of
 `dci`, whose `informativeness_test` is the mean test accuracy of the downstream task at that number of
 rows, and of `downstream_task` at a tenth of them. Tables are folders with representation.npz, or
 synthetic. --tables: linear, saturated and folded codes in turn, factor sizes of three data sets in turn,
@@ -29,7 +29,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from dlib_tf2 import seeds
-from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting, lightgbm_exact_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.metrics.dci import dci
 from dlib_tf2.metrics.downstream_task import downstream_task
@@ -38,11 +38,10 @@ from dlib_tf2.representation import Representation
 SIZES = ((5, 10, 9, 18, 6), (10, 10, 10, 8, 4, 15), (3, 6, 40, 32, 32))  # smallNORB with its instances, Shapes3D, dSprites
 MIXING = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.5)  # share of every factor in every code
 NOISE = (0.02, 0.05, 0.1, 0.2)  # in units of the code
-RUNS = (("sklearn", 0), ("sklearn", 1), ("lightgbm_exact", 0), ("lightgbm_binned", 0))
+RUNS = (("sklearn", 0), ("sklearn", 1), ("lightgbm_exact", 0))
 CLASSIFIERS = {
     "sklearn": sklearn_gradient_boosting,
     "lightgbm_exact": lightgbm_exact_gradient_boosting,
-    "lightgbm_binned": lightgbm_binned_gradient_boosting,
 }
 
 
@@ -145,9 +144,9 @@ def _torn(path: pathlib.Path) -> bool:
 
 
 def markdown(summed: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The rows of docs/metrics.md: each kind of LightGBM's trees against scikit-learn's, and these under another evaluation seed."""
-    titles = ("exact trees", "binned trees", "scikit-learn, other seed")
-    order = ("lightgbm_exact_against_sklearn", "lightgbm_binned_against_sklearn", "sklearn_against_itself")
+    """The rows of docs/metrics.md: LightGBM's trees against scikit-learn's, and these under another evaluation seed."""
+    titles = ("LightGBM's trees", "scikit-learn, other seed")
+    order = ("lightgbm_exact_against_sklearn", "sklearn_against_itself")
     rows = [f"| Score | Tables | {' | '.join(titles)} |", f"|{'---|' * (len(titles) + 2)}"]
     for key, entry in summed[order[0]].items():
         cells = [f"{one[key]['mean']:.4f}, {one[key]['largest']:.4f}, {one[key]['ranks']:.3f}" for one in map(summed.get, order) if one]

@@ -17,7 +17,7 @@ from make_metrics_table import make_table
 
 from dlib_tf2 import seeds
 from dlib_tf2.metrics import _linear
-from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting, lightgbm_exact_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._newton import newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.metrics.beta_vae import beta_vae
@@ -70,7 +70,7 @@ def main() -> None:
         for scale in (1.0, 0.1):
             row(kind, sap, ("sap",), scale)
         row(kind, sap, ("sap",), continuous=True)
-        for model in (lightgbm_exact_gradient_boosting, lightgbm_binned_gradient_boosting, split_counts, sklearn_gradient_boosting):
+        for model in (lightgbm_exact_gradient_boosting, split_counts, sklearn_gradient_boosting):
             row(kind, dci, ("disentanglement", "completeness", "informativeness_test"), classifier=model, **TREE_ROWS)
     sizes = {"num_train": [100, 1000, 10_000]}
     keys = tuple(f"{size}:mean_test_accuracy" for size in sizes["num_train"])

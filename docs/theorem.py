@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 
 from dlib_tf2 import rotation, seeds
-from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, sklearn_gradient_boosting
 from dlib_tf2.metrics.dci import dci
 from dlib_tf2.metrics.factor_vae import factor_vae
@@ -86,7 +86,7 @@ def main() -> None:
         names = ("mean", "whitened", "rotated")
         print(markdown({name: json.loads((folder / name / "scores.json").read_text(encoding="utf-8")) for name in names}))
         return
-    classifier = sklearn_gradient_boosting if arguments.exact else lightgbm_binned_gradient_boosting
+    classifier = sklearn_gradient_boosting if arguments.exact else lightgbm_exact_gradient_boosting
     with joblib.parallel_config(backend="loky", n_jobs=-1, inner_max_num_threads=1):
         print(markdown({name: scores(table, classifier) for name, table in ideal_tables().items()}))
 

@@ -27,7 +27,6 @@ def test_the_summary_by_hand(script):
             (("sklearn", 0), first),
             (("sklearn", 1), again),
             (("lightgbm_exact", 0), fast),
-            (("lightgbm_binned", 0), first),
         ):
             found[f"t{number}", *run] = {"disentanglement": values[number]}
     found["unfinished", "sklearn", 0] = {"disentanglement": 0.0}
@@ -35,7 +34,7 @@ def test_the_summary_by_hand(script):
     entry = {"tables": 3, "mean": 0.1667, "largest": 0.4, "signed": 0.1, "ranks": 0.5}
     assert summed["lightgbm_exact_against_sklearn"]["disentanglement"] == entry
     assert summed["sklearn_against_itself"]["disentanglement"]["ranks"] == 1.0
-    assert "| disentanglement | 3 | 0.1667, 0.4000, 0.500 | 0.0000, 0.0000, 1.000 | 0.1000, 0.2000, 1.000 |" in script.markdown(summed)
+    assert "| disentanglement | 3 | 0.1667, 0.4000, 0.500 | 0.1000, 0.2000, 1.000 |" in script.markdown(summed)
 
 
 def test_a_killed_run_goes_on_at_the_score_it_was_in(script, tmp_path, monkeypatch, capsys):
@@ -55,9 +54,9 @@ def test_a_killed_run_goes_on_at_the_score_it_was_in(script, tmp_path, monkeypat
     output.write_text("\n".join([*lines[:2], lines[2][:30]]))  # killed while it wrote
     calls.clear()
     script.main()
-    assert calls == [("lightgbm_exact", 0), ("lightgbm_binned", 0)]
-    assert json.loads(output.read_text().splitlines()[-1])["backend"] == "lightgbm_binned"
+    assert calls == [("lightgbm_exact", 0)]
+    assert json.loads(output.read_text().splitlines()[-1])["backend"] == "lightgbm_exact"
     calls.clear()
     script.main()
     assert calls == []
-    assert "| disentanglement | 1 | 0.0000, 0.0000, nan | 0.0000, 0.0000, nan | 1.0000, 1.0000, nan |" in capsys.readouterr().out
+    assert "| disentanglement | 1 | 0.0000, 0.0000, nan | 1.0000, 1.0000, nan |" in capsys.readouterr().out

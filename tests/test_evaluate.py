@@ -236,13 +236,13 @@ def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metri
     for name in ("first", "second"):
         stop = "if os.path.exists('kill'):\n    os.kill(os.getpid(), signal.SIGINT)\n" if name == "second" else ""
         local_metric(name, f"{stop}return {{'boosted': 1.0}}", f"include 'suites/classifiers.gin'\n{name}.scale = %TREES")
-    both, lightgbm = ["first", "second"], ["TREES = @lightgbm_binned_gradient_boosting"]
+    both, other = ["first", "second"], ["TREES = @sklearn_gradient_boosting"]
     evaluate(table, "scores", [*both, "mig"])
 
-    gin_utils.parse(metric_config.files(both), lightgbm)
+    gin_utils.parse(metric_config.files(both), other)
     message = (
         r"second holds a score of other boosted trees \(lightgbm_exact_gradient_boosting, "
-        r"now lightgbm_binned_gradient_boosting\); "
+        r"now sklearn_gradient_boosting\); "
         "choose another output folder, or replace all of them: --overwrite --metrics=first,second"
     )
     for path in pathlib.Path("scores/first").iterdir():
@@ -263,9 +263,9 @@ def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metri
     assert list(saved()) == ["first", "mcc", "mig"]  # the new score by trees took the place of the old one of the other kind
     pathlib.Path("kill").unlink()
     evaluate(table, "scores", both)
-    assert {results.read_step(f"scores/{name}")["config"][f"{name}.scale"] for name in both} == {"@lightgbm_binned_gradient_boosting"}
+    assert {results.read_step(f"scores/{name}")["config"][f"{name}.scale"] for name in both} == {"@sklearn_gradient_boosting"}
 
-    gin_utils.parse(metric_config.files(both), ["second.scale = @lightgbm_binned_gradient_boosting"])
+    gin_utils.parse(metric_config.files(both), ["second.scale = @sklearn_gradient_boosting"])
     with pytest.raises(UserError, match="scores of different boosted trees do not compare"):
         evaluate(table, "mixed", both)
     assert not pathlib.Path("mixed").exists()
@@ -404,7 +404,7 @@ def test_command_runs_the_fast_suite(tmp_path):
     assert scores["downstream_task_boosted_trees"]["60:mean_test_accuracy"] > 0.9
     assert 0 < scores["downstream_task_logistic_regression"]["60:mean_test_accuracy:std"] < 0.2
     record = results.read_step(tmp_path / "scores" / "dci")
-    assert record["config"]["dci.classifier"] == "@lightgbm_binned_gradient_boosting"
+    assert record["config"]["dci.classifier"] == "@lightgbm_exact_gradient_boosting"
     assert "lightgbm" in record["versions"]
 
 
@@ -426,7 +426,7 @@ MISTAKES = {
     "path": (["--metrics=../suites/fast"], "no metric can be called '../suites/fast'; expected names such as mig"),
     "comma": (["--metrics=mig,"], "no metric can be called ''; expected names such as mig, separated by single commas"),
     "udr": (["--metrics=udr"], "udr scores several representations by each other, not one: run dlib_udr"),
-    "trees": (["--metrics=dci,fairness", "--gin_bindings=dci.classifier = @lightgbm_binned_gradient_boosting"], "bind TREES instead"),
+    "trees": (["--metrics=dci,fairness", "--gin_bindings=dci.classifier = @sklearn_gradient_boosting"], "bind TREES instead"),
     "missing": (["--codes=absent.npy"], "the codes file absent.npy does not exist"),
     "corrupt": (["--codes=corrupt.npy"], "corrupt.npy is damaged or holds no plain numpy array"),
     "length": (["--codes=short.npy"], "codes have 100 rows and factors 120"),
@@ -489,7 +489,7 @@ def test_what_makes_a_score_mean_less_is_printed_and_kept(tmp_path, table, capsy
     names = ["sap", "mig", "dci", "factor_vae"]
     few = [f"{name}.num_train = 200" for name in ("sap", "dci")]
     few += [f"{name}.num_test = 50" for name in ("sap", "dci")]
-    trees = ["TREES = @lightgbm_binned_gradient_boosting", "dci.disjoint = False"]
+    trees = ["dci.disjoint = False"]
     gin_utils.parse(metric_config.files(names), [*few, *trees])
     rows = np.random.default_rng(0).permutation(120)[:100]
     index = np.concatenate([FACTORS[rows], np.arange(100)[:, None]], axis=1)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.representation import Representation
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -28,7 +28,7 @@ def theorem():
 def columns(theorem):
     """The scores of ideal codes on a grid of 6,144 rows, of their whitened and of their rotated twin."""
     tables = theorem.ideal_tables((4, 6, 16, 4, 4))
-    return {name: theorem.scores(table, lightgbm_binned_gradient_boosting, dci_rows=1000) for name, table in tables.items()}
+    return {name: theorem.scores(table, lightgbm_exact_gradient_boosting, dci_rows=1000) for name, table in tables.items()}
 
 
 def read_table(text):

@@ -12,7 +12,6 @@ from dlib_tf2.errors import UserError
 TINY = 1e-150  # scikit-learn's guard of a leaf without curvature
 TIE = 1e-9  # gains that differ by less, in parts of themselves, count as equal
 ROWS_AT_ONCE = 1024  # of a prediction: leaves of all trees are kept
-MAX_BIN = 1023  # of the binned trees; another number needs another name, by which scores are kept apart
 
 
 @gin.register
@@ -47,50 +46,14 @@ def lightgbm_exact_gradient_boosting(
     Raises:
         UserError: the package or its system library is missing.
     """
-    return _make(random_state, num_rounds, learning_rate, max_depth, min_child_samples, max_bin=None)
-
-
-@gin.register
-def lightgbm_binned_gradient_boosting(
-    random_state: int,
-    num_rounds: int = 100,
-    learning_rate: float = 0.1,
-    max_depth: int = 3,
-    min_child_samples: int = 1,
-) -> "LightGBMGradientBoosting":
-    """Makes the trees of `lightgbm_exact_gradient_boosting` on at most 1,023 bins per code.
-
-    They take two to three times less CPU time at 10,000 rows. On codes that mix factors of many values they
-    score lower, disentanglement by up to 0.02 (docs/metrics.md).
-
-    A code of fewer distinct values keeps them all. The number of bins is part of what the name stands for:
-    scores of 255 bins, which older versions recorded as `lightgbm_gradient_boosting`, were lower by up to
-    0.04 on nearly disentangled codes, because a bin of two clusters hides the split between them.
-
-    Args:
-        random_state: as in `lightgbm_exact_gradient_boosting`.
-        num_rounds: as there.
-        learning_rate: as there.
-        max_depth: as there.
-        min_child_samples: as there.
-
-    Raises:
-        UserError: the package or its system library is missing.
-    """
-    return _make(random_state, num_rounds, learning_rate, max_depth, min_child_samples, MAX_BIN)
-
-
-def _make(
-    seed: int, num_rounds: int, learning_rate: float, max_depth: int, min_rows: int, max_bin: int | None
-) -> "LightGBMGradientBoosting":
-    """Pins everything: one thread, deterministic, no sampling of rows or codes, no penalty on leaves."""
+    # Everything is pinned: one thread, deterministic, no sampling of rows or codes, no penalty on leaves.
     _import_lightgbm()  # in the caller's process, where the message is seen
     settings = {
         "objective": "none",
         "learning_rate": 1.0,  # ours is applied with the leaf's value
         "max_depth": max_depth,
         "num_leaves": 2**max_depth,
-        "min_data_in_leaf": min_rows,
+        "min_data_in_leaf": min_child_samples,
         "min_sum_hessian_in_leaf": 0.0,
         "min_gain_to_split": 0.0,
         "lambda_l1": 0.0,
@@ -102,10 +65,10 @@ def _make(
         "num_threads": 1,
         "deterministic": True,
         "force_col_wise": True,
-        "seed": seed,
+        "seed": random_state,
         "verbosity": -1,
     }
-    return LightGBMGradientBoosting(settings, num_rounds, learning_rate, max_bin)
+    return LightGBMGradientBoosting(settings, num_rounds, learning_rate)
 
 
 class LightGBMGradientBoosting:
@@ -114,9 +77,8 @@ class LightGBMGradientBoosting:
     classes_: NDArray[Any]
     feature_importances_: NDArray[np.float64]  # sums to 1, or all 0 where no tree split
 
-    def __init__(self, settings: dict[str, Any], num_rounds: int, rate: float, max_bin: int | None):
+    def __init__(self, settings: dict[str, Any], num_rounds: int, rate: float):
         self._settings, self._num_rounds, self._rate = settings, num_rounds, rate
-        self._max_bin = max_bin  # None: as many as there are distinct values
 
     def fit(self, codes: NDArray, labels: NDArray) -> "LightGBMGradientBoosting":
         """Grows the trees for codes [n, d] and labels [n] of at least two classes."""
@@ -134,7 +96,7 @@ class LightGBMGradientBoosting:
         # Arrays are [trees per round, n], the order that LightGBM reads without copying.
         targets = classes == (np.array([[1]]) if binary else np.arange(len(prior))[:, None])
         settings = {**self._settings, "bin_construct_sample_cnt": len(codes)}
-        settings["max_bin"] = self._max_bin or len(codes) + 1  # one more than values: zero has its own
+        settings["max_bin"] = len(codes) + 1  # one more than values: zero has its own
         self._booster = lightgbm.Booster(settings, lightgbm.Dataset(ranks, params=settings))
         self._boost(ranks, targets, np.random.default_rng(settings["seed"]))
         gain = self._booster.feature_importance("gain")

@@ -46,8 +46,8 @@ def downstream_task(
             None: False on a full grid of which at most 5 % of the test rows would be in both, else
             True.
         classifier: factory called with `random_state`: `lightgbm_exact_gradient_boosting`,
-            `lightgbm_binned_gradient_boosting`, `sklearn_gradient_boosting`,
-            `sklearn_logistic_regression_cv` (the study's), `newton_logistic_regression_cv` (the same, faster), or today's
+            `sklearn_gradient_boosting`, `sklearn_logistic_regression_cv` (the study's),
+            `newton_logistic_regression_cv` (the same, faster), or today's
             `sklearn_multinomial_logistic_regression_cv`.
 
     Returns:

@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _linear, _parallel
 from dlib_tf2.metrics._lightgbm import (
-    lightgbm_binned_gradient_boosting,
     lightgbm_exact_gradient_boosting,
 )
 from dlib_tf2.metrics._newton import newton_logistic_regression_cv
@@ -116,15 +115,11 @@ def test_lightgbm_sees_codes_of_any_scale():
 
 
 def test_lightgbm_splits_between_any_two_values():
-    # Bins of several rows each hide three rows in the middle from every split.
+    # Bins of several rows each would hide three rows in the middle from every split.
     codes = np.random.default_rng(4).permutation(4000)[:, None].astype(np.float32)
     labels = (np.abs(codes[:, 0] - 2000) <= 1).astype(int)
-    exact, binned = (
-        fit_and_score(classifier(random_state=0), codes, labels, codes, labels)
-        for classifier in (lightgbm_exact_gradient_boosting, lightgbm_binned_gradient_boosting)
-    )
-    assert exact.train_accuracy == 1.0
-    assert binned.train_accuracy < 1.0
+    fit = fit_and_score(lightgbm_exact_gradient_boosting(random_state=0), codes, labels, codes, labels)
+    assert fit.train_accuracy == 1.0
 
 
 def test_lightgbm_grows_sklearns_trees_on_values_that_differ_everywhere():
@@ -137,8 +132,8 @@ def test_lightgbm_grows_sklearns_trees_on_values_that_differ_everywhere():
     assert np.mean(ours.predict(test_codes) == theirs.predict(test_codes)) > 0.97
 
 
-@pytest.mark.parametrize("classifier", [lightgbm_exact_gradient_boosting, lightgbm_binned_gradient_boosting])
-def test_lightgbm_draws_between_copies_of_a_code(classifier):
+def test_lightgbm_draws_between_copies_of_a_code():
+    classifier = lightgbm_exact_gradient_boosting
     codes, factors = draw(0, 600)
     twice = np.concatenate([codes, codes], axis=1)
     one, copies = (classifier(random_state=5).fit(c, factors[:, 1]) for c in (codes, twice))

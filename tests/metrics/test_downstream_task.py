@@ -7,7 +7,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics import _rows, common
-from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._linear import sklearn_logistic_regression_cv, sklearn_multinomial_logistic_regression_cv
 from dlib_tf2.metrics.downstream_task import downstream_task
 
@@ -62,7 +62,7 @@ def test_workers_do_not_change_scores(table):
 
 
 def test_perfect_and_constant_codes():
-    trees = {"classifier": lightgbm_binned_gradient_boosting}
+    trees = {"classifier": lightgbm_exact_gradient_boosting}
     with pytest.warns(ScoreWarning, match="about 100% of the test rows are training rows too"):
         perfect = run(GRID, GRID, num_train=[1000], num_test=500, disjoint=False, **trees)
     assert perfect["1000:min_test_accuracy"] == 1.0

@@ -19,7 +19,7 @@ from scipy.stats import chi2
 
 from dlib_tf2.errors import ScoreWarning
 from dlib_tf2.metrics import common
-from dlib_tf2.metrics._lightgbm import lightgbm_binned_gradient_boosting
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._rows import LARGEST_OVERLAP, expected_overlap
 from dlib_tf2.metrics.dci import dci
 from dlib_tf2.metrics.factor_vae import factor_vae
@@ -91,7 +91,7 @@ def fresh_rows(kind, rng, num_rows):
 def scores(kind, seed, table, num_rows, num_votes, shared=False):
     """FactorVAE score, MIG and DCI of a new table under one evaluation seed, or of fresh encodings."""
     rng = np.random.default_rng([seed, KINDS.index(kind), table])
-    trees = {"classifier": lambda random_state: lightgbm_binned_gradient_boosting(random_state, num_rounds=10)}
+    trees = {"classifier": lambda random_state: lightgbm_exact_gradient_boosting(random_state, num_rounds=10)}
     split = {"num_train": 2 * num_rows // 3, "num_test": num_rows // 3}
     votes = {"batch_size": 32, "num_train": num_votes, "num_eval": num_votes, "num_variance_estimate": 1000, "threshold": 0.0}
     if table:

@@ -16,10 +16,10 @@ from dlib_tf2.studies import finding
 
 METRICS = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
 SUITES = {"study": 9, "fast": 9, "fairness_study": 10, "fairness_fast": 10, "all": len(METRICS) - 1}
-EXACT, BINNED = "lightgbm_exact_gradient_boosting", "lightgbm_binned_gradient_boosting"
+EXACT, SKLEARN = "lightgbm_exact_gradient_boosting", "sklearn_gradient_boosting"
 TREES = ["dci", "downstream_task_boosted_trees", "fairness", "reduced_downstream_task", "strong_downstream_task", "unified_scores"]
 CLASSIFIERS = [
-    *("lightgbm_exact_gradient_boosting", "lightgbm_binned_gradient_boosting", "sklearn_gradient_boosting"),
+    *(EXACT, SKLEARN),
     *("newton_logistic_regression_cv", "sklearn_linear_svc"),
     *("sklearn_logistic_regression", "sklearn_multinomial_logistic_regression"),
     *("sklearn_logistic_regression_cv", "sklearn_multinomial_logistic_regression_cv"),
@@ -51,7 +51,7 @@ def test_a_suite_fits_what_the_study_did_or_its_fast_twins(suite):
     assert set(names) >= set(names_in("study"))
     calls, config = resolved([*names, "downstream_task"], suite)
     fast = "study" not in suite
-    assert metric_config.one_kind_of_trees(calls) == {BINNED if fast else EXACT}
+    assert metric_config.one_kind_of_trees(calls) == {EXACT}
     logistic = "@newton_logistic_regression_cv" if fast else "@sklearn_logistic_regression_cv"
     expected = {
         "beta_vae.classifier": "@sklearn_logistic_regression",
@@ -71,14 +71,13 @@ def test_the_largest_suite_names_every_metric():
     assert missing == set(), f"add {', '.join(sorted(missing))} to the list in suites/all.gin"
 
 
-@pytest.mark.parametrize("given", [{"suite": "fast"}, {"bindings": [f"TREES = @{BINNED}"]}])
-def test_one_line_switches_the_trees_of_every_metric(given):
+def test_one_line_switches_the_trees_of_every_metric():
     exact, _ = resolved(METRICS)
     assert [call.name for call in exact if metric_config.trees(call.config_text)] == TREES
     assert metric_config.one_kind_of_trees(exact) == {EXACT}
-    switched, _ = resolved(METRICS, **given)
-    assert [call.name for call in switched if metric_config.trees(call.config_text) == {BINNED}] == TREES
-    assert metric_config.one_kind_of_trees(switched) == {BINNED}
+    switched, _ = resolved(METRICS, bindings=[f"TREES = @{SKLEARN}"])
+    assert [call.name for call in switched if metric_config.trees(call.config_text) == {SKLEARN}] == TREES
+    assert metric_config.one_kind_of_trees(switched) == {SKLEARN}
     text = next(call.config_text for call in switched if call.name == "dci")
     assert "%" not in text
     gin_utils.parse([], [text])  # what is kept parses without the macro
@@ -86,8 +85,8 @@ def test_one_line_switches_the_trees_of_every_metric(given):
 
 
 def test_metrics_of_different_trees_are_refused():
-    calls, _ = resolved(["mig", "dci", "fairness"], bindings=[f"fairness.classifier = @{BINNED}"])
-    message = rf"do not compare \(dci: {EXACT}; fairness: {BINNED}\); bind TREES"
+    calls, _ = resolved(["mig", "dci", "fairness"], bindings=[f"fairness.classifier = @{SKLEARN}"])
+    message = rf"do not compare \(dci: {EXACT}; fairness: {SKLEARN}\); bind TREES"
     with pytest.raises(UserError, match=message):
         metric_config.one_kind_of_trees(calls)
     assert metric_config.one_kind_of_trees(calls[:1]) == set()
@@ -174,7 +173,7 @@ SLOWER = {
 def test_the_small_suite_tells_perfect_codes_from_noise_on_300_rows(tmp_path, expected, capsys):
     found = {}
     for kind in ("perfect", "noise"):
-        resolved(list(expected), "small", ["TREES = @lightgbm_binned_gradient_boosting"])  # for time
+        resolved(list(expected), "small")
         scores = evaluate(small_table(kind), tmp_path / kind, list(expected), num_workers=1)
         found[kind] = {name: scores[name][key] for name, (key, _, _) in expected.items()}
         overlaps = [v for s in scores.values() for k, v in s.items() if k.endswith("test_overlap")]

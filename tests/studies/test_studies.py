@@ -114,7 +114,7 @@ def test_every_distinct_configuration_parses_and_binds_the_published_values(stud
             assert values.get("AnnealedKL.iteration_threshold", 1000) == 1000
         assert {key: values.get(key) for key in expected} == expected
         assert list(plan.metrics) == (sorted([*NINE, "fairness"]) if study == "fairness_study_v1" else NINE)
-        trees = f"@lightgbm_{'exact' if suite == 'study' else 'binned'}_gradient_boosting"
+        trees = "@lightgbm_exact_gradient_boosting"
         assert values["dci.classifier"] == trees
         if study == "fairness_study_v1":
             assert values["fairness.classifier"] == trees
