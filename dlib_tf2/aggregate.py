@@ -21,6 +21,7 @@ from dlib_tf2 import __version__, results, score_rows
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.files import atomic_write
 from dlib_tf2.score_rows import COLUMNS, Entry
+from dlib_tf2.workers import spread
 
 FORMATS = (".parquet", ".csv", ".json")
 _MARK = b"dlib_aggregate_results"  # in the schema of a .parquet: the version that wrote it
@@ -127,9 +128,7 @@ def read_tree(input_dir: str | os.PathLike, num_workers: int | None = None) -> t
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     workers = 1 if len(chunks) < 3 else num_workers or joblib.cpu_count()
     entries: list[Entry] = []
-    for read, broken in joblib.Parallel(n_jobs=workers, return_as="generator")(
-        joblib.delayed(_read_chunk)(root, chunk) for chunk in chunks
-    ):
+    for read, broken in spread((joblib.delayed(_read_chunk)(root, chunk) for chunk in chunks), n_jobs=workers, batch_size="auto"):
         entries += read
         damaged += broken
     if damaged and not entries:

@@ -15,6 +15,7 @@ from dlib_tf2.quiet import hold_stderr, import_tensorflow
 
 __all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "refuse_flags", "run"]
 
+_INTERRUPTED = "interrupted; run the same command again to resume"
 _NO_SPACE = "free space or choose another folder"
 _NO_ACCESS = "allow access to it or choose another path"
 _NO_PATH = "choose another path"
@@ -55,7 +56,13 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
         main: the command, called without arguments; it reads its flags from absl.
         required: names of flags that must be given a value.
     """
-    sys.exit(_run(main, required))
+    try:
+        code = _run(main, required)
+    except KeyboardInterrupt:  # a second signal, while the first was answered
+        code = _say(os.path.basename(sys.argv[0]), _INTERRUPTED, EXIT_INTERRUPTED)
+    for number in (signal.SIGINT, signal.SIGTERM):  # libraries take seconds to wind down, and print tracebacks
+        signal.signal(number, lambda *_: os._exit(code))
+    sys.exit(code)
 
 
 def refuse_flags(beside: str, *names: str) -> None:
@@ -88,7 +95,7 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         # gin appends lines of its own to what passes through a configurable.
         return (text or type(error).__name__).splitlines()[0], cause.exit_code
     if isinstance(cause, KeyboardInterrupt):
-        return "interrupted; run the same command again to resume", EXIT_INTERRUPTED
+        return _INTERRUPTED, EXIT_INTERRUPTED
     if isinstance(cause, MemoryError) or _is_tensorflow_out_of_memory(cause):
         shape = re.search(r"OOM when allocating \w+ with shape\[[^\]]*\] and type \w+", text)
         reason = shape[0] if shape else (text or "no details").splitlines()[0]
@@ -129,6 +136,8 @@ def _start(name: str, main: Callable[[], None], required: Sequence[str]) -> None
     if {"--help", "-h", "--helpfull", "-help"} & set(sys.argv[1:]):
         print(_help_text(name))
         return
+    for path in (*sys.argv[1:], f"the current folder, {_here()},"):
+        _refuse_other_encodings(path)
     try:
         rest = flags.FLAGS(_one_word_each(sys.argv))[1:]
     except flags.Error as error:
@@ -142,6 +151,26 @@ def _start(name: str, main: Callable[[], None], required: Sequence[str]) -> None
         raise UserError(f"missing required flag {', '.join(missing)}; see {name} --help")
     signal.signal(signal.SIGTERM, _interrupt)
     main()
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder was deleted; change to one that exists") from error
+
+
+def _refuse_other_encodings(path: str) -> None:
+    """Refuses what is not UTF-8: records are, and TensorFlow's and gin's files take no other path.
+
+    Raises:
+        UserError: the path has other bytes, which Python holds as lone surrogates.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        shown = path.encode(errors="surrogateescape").decode(errors="replace")
+        raise UserError(f"{shown} is not UTF-8; rename the file or folder, or link to it by such a name") from error
 
 
 def _one_word_each(arguments: Sequence[str]) -> list[str]:

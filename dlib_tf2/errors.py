@@ -52,6 +52,18 @@ def check_whole(least: int, **values: object) -> None:
             raise UserError(f"{name.replace('__', '.')} must be a whole number of at least {least}, got {value!r}")
 
 
+def check_names(what: str, names: object, example: str) -> None:
+    """Raises UserError unless `names` is a list or tuple of at least one string.
+
+    Args:
+        what: the parameter, for the message.
+        names: its value.
+        example: a name of the right kind, for the message.
+    """
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{what} is {names!r}; expected a list of names, such as ['{example}']")
+
+
 class ScoreWarning(UserWarning):
     """A score that does not mean what it seems to.
 

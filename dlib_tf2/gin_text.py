@@ -96,14 +96,14 @@ def binding(setting: str) -> str:
     return f"{name} = {value}"
 
 
-def bound_value(files: Sequence[str], bindings: Sequence[str], key: str) -> Any:
-    """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved; None where they give none."""
+def bound_value(files: Sequence[str], bindings: Sequence[str], key: str, default: Any = None) -> Any:
+    """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved; else `default`."""
     check(files, bindings)
     read = [statement for name in files for statement in _read_file(name, ())]
     statements = _bindings([*read, *_statements(config_parser.ConfigParser("\n".join(bindings), _Delegate()), ())])
     macros = {_scoped(statement): statement.value for statement in statements if not statement.arg_name}
     found = [statement.value for statement in statements if f"{_scoped(statement)}.{statement.arg_name}" == key]
-    return _plain(found[-1], macros) if found else None
+    return _plain(found[-1], macros) if found else default
 
 
 def typed_bindings(text: str) -> dict[str, Any]:

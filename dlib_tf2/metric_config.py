@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import gin
 
 from dlib_tf2 import gin_utils
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, check_names
 
 
 @gin.register
@@ -40,8 +40,7 @@ def names(metrics: Any) -> list[str]:
     Raises:
         UserError: it is no list of names, or one of them can be no metric's.
     """
-    if not isinstance(metrics, list | tuple) or not all(isinstance(name, str) for name in metrics):
-        raise UserError(f"evaluate.metrics is {metrics!r}; expected a list of names, such as ['mig', 'dci']")
+    check_names("evaluate.metrics", metrics, "mig")
     if wrong := [name for name in metrics if not name.isidentifier()]:
         raise UserError(f"no metric can be called {wrong[0]!r}; expected names such as mig, separated by single commas")
     return list(dict.fromkeys(metrics))

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from dlib_tf2 import datasets, representation, results, saved_model, seeds, sources
-from dlib_tf2.errors import DlibError, UserError, check_whole
+from dlib_tf2.errors import DlibError, UserError, check_names, check_whole
 from dlib_tf2.folders import Written, claim_folder, exactly, hold_folder
 from dlib_tf2.paths import as_path
 from dlib_tf2.progress import Progress
@@ -57,6 +57,7 @@ def postprocess(
         DlibError: a file or a table of images is damaged, a file cannot be written, or the encoder
             was changed since it was trained.
     """
+    check_names("postprocess.representations", representations, "mean")
     made_from = results.read_training(model_dir)
     data = _open_data(model_dir, made_from, data_dir) if overwrite else None  # what is refused has deleted nothing
     settings = {name: _settings(name, seed) for name in representations}  # unknown names are refused before the long pass

@@ -23,6 +23,7 @@ from dlib_tf2.metrics import collecting
 from dlib_tf2.paths import as_path
 from dlib_tf2.representation import Representation
 from dlib_tf2.table import checked_reals
+from dlib_tf2.workers import spread
 
 Matrix = NDArray[np.float64]
 _WRITTEN = Written({**results.WRITTEN, **exactly("relations.npz")})
@@ -133,7 +134,7 @@ def udr(
     latents = [_standardise(array[rows].astype(np.float64)) * keep for array, keep in zip(checked, informative, strict=True)]
     ends = np.cumsum([array.shape[1] for array in latents])
     everyone = np.concatenate(latents, axis=1)  # one call per model: the models are targets of one another all at once
-    whole = joblib.Parallel(batch_size=1)(joblib.delayed(_on_one_thread)(relate, array, everyone) for array in latents)
+    whole = spread(joblib.delayed(_on_one_thread)(relate, array, everyone) for array in latents)
     relations, scores = {}, np.zeros((len(latents), len(latents)))
     for i, of_model in enumerate(whole):
         for j, matrix in enumerate(np.split(of_model, ends[:-1], axis=1)):

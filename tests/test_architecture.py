@@ -23,7 +23,7 @@ COMMANDS = sorted(path.name for path in (REPO / "bin").iterdir() if path.is_file
 
 # Everyone may import these; they import each other and nothing else of ours.
 FOUNDATION = {"errors", "gin_names", "files", "folders", "gin_text", "gin_utils", "locks", "paths", "progress"}
-FOUNDATION |= {"quiet", "replicas", "seeds", "sources", "table"}
+FOUNDATION |= {"quiet", "replicas", "seeds", "sources", "table", "workers"}
 # What a room may import beside itself and the foundation.
 ROOMS = {"datasets": set(), "metrics": set(), "models": {"regularizers"}, "regularizers": set()}
 READERS = {"report": {"results"}, "studies": {"results"}, "results": set(), "representation": set()}

@@ -54,6 +54,12 @@ def wait():
     time.sleep(60)
 
 
+def end_slowly():
+    import atexit
+
+    atexit.register(wait)
+
+
 def say():
     print(FLAGS.name, FLAGS.count, FLAGS.gin_config, FLAGS.gin_bindings)
 
@@ -90,9 +96,9 @@ def script(tmp_path_factory):
 def start(script, tmp_path):
     """Starts the small command in an empty folder that is also its home."""
 
-    def process(*arguments):
+    def process(*arguments, first=":"):
         environment = {**os.environ, "PYTHONPATH": str(REPO), "HOME": str(tmp_path)}
-        arguments = [sys.executable, str(script), *arguments]
+        arguments = ["bash", "-c", f'{first} && exec "$0" "$@"', sys.executable, str(script), *arguments]
         return subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return process
@@ -102,8 +108,8 @@ def start(script, tmp_path):
 def run(start):
     """Runs the small command to its end: (exit code, stdout, stderr)."""
 
-    def finished(*arguments):
-        process = start(*arguments)
+    def finished(*arguments, first=":"):
+        process = start(*arguments, first=first)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
@@ -280,6 +286,37 @@ def test_a_signal_ends_a_command_with_one_line_and_code_75(start, number):
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (75, "dlib_small: interrupted; run the same command again to resume\n")
     assert time.monotonic() - began < 30  # not the 60 s it would have slept
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_libraries_wind_down_changes_nothing(start, number):
+    process = start("--name=x", "--do=end_slowly()")
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")  # all was done when it came
+
+
+def test_a_path_that_is_not_utf_8_is_one_line(run, tmp_path):
+    odd = os.fsdecode(b"odd\xff")
+    remedy = "is not UTF-8; rename the file or folder, or link to it by such a name\n"
+    assert run(f"--name={odd}") == (2, "", f"dlib_small: --name=odd\ufffd {remedy}")
+    assert run("--name", odd) == (2, "", f"dlib_small: odd\ufffd {remedy}")
+    found = run("--name=x", first="mkdir $'odd\\xff' && cd $'odd\\xff'")
+    assert found == (
+        2,
+        "",
+        f"dlib_small: the current folder, {tmp_path}/odd\ufffd, {remedy}",
+    )
+
+
+def test_a_deleted_current_folder_is_one_line(run):
+    found = run("--name=x", first="mkdir gone && cd gone && rmdir ../gone")
+    assert found == (
+        2,
+        "",
+        "dlib_small: the current folder was deleted; change to one that exists\n",
+    )
 
 
 def test_the_home_folder_is_found_where_the_shell_does_not_look(run, tmp_path):

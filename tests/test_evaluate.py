@@ -1,11 +1,14 @@
 """The evaluate stage and its command: what is written, what is computed again, and what each mistake says."""
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import gin
 import numpy as np
@@ -185,6 +188,44 @@ def test_a_killed_overwrite_keeps_what_it_did_not_replace(tmp_path, local_metric
     assert rest.returncode == 0, rest.stderr
     assert {results.read_step(tmp_path / "scores" / name)["labels"]["evaluation_seed"] for name in before} == {1}
     assert saved()["deadly"] != before["deadly"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_parallel_fits_ends_with_our_line_and_no_worker(tmp_path, number):
+    # Arrays above a megabyte lie in files that joblib shares between its workers and deletes at the end.
+    rng, grid = np.random.default_rng(0), np.indices((4, 5, 6, 40, 20)).reshape(5, -1).T
+    flags = save_arrays(tmp_path, (grid @ rng.normal(size=(5, 10))).astype(np.float32), grid)
+    arguments = [sys.executable, str(ROOT / "bin" / "dlib_evaluate"), *flags, "--metrics=dci", "--num_workers=2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(arguments, cwd=tmp_path, start_new_session=True, **pipes)
+    try:
+        wait_until(lambda: len(processes_of(process.pid)) >= 4)  # itself, joblib's tracker of files, two workers
+        time.sleep(0.5)
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)  # as a terminal; as a scheduler
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (75, "dlib_evaluate: interrupted; run the same command again to resume\n")
+        wait_until(lambda: not processes_of(process.pid))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert not (tmp_path / "scores" / "dci" / "results.json").exists()
+
+
+def processes_of(session):
+    """The processes of a session that run."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, of = path.read_text().rsplit(")", 1)[1].split()[:4]
+            found += [path.parent.name] if int(of) == session and state != "Z" else []
+    return found
+
+
+def wait_until(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_metric_that_fails_under_overwrite_keeps_its_earlier_score(tmp_path, table, local_metric, capsys):
@@ -426,6 +467,10 @@ MISTAKES = {
     "path": (["--metrics=../suites/fast"], "no metric can be called '../suites/fast'; expected names such as mig"),
     "comma": (["--metrics=mig,"], "no metric can be called ''; expected names such as mig, separated by single commas"),
     "udr": (["--metrics=udr"], "udr scores several representations by each other, not one: run dlib_udr"),
+    "no metrics": (
+        ["--output_dir=o", "--codes=codes.npy", "--factors=factors.npy", "--gin_bindings=evaluate.metrics = []"],
+        "evaluate.metrics is []; expected a list of names, such as ['mig']",
+    ),
     "trees": (["--metrics=dci,fairness", "--gin_bindings=dci.classifier = @sklearn_gradient_boosting"], "bind TREES instead"),
     "missing": (["--codes=absent.npy"], "the codes file absent.npy does not exist"),
     "corrupt": (["--codes=corrupt.npy"], "corrupt.npy is damaged or holds no plain numpy array"),

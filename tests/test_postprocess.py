@@ -281,6 +281,9 @@ def test_a_representation_whose_file_is_gone_is_made_again(make, made, never_enc
     "arguments, message",
     [
         ({"representations": ["mean", "meen"]}, r"no representation 'meen'; the known ones are (\w+, )*mean, (\w+, )*sampled"),
+        ({"representations": "mean"}, r"postprocess.representations is 'mean'; expected a list of names, such as \['mean'\]"),
+        ({"representations": []}, r"postprocess.representations is \[\]; expected a list of names"),
+        ({"representations": [3]}, r"postprocess.representations is \[3\]; expected a list of names"),
         ({"seed": -1}, "a seed must be a whole number of at least 0, got -1"),
         ({"seed": 0.5}, "a seed must be a whole number of at least 0, got 0.5"),
         ({"batch_size": 0}, "postprocess.batch_size must be a whole number of at least 1, got 0"),

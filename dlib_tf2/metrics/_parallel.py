@@ -12,6 +12,8 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from dlib_tf2.workers import spread
+
 
 class _Listener:
     """Who is told of progress, and when the first call of `run` began."""
@@ -62,7 +64,7 @@ def run(function: Callable[..., Any], tasks: Sequence[tuple], costs: Sequence[fl
     calls = (joblib.delayed(_on_one_thread)(function, tasks[index]) for index in order)
     # The limit of this process comes first, for tasks begin with the next line: those in threads of it leave each other's limits alone.
     with _libraries().limit(limits=1):
-        finished = joblib.Parallel(batch_size=1, return_as="generator")(calls)
+        finished = spread(calls)
         for index, result in zip(order, finished, strict=True):
             results[index] = result
             done += costs[index]
