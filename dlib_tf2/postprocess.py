@@ -180,6 +180,7 @@ def _write_representation(folder: pathlib.Path, name: str, seed: int, posterior:
         started=started,
         previous=results.read_step(folder),
         labels={"representation": name},
+        named=[f"{name}_representation"],
     )
     print(target / "representation.npz")
 

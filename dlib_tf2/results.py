@@ -41,6 +41,7 @@ def write_step(
     config_text: str | None = None,
     warnings: Sequence[Mapping[str, str]] = (),
     files: Sequence[str] = (),
+    named: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes `config.gin`, then `results.json`, whose presence says that the step is complete.
 
@@ -55,6 +56,8 @@ def write_step(
         config_text: gin text to keep; the operative configuration by default.
         warnings: what makes the values mean less than they seem to, each a `kind` and a `text`.
         files: names of files of the folder that the record keeps the SHA-256 of.
+        named: registered functions that the step called and its configuration does not name; their
+            sources count too.
 
     Returns:
         The record that was written.
@@ -69,7 +72,7 @@ def write_step(
         "warnings": _plain(list(warnings)),
         "config": _plain(gin_utils.typed_bindings(text)),
         "labels": _plain(labels or {}),
-        "sources": sources.of_text(text, imports=config_text is not None),
+        "sources": sources.of_text(text, imports=config_text is not None) | sources.of_names(named),
         "sha256": {name: file_hash(folder / name) for name in files},
         "versions": package_versions(),
         "device": device,

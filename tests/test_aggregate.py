@@ -214,14 +214,19 @@ def test_only_a_table_of_ours_is_replaced(tmp_path, ending):
     output = tmp_path / f"table{ending}"
     for _ in range(2):  # the second time in the place of the first
         aggregate.aggregate(tmp_path / "runs", output)
-    if ending == ".parquet":
-        pd.DataFrame({"mine": [1]}).to_parquet(output)
-    else:
-        output.write_text("mine,yours\n1,2\n")
-    before = output.read_bytes()
-    with pytest.raises(UserError, match="exists and dlib_aggregate_results did not write it; choose another --output"):
-        aggregate.aggregate(tmp_path / "runs", output)
-    assert output.read_bytes() == before
+    ours = tidy.read(output)
+    for other in (pd.DataFrame({"mine": [1]}), ours[ours.columns[::-1]]):  # the second was sorted by somebody else
+        if ending == ".parquet":
+            other.to_parquet(output)
+        elif ending == ".csv":
+            other.to_csv(output, index=False)
+        else:
+            rows = other.to_json(orient="records", lines=True).strip().split("\n")
+            output.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+        before = output.read_bytes()
+        with pytest.raises(UserError, match="exists and dlib_aggregate_results did not write it; choose another --output"):
+            aggregate.aggregate(tmp_path / "runs", output)
+        assert output.read_bytes() == before
 
 
 def test_notes_in_the_place_of_the_list_of_damaged_files_are_kept(tmp_path):

@@ -195,6 +195,29 @@ def test_codes_of_another_configuration_are_refused_and_kept(make, made, binding
     assert files(made) == before
 
 
+def test_an_edited_representation_is_refused_and_kept(make, never_encode, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "own_codes.py"
+    source = "import gin\n\n\n@gin.register\ndef doubled_representation(mean, log_variance, rng):\n    return 2 * mean\n"
+    module.write_text(source)
+    before = files(make("import own_codes", representations=["doubled"]))
+    never_encode()
+    assert files(make("import own_codes", representations=["doubled"])) == before
+    module.write_text(source.replace("2 *", "3 *"))
+    with pytest.raises(UserError, match=rf"the source of own_codes, {module}, has changed"):
+        make("import own_codes", representations=["doubled"])
+    assert files(tmp_path / "out") == before
+
+
+def test_a_posterior_that_is_made_anew_renews_the_representations(make, model, tmp_path):
+    folder = make(representations=["mean"])
+    before = (folder / "mean" / "representation.npz").stat().st_mtime_ns
+    (folder / "posterior.npz").write_bytes(b"damaged")
+    make(representations=["mean"])
+    assert json.dumps(results.read_step(folder / "mean")["made_from"]) == json.dumps(results.read_step(folder))
+    assert (folder / "mean" / "representation.npz").stat().st_mtime_ns > before
+
+
 def test_another_model_is_refused_unless_it_may_overwrite(make, made, tmp_path, data):
     folder = made
     before = files(folder)

@@ -88,8 +88,12 @@ def test_a_model_that_is_trained_again_is_encoded_and_scored_again(run):
     folder = run()
     before = finished(folder)
     weights = results.read_step(folder / "model")["values"]
+    mine = [folder / part / "mine.txt" for part in ("", "model", "codes", "codes/mean", "scores", "scores/mean", "scores/mean/mig")]
+    for path in mine:
+        path.write_text("mine")
     (folder / "model" / "results.json").unlink()
     run()
+    assert [path.read_text() for path in mine] == ["mine"] * len(mine)
     after = finished(folder)
     assert all(after[part] > before[part] for part in PARTS)
     assert results.read_step(folder / "model")["values"] == weights

@@ -152,6 +152,20 @@ def test_the_command_ranks_folders_and_keeps_the_ranking(folders, tmp_path, run_
     assert len(rank_folders(folders[:2], tmp_path / "udr", num_workers=1, overwrite=True)["model_scores"]) == 2
 
 
+def test_an_edited_relation_is_another_configuration(folders, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "own_relation.py"
+    source = "import gin\nimport numpy as np\n\n\n@gin.register\ndef own_relation():\n    return relate\n\n\n"
+    source += "def relate(latents, targets):\n    return np.abs(latents.T @ targets) / len(latents)\n"
+    module.write_text(source)
+    gin_utils.parse(["udr.gin"], ["import own_relation", "udr.relation = @own_relation"])
+    scores = [rank_folders(folders, tmp_path / "udr", num_workers=1)["model_scores"] for _ in range(2)]
+    assert scores[0] == scores[1]
+    module.write_text(source.replace("len(latents)", "2 / len(latents)"))
+    with pytest.raises(UserError, match=rf"holds another ranking: the source of own_relation, {module}, has changed"):
+        rank_folders(folders, tmp_path / "udr", num_workers=1)
+
+
 @pytest.mark.parametrize("relation, flags", [("lasso", ["--num_workers=2"]), ("spearman", [])])
 def test_scores_are_the_same_on_any_number_of_workers(folders, tmp_path, run_command, relation, flags):
     binding, dirs = f"udr.relation = @{relation}_relation", f"--input_dirs={','.join(folders)}"

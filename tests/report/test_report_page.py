@@ -172,8 +172,14 @@ def test_the_same_table_gives_the_same_files_and_old_ones_go(report, tmp_path):
     small = synthetic.table(datasets=("cars3d",), seeds=1)
     small[small["model_num"].isin([0, 8, 13]) & small["metric"].isin(["mig", "dci", "train"])].to_csv(tmp_path / "small.csv", index=False)
     shutil.copytree(report, tmp_path / "again")
+    mine = [tmp_path / "again" / name for name in ("figures/mine.svg", "numbers/notes.txt", "notes.md")]
+    for path in mine:
+        path.write_text("mine")
     for name in ("out", "again"):
         build(tmp_path / "small.csv", tmp_path / name, expected=lambda study: 12600, sampling=Sampling(100, 100, 0))
+    for path in mine:  # what a user put there stays
+        assert path.read_text() == "mine"
+        path.unlink()
     names, again = (
         sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("out", "again")
     )
