@@ -5,6 +5,7 @@ What a module from elsewhere registers cannot be known here: gin itself checks i
 
 import ast
 import difflib
+import functools
 import importlib.resources
 import pathlib
 import re
@@ -97,12 +98,14 @@ def _folder() -> pathlib.Path:
     return pathlib.Path(str(importlib.resources.files(_PACKAGE)))
 
 
+@functools.cache  # of this process's own package, whose source stays what it is
 def _sources() -> dict[str, pathlib.Path]:
     """The file of each function and class that the package registers."""
     files = _folder().rglob("*.py")
     return {name: file for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8"))}
 
 
+@functools.cache
 def _parameters(file: pathlib.Path, name: str) -> list[str] | None:
     """The parameters of a function or class; None where the source does not say: inherited, or any keyword."""
     found: ast.AST | None = _defined(ast.parse(file.read_text(encoding="utf-8")), name)

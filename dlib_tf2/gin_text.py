@@ -98,12 +98,17 @@ def binding(setting: str) -> str:
 
 def bound_value(files: Sequence[str], bindings: Sequence[str], key: str, default: Any = None) -> Any:
     """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved; else `default`."""
+    return bound_values(files, bindings, [key], default)[key]
+
+
+def bound_values(files: Sequence[str], bindings: Sequence[str], keys: Sequence[str], default: Any = None) -> dict[str, Any]:
+    """What `bound_value` gives for each of `keys`, by one look at the text."""
     check(files, bindings)
     read = [statement for name in files for statement in _read_file(name, ())]
     statements = _bindings([*read, *_statements(config_parser.ConfigParser("\n".join(bindings), _Delegate()), ())])
     macros = {_scoped(statement): statement.value for statement in statements if not statement.arg_name}
-    found = [statement.value for statement in statements if f"{_scoped(statement)}.{statement.arg_name}" == key]
-    return _plain(found[-1], macros) if found else default
+    found = {f"{_scoped(statement)}.{statement.arg_name}": statement.value for statement in statements}  # the last one wins
+    return {key: _plain(found[key], macros) if key in found else default for key in keys}
 
 
 def typed_bindings(text: str) -> dict[str, Any]:

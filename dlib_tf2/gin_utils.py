@@ -16,10 +16,11 @@ import gin
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.gin_names import close_or, registered_names
-from dlib_tf2.gin_text import bound_value, check, config_dir, find_file, open_text, typed_bindings
+from dlib_tf2.gin_text import bound_value, bound_values, check, config_dir, find_file, open_text, typed_bindings
 
 __all__ = [
     "bound_value",
+    "bound_values",
     "check",
     "config_dir",
     "find_file",

@@ -96,10 +96,9 @@ def make_plan(study: str, model_num: int | None, suite: str | None = None, chang
 @functools.cache
 def _resolved(files: tuple[str, ...], bindings: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
     """Checks gin text, and reads representations, metrics and the dataset from it."""
-    gin_utils.check(files, bindings)
-    keys = ("postprocess.representations", "evaluate.metrics")
-    representations, metrics = (_names(gin_utils.bound_value(files, bindings, key), key) for key in keys)
-    return representations, metrics, gin_utils.bound_value(files, bindings, "train.dataset")
+    keys = ("postprocess.representations", "evaluate.metrics", "train.dataset")
+    bound = gin_utils.bound_values(files, bindings, keys)
+    return *(_names(bound[key], key) for key in keys[:2]), bound[keys[2]]
 
 
 def _names(value: object, key: str) -> tuple[str, ...]:
