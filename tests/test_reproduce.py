@@ -35,16 +35,34 @@ def clean_gin():
     gin.clear_config()
 
 
+def reproduce_tiny(output_dir, data_dir, number=4, *bindings, **arguments):
+    """Runs a model of rendered_study in this process, with tiny networks; returns its folder."""
+    plan = make_plan("rendered_study", number, None, [*TINY, *bindings])
+    reproduce.reproduce(plan, output_dir, data_dir=data_dir, **arguments)
+    return output_dir / str(number)
+
+
 @pytest.fixture
 def run(tmp_path, data_dir):
-    """Runs a model of rendered_study in this process, with tiny networks: (model_num, *bindings) -> its folder."""
+    """`reproduce_tiny` in the folder of the test: (model_num, *bindings) -> the model's folder."""
 
-    def reproduce_tiny(number=4, *bindings, output_dir=tmp_path / "study", **arguments):
-        plan = make_plan("rendered_study", number, None, [*TINY, *bindings])
-        reproduce.reproduce(plan, output_dir, data_dir=data_dir, **arguments)
-        return output_dir / str(number)
+    def in_folder(*arguments, output_dir=tmp_path / "study", **keywords):
+        return reproduce_tiny(output_dir, data_dir, *arguments, **keywords)
 
-    return reproduce_tiny
+    return in_folder
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory, data_dir):
+    folder = tmp_path_factory.mktemp("made") / "study"
+    reproduce_tiny(folder, data_dir)
+    return folder
+
+
+@pytest.fixture
+def done(made_once, tmp_path):
+    """The folder of model 4, finished; `run()` would make the same."""
+    return shutil.copytree(made_once, tmp_path / "study") / "4"
 
 
 def finished(folder):
@@ -52,8 +70,8 @@ def finished(folder):
     return {part: (folder / part / "results.json").stat().st_mtime_ns for part in PARTS}
 
 
-def test_all_steps_are_made_labelled_and_not_made_again(run, tmp_path, capsys):
-    folder = run()
+def test_all_steps_are_made_labelled_and_not_made_again(run, done, tmp_path, capsys):
+    folder = done
     record = results.read_step(folder / "scores" / "sampled" / "mig")
     assert (results.label(record, "study"), results.label(record, "model_num")) == ("rendered_study", 4)
     assert results.label(record, "changes") == list(TINY)
@@ -74,8 +92,8 @@ def test_all_steps_are_made_labelled_and_not_made_again(run, tmp_path, capsys):
     assert run_folder.state(folder).kind == "done"
 
 
-def test_what_is_missing_is_made_again_and_nothing_else(run, capsys):
-    folder = run()
+def test_what_is_missing_is_made_again_and_nothing_else(run, done, capsys):
+    folder = done
     before, scores = finished(folder), results.read_step(folder / "scores" / "mean" / "mig")["values"]
     (folder / "scores" / "mean" / "mig" / "results.json").write_text('{"step": "evaluate", "val')  # half written
     assert run() == folder
@@ -84,8 +102,8 @@ def test_what_is_missing_is_made_again_and_nothing_else(run, capsys):
     assert results.read_step(folder / "scores" / "mean" / "mig")["values"] == scores
 
 
-def test_a_model_that_is_trained_again_is_encoded_and_scored_again(run):
-    folder = run()
+def test_a_model_that_is_trained_again_is_encoded_and_scored_again(run, done):
+    folder = done
     before = finished(folder)
     weights = results.read_step(folder / "model")["values"]
     mine = [folder / part / "mine.txt" for part in ("", "model", "codes", "codes/mean", "scores", "scores/mean", "scores/mean/mig")]
@@ -99,8 +117,8 @@ def test_a_model_that_is_trained_again_is_encoded_and_scored_again(run):
     assert results.read_step(folder / "model")["values"] == weights
 
 
-def test_a_kill_between_new_codes_and_their_scores_leaves_nothing_old(run, monkeypatch):
-    folder = run()
+def test_a_kill_between_new_codes_and_their_scores_leaves_nothing_old(run, done, monkeypatch):
+    folder = done
     old = (folder / "scores" / "mean" / "mig" / "results.json").read_bytes()
     (folder / "model" / "results.json").unlink()  # the record is lost: trained, encoded and scored again
     (folder / "done.json").unlink()
@@ -139,6 +157,7 @@ def test_a_failing_metric_leaves_the_others_and_its_reason(run, tmp_path):
     assert "1 of 2 metrics failed (mig: " in run_folder.state(folder).reason
 
 
+@pytest.mark.slow
 def test_models_of_one_seed_share_weights_data_and_rows(run, tmp_path):
     # Models 0, 9 and 27 are beta-VAE, FactorVAE and DIP-VAE-II of seed 0: before the first update they are the same encoder.
     first, *others = (run(number, "adam.learning_rate = 0.0") for number in (0, 9, 27))
@@ -174,8 +193,7 @@ def test_a_model_that_exists_is_scored_in_place(run, tmp_path, data_dir):
     assert results.is_complete(tmp_path / "scored" / "scores" / "mean" / "mig")
 
 
-def test_a_folder_is_that_of_one_study_with_one_set_of_bindings(run, tmp_path):
-    run()
+def test_a_folder_is_that_of_one_study_with_one_set_of_bindings(run, done, tmp_path):
     with pytest.raises(UserError, match=r"holds models of gin_bindings \[.*not of \[.*STEPS = 9.*choose another --output_dir"):
         run(5, "STEPS = 9")
     with pytest.raises(UserError, match="holds models of study 'rendered_study', not of 'fairness_study_v1'"):
@@ -199,8 +217,8 @@ def test_a_dataset_that_is_not_prepared_is_said_before_training(tmp_path, data_d
         reproduce.check([], ["rendered_sprites/small", "dsprites_full"], data_dir)
 
 
-def test_a_second_process_in_a_models_folder_is_refused(run, tmp_path, monkeypatch):
-    folder = run()
+def test_a_second_process_in_a_models_folder_is_refused(run, done, tmp_path, monkeypatch):
+    folder = done
     (folder / "done.json").unlink()
     monkeypatch.setattr(locks, "_SECONDS", 0.3)
     with locks.only_process(folder):
@@ -210,8 +228,8 @@ def test_a_second_process_in_a_models_folder_is_refused(run, tmp_path, monkeypat
     assert run_folder.state(folder).kind == "stopped"
 
 
-def test_a_finished_model_costs_no_tensorflow(run, run_command, tmp_path, data_dir):
-    folder = run()
+def test_a_finished_model_costs_no_tensorflow(done, run_command, tmp_path, data_dir):
+    folder = done
     without_tensorflow = no_tensorflow.environment(tmp_path)
     flags = ["--study=rendered_study", f"--output_dir={tmp_path / 'study'}", *(f"--gin_bindings={text}" for text in TINY)]
     before, started = finished(folder), time.monotonic()
@@ -268,8 +286,7 @@ def test_only_print_shows_gin_text_and_touches_nothing(run_command, tmp_path):
     assert changed.splitlines()[0] == f"# unsupervised_study_v1, model 437: factor_vae {heading}"
 
 
-def test_the_report_knows_how_many_models_a_study_has(run, run_command, tmp_path):
-    run()
+def test_the_report_knows_how_many_models_a_study_has(done, run_command, tmp_path):
     assert run_command("dlib_aggregate_results", f"--input_dir={tmp_path / 'study'}", f"--output={tmp_path / 'results.csv'}")[0] == 0
     code, _, err = run_command("dlib_report", f"--results={tmp_path / 'results.csv'}", f"--output_dir={tmp_path / 'report'}")
     assert (code, err) == (0, "")
