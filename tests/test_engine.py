@@ -74,6 +74,7 @@ def large_data():
     return GroundTruthDataset("large", FactorSpace(("shape", "place"), (4, 6)), ("shape", "place"), table, 1, records=None)
 
 
+@pytest.mark.slow
 def test_one_sgd_step_of_the_real_networks_on_one_and_on_two_replicas(large_data, two_replicas):
     # Biases start at 0, so that after one step they are the gradient itself.
     runs = [Run(large_data, strategy, REAL, make_optimizer=lambda: keras.optimizers.SGD(1e-3)) for strategy in (None, two_replicas)]

@@ -38,6 +38,7 @@ def trained(tmp_path_factory, run_command, data_dir):
     return folder / "output" / "mine", run_command(command, *flags, *short, f"--data_dir={data_dir}", environment=environment, seconds=400)
 
 
+@pytest.mark.slow
 def test_the_page_trains(trained):
     folder, (code, out, err) = trained
     assert code == 0, err

@@ -37,6 +37,7 @@ def checkpoint(folder, step):
     return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
 
 
+@pytest.mark.slow
 def test_counted_steps_are_twice_the_updates(train, tmp_path):
     values = train(tmp_path / "run", "factor_vae", *TINY_DISCRIMINATOR, "STEPS = 11", "train.counts_per_update = 2")
     assert values["steps"] == 6

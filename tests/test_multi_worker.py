@@ -72,6 +72,7 @@ def check_go_on_together(run, start_workers, tiny_train, tmp_path):
     check_as_one_process(run, tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_two_workers_end_with_the_weights_of_one(start_workers, tiny_train, tmp_path):
     together, alone = tmp_path / "together", tmp_path / "alone"
     workers = start_workers(together, "train.save_steps = 7")

@@ -40,6 +40,7 @@ def beside(tmp_path_factory, start_command, tiny_flags):
     return folder, refused, alive, first.finish()
 
 
+@pytest.mark.slow
 def test_a_live_run_is_not_overwritten(beside):
     folder, (code, out, err), alive, (stopped, _, _) = beside
     assert (code, out) == (2, "")
@@ -51,6 +52,7 @@ def test_a_live_run_is_not_overwritten(beside):
     assert stopped == 75
 
 
+@pytest.mark.slow
 def test_the_live_run_keeps_its_files_and_its_seed(beside, start_command, tiny_flags):
     folder = beside[0]
     assert list((folder / "checkpoints").glob("*.index"))

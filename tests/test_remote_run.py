@@ -70,6 +70,7 @@ def test_a_finished_run_in_a_bucket_is_left_and_another_one_refused(run, tiny_tr
         tiny_train(RUN, "SEED = 2")
 
 
+@pytest.mark.slow
 def test_a_damaged_network_in_a_bucket_is_written_again(tiny_train, capsys):
     folder = as_path(f"{BUCKET}/runs/damaged")
     tiny_train(str(folder), "STEPS = 2")
@@ -83,6 +84,7 @@ def test_a_damaged_network_in_a_bucket_is_written_again(tiny_train, capsys):
     assert weights(folder) == before
 
 
+@pytest.mark.slow
 def test_overwrite_starts_anew_in_a_bucket(tiny_train):
     folder = f"{BUCKET}/runs/again"
     tiny_train(folder, "STEPS = 2")

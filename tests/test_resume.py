@@ -136,6 +136,7 @@ def check_resumed(starts):
         assert "Traceback" not in start.err
 
 
+@pytest.mark.slow
 def test_three_kills_and_a_termination_came_at_their_moments(stopped):
     starting, writing, any_moment, terminated, finished = stopped[1]
     assert [start.code for start in stopped[1]] == [-9, -9, -9, 75, 0]
@@ -146,10 +147,12 @@ def test_three_kills_and_a_termination_came_at_their_moments(stopped):
     assert not finished.left, "what a killed write leaves goes with the next checkpoint"
 
 
+@pytest.mark.slow
 def test_every_start_goes_on_from_the_newest_whole_checkpoint(stopped):
     check_resumed(stopped[1])
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_says_one_line(stopped):
     terminated = stopped[1][3]
     said = [line for line in terminated.err.splitlines() if line.startswith("dlib_train: ")]
@@ -157,12 +160,14 @@ def test_sigterm_saves_and_says_one_line(stopped):
     assert said == [f"dlib_train: stopped by signal SIGTERM at step {step}, saved at step {step}; run the same command again to resume"]
 
 
+@pytest.mark.slow
 def test_the_last_start_ends_with_pictures(stopped):
     folder, starts = stopped
     assert starts[-1].out.splitlines() == [str(folder / "pictures" / name) for name in ("reconstructions.png", "traversals.png")]
     assert f"step {STEPS}/{STEPS}" in starts[-1].err
 
 
+@pytest.mark.slow
 def test_the_stopped_run_ends_with_the_same_bits(stopped, alone):
     check_the_same(stopped[0], alone)
 

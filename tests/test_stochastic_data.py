@@ -26,6 +26,7 @@ def noisy(tiny_data):
     return dataclasses.replace(tiny_data, nuisance=nuisance.noise(16, 16))
 
 
+@pytest.mark.slow
 def test_the_noise_of_a_step_is_the_same_on_two_replicas_and_with_xla(noisy, two_replicas):
     def sgd():
         return keras.optimizers.SGD(1e-4)
@@ -133,7 +134,8 @@ def test_many_draws_once_are_uniform():
 
 
 @pytest.mark.parametrize(
-    "name", ["abstract_dsprites", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scream_dsprites", "smallnorb"))]
+    "name",
+    ["abstract_dsprites", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scream_dsprites", "smallnorb"))],
 )
 def test_training_and_pictures(name, tmp_path):
     manual, data_dir = tmp_path / "manual", tmp_path / "data"

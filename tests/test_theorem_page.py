@@ -37,6 +37,7 @@ def read_table(text):
     return {row: [float(cell.split(" ")[0]) for cell in cells] for row, *cells in lines[1:]}
 
 
+@pytest.mark.slow
 def test_a_rotation_of_ideal_codes_moves_no_unsupervised_score_and_makes_the_supervised_ones_collapse(columns):
     _, white, rotated = columns.values()
     assert abs(white["unsupervised, all rows"]["gaussian_total_correlation"]) < 1e-4
@@ -53,12 +54,14 @@ def test_a_rotation_of_ideal_codes_moves_no_unsupervised_score_and_makes_the_sup
     assert rotated["mcc"]["linear_r2"] == pytest.approx(1, abs=1e-3)  # and yet nothing is lost
 
 
+@pytest.mark.slow
 def test_whitening_alone_is_not_what_makes_them_collapse(columns):
     ideal, white, _ = columns.values()
     assert white["mig"]["mig"] == pytest.approx(ideal["mig"]["mig"], abs=0.02)
     assert white["dci"]["disentanglement"] > ideal["dci"]["disentanglement"] - 0.1
 
 
+@pytest.mark.slow
 def test_the_script_prints_a_row_per_score(theorem, columns):
     table = read_table(theorem.markdown(columns))
     assert list(table) == list(theorem.ROWS)

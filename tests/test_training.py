@@ -169,6 +169,7 @@ def test_fewer_steps_than_were_made_are_refused(unfinished, tiny_train):
     assert not (unfinished / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_overwrite_starts_anew(copy, tiny_train):
     assert tiny_train(copy, "STEPS = 2", "BETA = 1.0", overwrite=True)["steps"] == 2
     assert saved_steps(copy) == [2]
@@ -203,6 +204,7 @@ def fill(folder, free):
     (folder / "ballast").write_bytes(bytes(status.f_bavail * status.f_bsize - free))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_run_completes_when_there_is_space(finished, small_disk, tiny_train):
     run = small_disk / "run"
     fill(small_disk, 180_000)  # two checkpoints and the small files, not three checkpoints
@@ -231,7 +233,7 @@ def test_an_export_that_fails_leaves_no_record_of_mixed_networks(copy, tiny_trai
     assert saved_steps(copy) == [20, 22]
 
 
-@pytest.mark.parametrize("moment", ["call", "summary"])
+@pytest.mark.parametrize("moment", ["call", pytest.param("summary", marks=pytest.mark.slow)])
 def test_a_signal_saves_before_the_run_stops(finished, tiny_train, tmp_path, monkeypatch, moment):
     handler = signal.getsignal(signal.SIGTERM)
     owner, name = {"call": (training.Engine, "train"), "summary": (training.Run, "_summarise")}[moment]
@@ -306,6 +308,7 @@ assert not foreign, foreign
 """
 
 
+@pytest.mark.slow
 def test_mixed_bfloat16_exports_float32_networks_that_plain_keras_reads(data_dir, tmp_path):
     run, images, out = tmp_path / "run", tmp_path / "images.npy", tmp_path / "out.npz"
     gin_utils.parse(["models/beta_vae.gin"], ["STEPS = 3", "BATCH_SIZE = 4", "train.eval_steps = 1", "train.precision = 'mixed_bfloat16'"])
@@ -337,6 +340,7 @@ def test_the_wrong_size_for_a_network_is_the_networks_own_message(tiny_data, tmp
     assert one_line(raised) == "expected an observation shape (h, w, c) with h and w divisible by 16, got (12, 16, 1)"
 
 
+@pytest.mark.slow
 def test_a_second_process_in_one_folder_is_refused(tiny_train, tmp_path):
     tiny_train(tmp_path, "STEPS = 2")
     with open(tmp_path / ".lock") as file:
@@ -345,7 +349,7 @@ def test_a_second_process_in_one_folder_is_refused(tiny_train, tmp_path):
             tiny_train(tmp_path, "STEPS = 4")
 
 
-@pytest.mark.parametrize("name", ["encoder", "decoder"])
+@pytest.mark.parametrize("name", ["encoder", pytest.param("decoder", marks=pytest.mark.slow)])
 def test_networks_that_are_missing_or_cut_are_written_again_from_the_checkpoint(tiny_train, tmp_path, capsys, name):
     tiny_train(tmp_path, "STEPS = 2")
     path = tmp_path / f"{name}.keras"

@@ -130,5 +130,6 @@ def test_two_replicas_make_the_same_step(method, run, tiny_data, two_replicas):
     assert_same_step(Run(method, tiny_data, two_replicas), run, 1e-6)
 
 
+@pytest.mark.slow
 def test_xla_makes_the_same_step(method, run, tiny_data):
     assert_same_step(Run(method, tiny_data, xla=True), run, 1e-5)

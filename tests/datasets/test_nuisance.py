@@ -126,6 +126,7 @@ def test_white_stays_white_on_other_scales():
     assert 100 < images[:, ~INSIDE].mean() < 155
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_training_images(fake_data_dir):
     code = (
         "import hashlib, sys, numpy as np, tensorflow as tf; from dlib_tf2.datasets import load\n"

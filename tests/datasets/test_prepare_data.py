@@ -40,6 +40,7 @@ def finish(process):
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_two_at_once_from_a_persons_folder_then_free(tmp_path):
     manual, data = tmp_path / "manual", tmp_path / "data"
     manual.mkdir()

@@ -47,6 +47,7 @@ def test_starting_late_equals_skipping(start):
     np.testing.assert_array_equal(late, skipped)
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_batch(data_dir):
     code = (
         "import hashlib, sys; from dlib_tf2.datasets import load\n"

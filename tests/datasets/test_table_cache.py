@@ -145,6 +145,7 @@ def tfds_knows_ram(monkeypatch):
     monkeypatch.setitem(register._URI_PREFIXES_TO_CLS, "ram://", gpath.PosixGPath)
 
 
+@pytest.mark.slow
 def test_records_are_read_from_the_bucket_itself(data_bucket, data_dir, cache, tfds_knows_ram):
     for path in (data_dir / SOURCE).iterdir():
         put(f"{data_bucket}/{SOURCE}/{path.name}", path.read_bytes())

@@ -80,6 +80,7 @@ def written_out(seed, num_examples=2000):
     return OneVsRestClassifier(LogisticRegression(solver="liblinear")).fit(*sets[0]).score(*sets[1])
 
 
+@pytest.mark.slow
 def test_rotated_codes_score_like_fresh_draws_and_the_measured_value_is_a_typical_rotation(rotated_codes):
     few = {"num_train": 2000, "num_eval": 2000}
     scores = np.array([run(*rotated_codes(seed), seed, **few)["eval_accuracy"] for seed in range(16)])

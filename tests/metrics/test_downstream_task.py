@@ -73,6 +73,7 @@ def test_perfect_and_constant_codes():
         assert constant[f"1000:test_accuracy_factor_{factor}"] == pytest.approx(1 / size, abs=0.04)
 
 
+@pytest.mark.slow
 def test_measured_values_of_the_study_at_small_sizes(dsprites_grid, reference_codes):
     # Over seeds the mean accuracy of the ideal code is .202 +- .030 at 10 rows and .318 +- .034 at 100: four standard errors of six seeds.
     scores = [run(reference_codes["ideal"], dsprites_grid, seed, num_train=[10, 100]) for seed in range(6)]

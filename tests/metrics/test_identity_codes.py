@@ -72,7 +72,7 @@ def test_modularity(codes, rows, low, high):
     assert low <= modularity(information) <= high
 
 
-@pytest.mark.parametrize("trees", [lightgbm_exact_gradient_boosting, pytest.param(sklearn_gradient_boosting, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trees", [lightgbm_exact_gradient_boosting, sklearn_gradient_boosting])
 def test_dci(trees):
     with joblib.parallel_config(backend="loky", n_jobs=-1, inner_max_num_threads=1):
         found = [run(dci, codes, num_train=1000, num_test=1000, classifier=trees) for codes in (CODES, DOUBLED, SCATTERED)]

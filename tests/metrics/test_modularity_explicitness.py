@@ -58,6 +58,7 @@ def test_explicitness_equals_sklearn_in_the_definition():
     assert result["explicitness_test"] == pytest.approx(np.mean(areas), abs=1e-4)  # liblinear's random order moves the fourth digit
 
 
+@pytest.mark.slow
 def test_measured_values_of_the_study(dsprites_grid, reference_codes):
     # Modularity of nearly dead codes is the bias of their information: a standard deviation of 0.01 over seeds and draws of the noise.
     ideal, noise, const = (run(reference_codes[name], dsprites_grid) for name in ("ideal", "noise", "const"))

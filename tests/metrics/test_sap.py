@@ -52,6 +52,7 @@ def test_squared_correlations_equal_numpy():
     assert run(codes, factors, num_train=300, num_test=100, continuous=True)["sap"] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_measured_values_of_the_study(dsprites_grid, reference_codes):
     # Over evaluation seeds the standard deviation is below 0.001 (0.2436 to 0.2468 were seen).
     assert run(reference_codes["ideal"], dsprites_grid)["sap"] == pytest.approx(0.245, abs=0.003)

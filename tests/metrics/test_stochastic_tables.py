@@ -115,9 +115,7 @@ def standard_errors(kind, num_seeds=20, **options):
     return (ours.mean(axis=0) - fresh.mean(axis=0)) / np.sqrt((ours.var(axis=0, ddof=1) + fresh.var(axis=0, ddof=1)) / num_seeds)
 
 
-@pytest.mark.parametrize(
-    "sizes", [{"num_rows": 200, "num_votes": 60}, pytest.param({"num_rows": 300, "num_votes": 1000}, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("sizes", [{"num_rows": 200, "num_votes": 60}, {"num_rows": 300, "num_votes": 1000}])
 def test_tables_score_like_fresh_encodings(sizes):
     found = np.array([standard_errors(kind, **sizes) for kind in KINDS])  # [kinds, scores]
     assert (abs(found) <= 2).sum() >= 10, found

@@ -178,6 +178,7 @@ def test_parts_descend_their_own_terms():
     assert len(owners) == len(set(owners)) == 10 + 6
 
 
+@pytest.mark.slow
 def test_losses_are_the_same_on_two_replicas(two_replicas):
     with two_replicas.scope():
         model = make_model(second_batch=True)

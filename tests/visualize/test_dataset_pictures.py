@@ -202,6 +202,7 @@ def test_command_draws_a_prepared_dataset(data_dir, tmp_path, run_command):
         assert animation.n_frames == 3 + 6 + 8 + 16 + 16
 
 
+@pytest.mark.slow
 def test_command_takes_the_gin_file_of_a_dataset_of_ones_own(tmp_path, run_command):
     for index in range(4):
         Image.fromarray(np.full((32, 32, 3), 40 + 50 * index, np.uint8)).save(tmp_path / f"{index}.png")
