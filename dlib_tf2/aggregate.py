@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet
 
 from dlib_tf2 import __version__, results, score_rows
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, few
 from dlib_tf2.files import atomic_write
 from dlib_tf2.score_rows import COLUMNS, Entry
 from dlib_tf2.workers import spread
@@ -215,5 +215,4 @@ def _count(number: int, what: str) -> str:
 
 
 def _first(damaged: list[Damaged]) -> str:
-    shown = "; ".join(f"{path}: {reason}" for path, reason in damaged[:3])
-    return shown + ("; ..." if len(damaged) > 3 else "")
+    return few([f"{path}: {reason}" for path, reason in damaged])

@@ -13,6 +13,7 @@ from typing import Any
 
 import gin
 import joblib
+import numpy as np
 
 from dlib_tf2 import gin_utils, metric_config, repeats, results, sources
 from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole, few
@@ -88,6 +89,7 @@ def evaluate(
             _remove(folder, others)
             results.write_json(folder / "scores.json", _all_scores(folder))
         failures: dict[str, Exception] = {}
+        constant = _of_constant_codes(table)
         with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):  # one thread per fit: no oversubscription
             for number, call in enumerate(calls, 1):
                 line = f"[{number}/{len(calls)}] {call.name}"
@@ -109,10 +111,10 @@ def evaluate(
                 except Exception as error:  # a metric may fail in its own way; the others must still be scored
                     failures[call.name] = error
                     kept = "; its earlier score is kept" if results.is_complete(folder / call.name) else ""
-                    print(f"{line}: failed: {_reason(error)}{kept}", flush=True)
+                    print(f"{line}: failed: {_reason(error, table)}{kept}", flush=True)
                     _log.debug("metric %s failed", call.name, exc_info=True)
                     continue
-                told = [_told(warning, call, table) for warning in found]
+                told = [*constant, *(_told(warning, call, table) for warning in found if not constant or warning.kind != "no_active_code")]
                 _keep(folder, call, values, {"metric": call.name, **labels}, started, previous, told)
                 scores[call.name] = values
                 print(f"{line}: done in {time.time() - started:.1f} s", flush=True)
@@ -121,7 +123,7 @@ def evaluate(
     _print_warnings(folder, list(scores))
     print(results.format_table({f"{name}.{key}": value for name, values in scores.items() for key, value in values.items()}))
     if failures:
-        _raise_failures(failures, len(calls), folder)
+        _raise_failures(failures, len(calls), folder, table)
     return scores
 
 
@@ -192,11 +194,21 @@ def _keep(
     results.write_json(folder / "scores.json", _all_scores(folder))
 
 
+def _of_constant_codes(table: Representation) -> list[dict[str, str]]:
+    """The warning that every metric's score of codes that never change bears."""
+    if np.ptp(table.codes, axis=0).any():
+        return []
+    return [{"kind": "no_active_code", "text": "every code is constant: the representation says nothing, whatever the score"}]
+
+
+def _named(text: str, table: Representation) -> str:
+    """A metric's text, which knows columns by number, in the names of the table's factors."""
+    return re.sub(r"\bfactor_(\d+)", lambda number: table.factor_names[int(number[1])], text)
+
+
 def _told(warning: ScoreWarning, call: MetricCall, table: Representation) -> dict[str, str]:
     """A warning as the record keeps it, in the names of the table's factors and of gin."""
-    text = warning.text
-    if warning.kind == "many_values":
-        text = re.sub(r"\bfactor_(\d+)", lambda number: table.factor_names[int(number[1])], text)
+    text = _named(warning.text, table)
     if warning.binding:
         text += f"; bind {inspect.unwrap(call.function).__name__}.{warning.binding}"
     return {"kind": warning.kind, "text": text}
@@ -250,13 +262,13 @@ def _remove(folder: pathlib.Path, names: Iterable[str]) -> None:
         (folder / name / "results.json").unlink(missing_ok=True)
 
 
-def _raise_failures(failures: Mapping[str, Exception], total: int, folder: pathlib.Path) -> None:
-    reasons = few([f"{name}: {_reason(error)}" for name, error in failures.items()])
+def _raise_failures(failures: Mapping[str, Exception], total: int, folder: pathlib.Path, table: Representation) -> None:
+    reasons = few([f"{name}: {_reason(error, table)}" for name, error in failures.items()])
     kind = UserError if all(isinstance(error, UserError) for error in failures.values()) else DlibError
     kept = f"; the others are kept in {folder}" if len(failures) < total else ""
     raise kind(f"{len(failures)} of {total} metrics failed ({reasons}){kept}") from next(iter(failures.values()))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, table: Representation) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return first if isinstance(error, DlibError) else f"{type(error).__name__}: {first}"
+    return _named(first, table) if isinstance(error, DlibError) else f"{type(error).__name__}: {first}"

@@ -115,7 +115,7 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
 def _settings(step: Mapping[str, Any]) -> str:
     """A digest of the metric's configuration and, where the table had fewer rows than that asks
     for, of how many it had: equal ones compare."""
-    few = [told["text"] for told in step.get("warnings", []) if told["kind"] == "few_rows"]
+    few = [re.findall(r"\d[\d,]*", told["text"]) for told in step.get("warnings", []) if told["kind"] == "few_rows"]  # not its words
     return _digest([step["config"], *few] if few else step["config"])
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from dlib_tf2 import checkpoints, datasets, gin_utils, results, saved_model, sources
 from dlib_tf2.engine import Engine
-from dlib_tf2.errors import DlibError, UserError, check_whole
+from dlib_tf2.errors import DlibError, UserError, check_whole, few
 from dlib_tf2.folders import Written, exactly, hold_folder
 from dlib_tf2.interruptions import stop_on_signals, wait_for_all, worker_loss_is_interruption
 from dlib_tf2.models.optimizers import adam
@@ -95,7 +95,7 @@ def train(
         seed: of weights, data and noise, each by a derived seed.
         optimizer: called once for each part of the model, in a gin scope of the part's name ("vae").
         counts_per_update: how many of `steps` one update uses up. The study's code counted an update of FactorVAE twice, once
-            for each network, so that 300,000 steps were 150,000 updates: 2 reproduces that.
+            for each network, so that its 300,000 steps were 150,001 updates; with 2 ours are 150,000.
         method: a label for results and reports.
         hyperparameters: the method's own strengths, e.g. {"beta": 4.0}, a label likewise.
         labels: further ones, such as the study and the model_num in it.
@@ -275,7 +275,7 @@ def _refuse_other_run(folder: pathlib.Path, here: Mapping[str, Any], keys: Itera
             f"and {here[_IMAGES][:12]} here); restore them, choose another --model_dir, or --overwrite to delete that run"
         )
     if differing:
-        shown = "; ".join(f"{key} is {there.get(key, _ABSENT)} there and {here.get(key, _ABSENT)} here" for key in differing[:3])
+        shown = few([f"{key} is {there.get(key, _ABSENT)} there and {here.get(key, _ABSENT)} here" for key in differing])
     else:
         shown = sources.change(sources_there, sources_here)
     if shown:

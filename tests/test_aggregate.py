@@ -178,7 +178,7 @@ def test_damaged_files_are_named_and_left_out(tmp_path, capsys):
     assert set(table["metric"] + " " + table["representation"].fillna("")) == {"train ", "mig sampled", "dci sampled"}
     warning = capsys.readouterr().err
     assert re.match(
-        r"warning: 7 damaged files left out \(0/scores/mean/dci/results.json: .*; \.\.\.\); all are named in .*out.csv.damaged.txt\n",
+        r"warning: 7 damaged files left out \(0/scores/mean/dci/results.json: .*; and 4 more\); all are named in .*out.csv.damaged.txt\n",
         warning,
     )
 

@@ -580,9 +580,16 @@ def test_a_score_without_anything_to_say_of_it_warns_of_nothing(tmp_path, table,
     assert results.read_step(tmp_path / "mig")["warnings"] == []
 
 
+def test_constant_codes_are_warned_of_once_for_all_metrics(tmp_path, capsys):
+    evaluate(Representation(np.ones((120, 3)), FACTORS, ("a", "b", "c"), (4, 5, 6)), tmp_path, ["mig", "factor_vae", "irs"])
+    printed = capsys.readouterr().err
+    assert printed == "warning: mig, factor_vae, irs: every code is constant: the representation says nothing, whatever the score\n"
+    assert [warning["kind"] for warning in results.read_step(tmp_path / "mig")["warnings"]] == ["no_active_code"]
+
+
 def test_a_refused_metric_stops_no_other(tmp_path, capsys):
     factors = np.stack(np.unravel_index(np.arange(2400), (1200, 2)), axis=1)
-    table = Representation.from_arrays(np.random.default_rng(0).normal(size=(2400, 2)), factors)
-    with pytest.raises(UserError, match=r"1 of 2 metrics failed \(sap: varying factor 0 .* at most 500:"):
+    table = Representation(np.random.default_rng(0).normal(size=(2400, 2)), factors, ("height", "hue"), (1200, 2))
+    with pytest.raises(UserError, match=r"1 of 2 metrics failed \(sap: height has 1,200 values in 2,400 rows; .* at most 500:"):
         evaluate(table, tmp_path, ["sap", "mig"])
     assert set(json.loads((tmp_path / "scores.json").read_text())) == {"mig"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dlib_tf2 import postprocess
-from dlib_tf2.errors import DlibError
+from dlib_tf2.errors import DlibError, UserError
 
 TESTS = pathlib.Path(__file__).parent
 
@@ -138,6 +138,22 @@ def test_an_edited_encoder_is_another_configuration(tmp_path, start_command, tin
     assert f"the source of own_networks, {module}, has changed" in err
     module.write_text(ENCODER.format(width=8))
     assert start_command(*flags, environment=environment).finish()[0] == 0
+
+
+def test_an_edited_regularizer_is_another_configuration(tmp_path, tiny_train, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "own_regularizer.py"
+    source = "import gin\nfrom dlib_tf2.regularizers.beta_kl import kl_to_prior\n\n\n@gin.register\nclass OwnKL:\n"
+    source += "    def __call__(self, posterior, z, step):\n        return {'kl': kl_to_prior(posterior)}\n"
+    module.write_text(source)
+    own = ("import own_regularizer", "VAE.regularizer = @OwnKL()")
+    tiny_train(tmp_path / "run", *own, "STEPS = 2")
+    before = (tmp_path / "run" / "encoder.keras").read_bytes()
+    module.write_text(source.replace("kl_to_prior(posterior)}", "2 * kl_to_prior(posterior)}"))
+    for steps in (2, 4):  # a finished run as well as one that would go on
+        with pytest.raises(UserError, match=rf"another configuration \(the source of own_regularizer, {module}, has changed\)"):
+            tiny_train(tmp_path / "run", *own, f"STEPS = {steps}")
+    assert (tmp_path / "run" / "encoder.keras").read_bytes() == before
 
 
 def test_an_edited_metric_is_another_configuration(tmp_path, run_command, monkeypatch):

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from dlib_tf2.errors import few
+
 _BLOCK_BYTES = 64 << 20  # a table of 12.7 GB has 190 blocks: table.json stays small, and opening fast
 _PIECE_BYTES = 16 << 20
 
@@ -53,8 +55,7 @@ def damage(sums: np.ndarray, kept: Mapping[str, Any]) -> str:
     if not bad:
         return ""
     spans = [f"{number * rows:,}..{min((number + 1) * rows, len(sums)) - 1:,}" for number in bad]
-    more = f" and {len(spans) - 3:,} more blocks" if len(spans) > 3 else ""
-    return f"rows {', '.join(spans[:3])}{more} are not what they were when it was built"
+    return f"rows {few(spans)} are not what they were when it was built"
 
 
 def fingerprint(sums: np.ndarray, *about: Any) -> str:

@@ -164,6 +164,7 @@ def _warn_of_md5(file: RemoteFile, path: pathlib.Path) -> None:
     elif file.md5 and found != file.md5:
         what = f"others report {file.md5}: it may be damaged or another edition"
     if what:
+        path = path.with_name(file.name) if path.suffix == ".part" else path  # as it is about to be called
         print(f"warning: {path} has the MD5 {found}, {what}", file=sys.stderr, flush=True)
 
 

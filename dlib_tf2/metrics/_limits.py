@@ -61,14 +61,13 @@ def check_classes(labels: NDArray[np.int64]) -> None:
     """Raises UserError for a factor with more values than classifiers are fitted for.
 
     Args:
-        labels: [n, v] labels of the rows that classifiers are fitted to.
+        labels: [n, v] dense labels of the table.
     """
     for number, column in enumerate(labels.T):
         if (values := len(np.unique(column))) > MOST_CLASSES:
             raise UserError(
-                f"varying factor {number} (counted from 0) has {values:,} values in {len(labels):,} rows; a model per value "
-                f"is fitted, at most {MOST_CLASSES:,}: leave the factor out, or merge its values "
-                "(numpy.digitize)"
+                f"factor_{number} has {values:,} values in {len(labels):,} rows; a model per value is fitted, at most "
+                f"{MOST_CLASSES:,}: leave the factor out, or merge its values (numpy.digitize)"
             )
 
 

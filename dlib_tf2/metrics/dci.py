@@ -58,9 +58,9 @@ def dci(
             factor that varies.
     """
     codes, labels = common.check_table(codes, factors)
+    _limits.check_classes(labels)
     labels = common.varying_factors(labels)
     train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
-    _limits.check_classes(labels[train])
     models = [common.make_model(classifier, int(rng.integers(2**31))) for _ in range(labels.shape[1])]
     tasks = [(model, codes[train], labels[train, j], codes[test], labels[test, j]) for j, model in enumerate(models)]
     fits = _parallel.run(fit_and_score, tasks, costs=common.sizes(labels).tolist())

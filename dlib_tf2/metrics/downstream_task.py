@@ -60,13 +60,13 @@ def downstream_task(
             size, or no factor that varies.
     """
     codes, labels = common.check_table(codes, factors)
+    _limits.check_classes(labels)
     common.varying_factors(labels)  # refuses a table without any
     varying = np.flatnonzero(common.sizes(labels) > 1).tolist()
     sizes = _rows.training_sizes(num_train, labels, num_test, disjoint)
     splits = [_rows.split_rows(rng, labels, size, num_test, disjoint) for size in sizes]
     tasks, costs = [], []
     for train, test, _ in splits:
-        _limits.check_classes(labels[train])
         for j in varying:
             model = common.make_model(classifier, int(rng.integers(2**31)))
             tasks.append((model, codes[train], labels[train, j], codes[test], labels[test, j]))

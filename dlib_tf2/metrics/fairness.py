@@ -60,8 +60,8 @@ def fairness(
     checked, labels = common.check_table(codes, factors)
     common.check_counts(num_test_points_per_class=num_test_points_per_class)
     kept = np.flatnonzero(common.sizes(labels) > 1)
-    labels = common.varying_factors(labels)
     _limits.check_classes(labels)  # also of a sensitive factor, whose every value is predicted for
+    labels = common.varying_factors(labels)
     num_factors, sizes = labels.shape[1], common.sizes(labels)
     interventions = Interventions(labels)
     train = _rows.draw_rows(rng, labels, num_train)

@@ -61,11 +61,11 @@ def infomec(
             themselves.
     """
     checked, labels = common.check_table(codes, factors)
+    _limits.check_classes(labels)
     common.check_counts(num_neighbors=num_neighbors, max_iterations=max_iterations)
     rows = _rows.draw_rows(rng, labels, num_train)
     scored, drawn = common.varying_factors(labels[rows]), np.ascontiguousarray(checked[rows], np.float64)
     scored = common.dense_columns(scored)  # not every value need be among the drawn
-    _limits.check_classes(scored)
     spread = np.ptp(drawn, axis=0)
     varying = spread > 0
     active = varying if discrete_codes else spread > spread.max() / 20

@@ -65,9 +65,9 @@ def modularity_explicitness(
     """
     _limits.check_bins(num_bins)
     codes, labels = common.check_table(codes, factors)
+    _limits.check_classes(labels)
     labels = common.varying_factors(labels)
     train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
-    _limits.check_classes(labels[train])
     information = common.mutual_information(common.discretize(codes[train], num_bins), labels[train])
     train_codes, test_codes = _standardise(codes[train], codes[test])
     models = [common.make_model(classifier, int(rng.integers(2**31)), method="predict_proba") for _ in range(labels.shape[1])]

@@ -62,6 +62,7 @@ def reduced_downstream_task(
             factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
+    _limits.check_classes(labels)
     wanted = _rows.training_sizes(num_train, labels, num_test, disjoint)
     common.check_counts(0, num_codes_to_remove=num_codes_to_remove)
     kept = np.flatnonzero(common.sizes(labels) > 1).tolist()
@@ -72,7 +73,6 @@ def reduced_downstream_task(
     for size in wanted:
         train, test, overlap = _rows.split_rows(rng, labels, size, num_test, disjoint)
         overlaps[len(train)] = overlap
-        _limits.check_classes(labels[train])
         sets = checked[train], labels[train], checked[test], labels[test]
         for factor in range(num_factors):
             seeds = rng.integers(2**31, size=num_codes_to_remove + num_factors).tolist()

@@ -59,6 +59,7 @@ def sap(
             factor that varies.
     """
     codes, labels = common.check_table(codes, factors)
+    _limits.check_classes(labels)
     labels = common.varying_factors(labels)
     train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
     if continuous:
@@ -75,7 +76,6 @@ def _accuracies(
     codes: NDArray[np.float32], labels: common.Labels, train: common.Labels, test: common.Labels, classifier: Classifier, random_state: int
 ) -> NDArray[np.float64]:
     """Test accuracy [d, v] of predicting each factor from each code alone."""
-    _limits.check_classes(labels[train])
     pairs = [(i, j) for i in range(codes.shape[1]) for j in range(labels.shape[1])]
     tasks = [
         (common.make_model(classifier, random_state), codes[train, i, None], labels[train, j], codes[test, i, None], labels[test, j])

@@ -58,6 +58,7 @@ def strong_downstream_task(
             factor that varies, no size, or counts out of range.
     """
     checked, labels = common.check_table(codes, factors)
+    _limits.check_classes(labels)
     wanted = _rows.training_sizes(num_train, labels, num_test, disjoint)
     common.check_counts(num_experiments=num_experiments)
     labels = common.varying_factors(labels)
@@ -65,7 +66,6 @@ def strong_downstream_task(
     overlaps: dict[int, float] = {}
 
     def add(target: int, train: common.Labels, test: common.Labels) -> None:
-        _limits.check_classes(labels[train])
         model = common.make_model(classifier, int(rng.integers(2**31)))
         tasks.append((model, checked[train], labels[train, target], checked[test], labels[test, target]))
         costs.append(len(train) * float(common.sizes(labels)[target]))

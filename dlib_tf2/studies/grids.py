@@ -5,7 +5,7 @@ Fixed values (DIP's ratios, the annealing's gamma and threshold, the discriminat
 
 from dlib_tf2.studies.study import strengths
 
-# The study's code counted an update of FactorVAE twice: its 300,000 steps are 150,000 updates.
+# The study's code counted an update of FactorVAE twice: its 300,000 steps are 150,001 updates, ours 150,000.
 COUNTED_TWICE = "train.counts_per_update = 2"
 
 # The order of the published numbers: index = 6 x method + strength.

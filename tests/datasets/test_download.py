@@ -230,7 +230,7 @@ def test_an_md5_that_others_do_not_report_is_a_warning(server, tmp_path, capsys)
     download.fetch(known(server, md5=md5, corrupted_md5="0" * 32), tmp_path / "right")
     assert "warning" not in capsys.readouterr().err
     path = download.fetch(known(server, md5="0" * 32), tmp_path / "other")
-    assert f"warning: {path}.part has the MD5 {md5}, others report {'0' * 32}: it may be damaged" in capsys.readouterr().err
+    assert f"warning: {path} has the MD5 {md5}, others report {'0' * 32}: it may be damaged" in capsys.readouterr().err
     download.find_all([known(server, corrupted_md5=md5)], path.parent)
     text = f"warning: {path} has the MD5 {md5}, the one of a corrupted edition that its authors have replaced: get it again from"
     assert text in capsys.readouterr().err

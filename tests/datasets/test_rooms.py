@@ -190,9 +190,10 @@ def test_the_object_grows_by_five_thirds_and_stays_whole_on_the_floor(shape):
         assert columns.mean() == pytest.approx(127.5, abs=1)
 
 
-def test_sizes_in_pixels_are_those_of_3d_shapes():
-    assert extent(object_of(0, 0))[0] == pytest.approx(16, abs=1)
-    assert extent(object_of(0, 7))[0] == pytest.approx(29.5, abs=1.5)
+def test_sizes_in_pixels_are_nearly_those_of_3d_shapes():
+    # 3D Shapes has 16 and about 30.
+    assert extent(object_of(0, 0))[0] == pytest.approx(17, abs=0.3)
+    assert extent(object_of(0, 7))[0] == pytest.approx(29, abs=0.3)
     for scale in range(8):
         width, height = extent(object_of(3, scale))
         assert height == pytest.approx(2 * width, abs=0.5), "the capsule is twice as high as wide"

@@ -69,8 +69,8 @@ def test_a_sound_table_is_verified(folder):
     "rows, text",
     [
         ([10], "rows 8..11 are not what they were when it was built"),
-        ([0, 3, 23], "rows 0..3, 20..23 are not"),
-        ([0, 4, 8, 12, 20], "rows 0..3, 4..7, 8..11 and 2 more blocks are not"),
+        ([0, 3, 23], "rows 0..3; 20..23 are not"),
+        ([0, 4, 8, 12, 20], "rows 0..3; 4..7; 8..11; and 2 more are not"),
     ],
 )
 def test_a_damaged_table_opens_and_is_found_on_demand(folder, rows, text):
