@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the tables of docs/metrics.md: what every metric says of codes whose worth is known, and what it costs.
 
-python docs/make_metrics_table.py --output=metrics.jsonl                     suites/all.gin, half an hour on one core
-python docs/make_metrics_table.py --output=metrics.jsonl --suite=study       the study's exact models too, on perfect codes: as long again
+python docs/make_metrics_table.py --output=metrics.jsonl                     suites/all.gin, an hour on one core
+python docs/make_metrics_table.py --output=metrics.jsonl --suite=study       suites/study.gin too, on perfect codes beside dead ones
 python docs/make_metrics_table.py --output=metrics.jsonl --only_table        prints the rows of what is there
 
 Every score is a JSON line in --output; what it holds already is not computed again. One process, one thread, so that CPU seconds compare.
@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="JSON lines, kept between runs")
     parser.add_argument("--suite", default="all", choices=["all", "study"])
     parser.add_argument("--kinds", default="", help="separated by commas; all, or perfect codes beside dead ones for the study's suite")
+    parser.add_argument("--metrics", default="", help="separated by commas; all of the suite by default")
     parser.add_argument("--only_table", action="store_true")
     arguments = parser.parse_args()
     path = pathlib.Path(arguments.output)
@@ -115,7 +116,7 @@ def main() -> None:
     kinds = arguments.kinds.split(",") if arguments.kinds else KINDS if arguments.suite == "all" else ("beside dead",)
     for kind in () if arguments.only_table else kinds:
         names, table = parse(arguments.suite), make_table(kind)
-        for name in names:
+        for name in arguments.metrics.split(",") if arguments.metrics else names:
             if (arguments.suite, name, kind) in done:
                 continue
             begin = time.process_time()

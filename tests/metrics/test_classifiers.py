@@ -12,9 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _linear, _parallel
-from dlib_tf2.metrics._lightgbm import (
-    lightgbm_exact_gradient_boosting,
-)
+from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._newton import newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import fit_and_score, fit_quietly, sklearn_gradient_boosting
 
