@@ -105,10 +105,12 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         return "whoever read the output closed it; what was not printed is lost", EXIT_FAILURE
     if isinstance(cause, OSError) and cause.errno in _REMEDIES:
         where = os.fsdecode(cause.filename or "the output")
-        return f"{cause.strerror}: {where}; {_REMEDIES[cause.errno]}", EXIT_FAILURE
+        return f"{cause.strerror}: {where}; {_REMEDIES[cause.errno]}", EXIT_USER if _REMEDIES[cause.errno] == _NO_PATH else EXIT_FAILURE
     if isinstance(cause, RuntimeError) and text.startswith("Required bindings for"):
         # gin raises this one when a configurable is called, long after parsing.
         return f"gin: {text.splitlines()[0]}; add them with --gin_bindings", EXIT_USER
+    if isinstance(cause, RecursionError) and not os.environ.get("DLIB_TRACEBACK"):
+        return "gin: a value contains itself, such as mig.num_bins = @mig; correct it (DLIB_TRACEBACK=1 shows where it failed)", EXIT_USER
     # gin names the configurable that an error passed through: most often one that was given a value of a wrong kind.
     inside = re.search(r"In call to configurable '([^']+)'", text)
     if inside and isinstance(cause, TypeError | ValueError | AttributeError) and not os.environ.get("DLIB_TRACEBACK"):

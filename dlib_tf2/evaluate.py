@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import logging
+import numbers
 import os
 import pathlib
 import re
@@ -100,7 +101,7 @@ def evaluate(
                 started = time.time()
                 try:
                     with collecting() as found:
-                        values = repeats.score(call, table, seed, eval_seeds, line)
+                        values = _checked(repeats.score(call, table, seed, eval_seeds, line))
                 except KeyboardInterrupt as stop:
                     if not overwrite:
                         raise
@@ -145,9 +146,12 @@ def _load(source: str | os.PathLike | Representation) -> tuple[Representation, d
         inside = sorted(path.parent.name for path in folder.glob("*/representation.npz"))
         hint = f"it holds {', '.join(inside)}: name {folder / inside[0]}" if inside else "name a folder that dlib_postprocess wrote"
         raise UserError(f"{folder} holds no representation.npz; {hint}")
-    table = Representation.load(folder / "representation.npz")
     # A table without a record is one from elsewhere; a record that is damaged must not be lost in silence.
-    return table, results.read_step(folder) if (folder / "results.json").exists() else None
+    record = results.read_step(folder) if (folder / "results.json").exists() else None
+    table = Representation.load(folder / "representation.npz")
+    if record is not None:
+        results.refuse_changed_codes(folder, record)
+    return table, record
 
 
 def _earlier_scores(folder: pathlib.Path, calls: Sequence[MetricCall], labels: Mapping[str, Any]) -> Scores:
@@ -192,6 +196,16 @@ def _keep(
     results.write_step(target, "evaluate", values, started=started, **kept)
     _remove(folder, _strangers(folder, labels, metric_config.trees(call.config_text)))
     results.write_json(folder / "scores.json", _all_scores(folder))
+
+
+def _checked(values: Any) -> dict[str, float]:
+    """What a metric returned, if it is what one returns."""
+    if not isinstance(values, dict) or not values:
+        raise UserError(f"the metric returned {type(values).__name__}, expected a dictionary of names and numbers")
+    for name, value in values.items():
+        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise UserError(f"the metric returned {{{name!r}: {value!r}}}, expected names and numbers")
+    return values
 
 
 def _of_constant_codes(table: Representation) -> list[dict[str, str]]:

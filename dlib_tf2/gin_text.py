@@ -42,6 +42,9 @@ def find_file(name: str) -> pathlib.Path:
     for folder in (pathlib.Path(), packaged):
         if (folder / name).is_file():
             return folder / name
+        if (folder / name).exists():
+            kind = "a folder" if (folder / name).is_dir() else "no regular file"
+            raise UserError(f"{folder / name} is {kind}; name a gin file")
     known = [str(path.relative_to(packaged)) for path in packaged.rglob("*.gin")]
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(close)}?" if close else "; correct the name"

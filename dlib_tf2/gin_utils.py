@@ -9,12 +9,13 @@ import inspect
 import logging
 import os
 import re
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gin
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.gin_names import close_or, registered_names
 from dlib_tf2.gin_text import bound_value, bound_values, check, config_dir, find_file, open_text, typed_bindings
 
@@ -113,9 +114,16 @@ def _one_line_errors() -> Iterator[None]:
     logging.disable(logging.ERROR)
     try:
         yield
+    except DlibError:
+        raise
     except (ValueError, TypeError, RuntimeError, OSError, ImportError, SyntaxError, AttributeError, KeyError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip(" ^")]
         raise UserError("gin: " + " | ".join(lines[:3]) + _remedy(str(error))) from error
+    except (Exception, SystemExit) as error:  # of a module that gin text imports
+        module, reason = traceback.extract_tb(error.__traceback__)[-1], str(error).split("\n")[0]  # gin adds lines of its own
+        raise UserError(
+            f"gin: importing {module.filename} ended in {type(error).__name__}({reason}) at line {module.lineno}; correct the module"
+        ) from error
     finally:
         logging.disable(logging.NOTSET)
 

@@ -83,7 +83,7 @@ def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Po
             f"{folder} was made from {there['folder']} as trained at {there['finished']}, not from this model as it is now "
             f"({made_from['folder']}, {made_from['finished']}); choose another --output_dir, or make it anew with --overwrite"
         )
-    return _load_or_none(representation.Posterior, folder / "posterior.npz")
+    return _load_or_none(representation.Posterior, folder, "posterior.npz")
 
 
 def _open_data(model_dir, made_from: dict, data_dir) -> tuple[datasets.GroundTruthDataset, str]:
@@ -109,7 +109,9 @@ def _encode_into(folder, model_dir, opened, batch_size: int, made_from: dict) ->
     posterior.save(folder / "posterior.npz")
     device = describe(tf.distribute.get_strategy())
     labels = {"images_fingerprint": images}
-    results.write_step(folder, "posterior", values, started=started, previous=made_from, labels=labels, device=device)
+    results.write_step(
+        folder, "posterior", values, started=started, previous=made_from, labels=labels, device=device, files=["posterior.npz"]
+    )
     return posterior
 
 
@@ -180,6 +182,7 @@ def _write_representation(folder: pathlib.Path, name: str, seed: int, posterior:
         started=started,
         previous=results.read_step(folder),
         labels={"representation": name},
+        files=["representation.npz"],
         named=[f"{name}_representation"],
     )
     print(target / "representation.npz")
@@ -191,7 +194,7 @@ def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
         return False
     if json.dumps(results.read_step(target)["made_from"]) != json.dumps(results.read_step(folder)):
         return False
-    return _load_or_none(representation.Representation, target / "representation.npz") is not None
+    return _load_or_none(representation.Representation, target, "representation.npz") is not None
 
 
 def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, here: dict) -> None:
@@ -203,10 +206,13 @@ def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, h
         raise UserError(f"{target} was made {other[0]}; choose another --output_dir, or use --overwrite")
 
 
-def _load_or_none(kind: type[T], path: pathlib.Path) -> T | None:
-    """Reads a table; None where it is missing or damaged, which is said, since it is made again."""
+def _load_or_none(kind: type[T], folder: pathlib.Path, name: str) -> T | None:
+    """Reads a table; None where it is missing, damaged or changed, which is reported, since it is made again."""
     try:
-        return kind.load(path)
+        table = kind.load(folder / name)
+        if results.changed_files(folder, results.read_step(folder), [name]):
+            raise DlibError(f"{folder / name} is not the file that dlib_postprocess wrote")
+        return table
     except DlibError as error:
         print(f"{error}: making it again", file=sys.stderr)
         return None

@@ -153,6 +153,28 @@ def file_hash(path: pathlib.Path) -> str:
     return digest.hexdigest()
 
 
+def changed_files(folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Those of `names` that are no longer the files that a step wrote, by the hashes in its record.
+
+    Files that do not exist, and records made before they kept hashes, have none.
+    """
+    known = record.get("sha256") or {}
+    return [name for name in names if name in known and (folder / name).is_file() and file_hash(folder / name) != known[name]]
+
+
+def refuse_changed_codes(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
+    """Refuses codes that stand under a record of others.
+
+    Raises:
+        DlibError: `representation.npz` is not the file that dlib_postprocess wrote.
+    """
+    for name in changed_files(folder, record, ["representation.npz"]):
+        raise DlibError(
+            f"{folder / name} is not the file that dlib_postprocess wrote: run that again, or score codes of "
+            "another origin from a folder without results.json"
+        )
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes JSON atomically; NaN and infinities stay as Python's json writes and reads them."""
     with atomic_write(path, "w") as file:

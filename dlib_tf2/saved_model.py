@@ -74,14 +74,11 @@ def check_unchanged(folder: pathlib.Path, record: Mapping[str, Any], names: Sequ
     Raises:
         DlibError: a file has changed.
     """
-    known = record.get("sha256") or {}
-    for name in names:
-        path = folder / name
-        if name in known and path.is_file() and results.file_hash(path) != known[name]:
-            raise DlibError(
-                f"{path} is not the file that training wrote: its bytes have changed; move it "
-                "away and run dlib_train again, which writes it from the last checkpoint"
-            )
+    for name in results.changed_files(folder, record, names):
+        raise DlibError(
+            f"{folder / name} is not the file that training wrote: its bytes have changed; move it "
+            "away and run dlib_train again, which writes it from the last checkpoint"
+        )
 
 
 def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:

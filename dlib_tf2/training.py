@@ -130,6 +130,9 @@ def train(
     for name, value in (("hyperparameters", hyperparameters), ("labels", labels)):
         if value is not None and not isinstance(value, Mapping):
             raise UserError(f'train.{name} must be a dictionary such as {{"beta": 4.0}}, got {value!r}')
+    for name, value in (("model", model), ("encoder", encoder), ("decoder", decoder), ("optimizer", optimizer)):
+        if not callable(value):
+            raise UserError(f"train.{name} must be a reference such as @conv_encoder, with its @, got {value!r}")
     if not isinstance(method, str):
         raise UserError(f"train.method must be a name such as 'beta_vae', got {method!r}")
     if precision not in _PRECISIONS:

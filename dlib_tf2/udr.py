@@ -250,7 +250,9 @@ def _read(folder: pathlib.Path) -> tuple[Representation, dict[str, Any]]:
         raise UserError(f"{folder} holds no representation.npz; name folders that dlib_postprocess wrote, such as output/codes/mean")
     if not (folder / "results.json").is_file():
         raise UserError(f"{folder} holds no results.json, the record of each latent's KL; name a folder that dlib_postprocess finished")
-    return Representation.load(folder / "representation.npz"), results.read_step(folder)
+    table, record = Representation.load(folder / "representation.npz"), results.read_step(folder)
+    results.refuse_changed_codes(folder, record)
+    return table, record
 
 
 def _latent_kl(record: dict[str, Any], folder: pathlib.Path) -> NDArray[np.float64]:

@@ -9,6 +9,13 @@ import joblib
 from joblib.externals.loky.backend import resource_tracker
 
 
+def start() -> None:
+    """Starts the workers for a library that calls joblib itself, or they would hear Ctrl-C."""
+    if (count := joblib.effective_n_jobs(None)) > 1:
+        for _ in spread(joblib.delayed(int)() for _ in range(count)):
+            pass
+
+
 def spread(calls: Iterable[Any], **options: Any) -> Iterator[Any]:
     """Begins calls on the workers that `joblib.parallel_config` sets around this one.
 

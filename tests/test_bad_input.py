@@ -169,7 +169,7 @@ class TestFolders:
         assert refused("dlib_train", TRAIN[2], f"--model_dir={path}") == expected
 
     def test_a_name_that_is_too_long(self, refused, tmp_path):
-        assert refused("dlib_train", TRAIN[2], f"--model_dir={tmp_path / ('x' * 300)}", code=1).startswith("File name too long: ")
+        assert refused("dlib_train", TRAIN[2], f"--model_dir={tmp_path / ('x' * 300)}", code=2).startswith("File name too long: ")
 
     def test_a_model_folder_without_a_finished_run(self, refused, tmp_path, finished):
         missing, unfinished = tmp_path / "missing", claim_folder(tmp_path / "unfinished", "train")

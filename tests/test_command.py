@@ -221,22 +221,22 @@ def test_an_argument_that_gin_misses_is_one_line(does):
 def test_errors_of_the_disk_and_of_memory_are_one_line(does):
     full = "dlib_small: No space left on device: out/x; free space or choose another folder\n"
     assert does("throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'out/x'))") == (1, full)
-    assert does("open('/dev/null/x')") == (1, "dlib_small: Not a directory: /dev/null/x; choose another path\n")
+    assert does("open('/dev/null/x')") == (2, "dlib_small: Not a directory: /dev/null/x; choose another path\n")
     memory = "dlib_small: out of memory (9 GB); use smaller batches, models or tables\n"
     assert does("throw(MemoryError('9 GB'))") == (1, memory)
     assert does("in_gin(MemoryError('9 GB'))") == (1, memory)
 
 
 @pytest.mark.parametrize(
-    "name, remedy",
+    "name, code, remedy",
     [
-        ("EACCES", "Permission denied: out/x; allow access to it or choose another path"),
-        ("ENAMETOOLONG", "File name too long: out/x; choose another path"),
-        ("EISDIR", "Is a directory: out/x; choose another path"),
+        ("EACCES", 1, "Permission denied: out/x; allow access to it or choose another path"),
+        ("ENAMETOOLONG", 2, "File name too long: out/x; choose another path"),
+        ("EISDIR", 2, "Is a directory: out/x; choose another path"),
     ],
 )
-def test_errors_of_files_keep_their_number_through_gin(does, name, remedy):
-    assert does(f"in_gin(OSError(errno.{name}, os.strerror(errno.{name}), 'out/x'))") == (1, f"dlib_small: {remedy}\n")
+def test_errors_of_files_keep_their_number_through_gin(does, name, code, remedy):
+    assert does(f"in_gin(OSError(errno.{name}, os.strerror(errno.{name}), 'out/x'))") == (code, f"dlib_small: {remedy}\n")
 
 
 def test_tensorflow_out_of_memory_is_one_line(does):
@@ -267,6 +267,11 @@ def test_a_value_of_a_wrong_kind_in_gin_is_one_line_unless_the_traceback_is_aske
     number, err = does("in_gin(TypeError('no number'))")
     assert number == 1
     assert "Traceback (most recent call last)" in err
+
+
+def test_a_value_that_contains_itself_is_one_line(does):
+    line = "dlib_small: gin: a value contains itself, such as mig.num_bins = @mig; correct it (DLIB_TRACEBACK=1 shows where it failed)\n"
+    assert does("in_gin(RecursionError('maximum recursion depth exceeded'))") == (2, line)
 
 
 def test_an_output_that_nobody_reads_is_one_line(start):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -188,6 +189,27 @@ def test_a_killed_overwrite_keeps_what_it_did_not_replace(tmp_path, local_metric
     assert rest.returncode == 0, rest.stderr
     assert {results.read_step(tmp_path / "scores" / name)["labels"]["evaluation_seed"] for name in before} == {1}
     assert saved()["deadly"] != before["deadly"]
+
+
+def blocked_signals(call):
+    """Which signals the workers block that a call starts, if it starts any: hexadecimal masks."""
+    code = f"""
+import joblib
+from dlib_tf2.metrics import _linear
+from dlib_tf2.workers import spread
+import numpy as np
+def mask():
+    return [line.split()[1] for line in open("/proc/self/status") if line.startswith("SigBlk")][0]
+with joblib.parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=1):
+    {call}
+    print(*joblib.Parallel()(joblib.delayed(mask)() for _ in range(2)))
+"""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.parametrize("call", ["list(spread([joblib.delayed(abs)(1)]))", "_linear.sklearn_logistic_regression(0)"])
+def test_no_worker_hears_ctrl_c_whoever_starts_it(call):
+    assert blocked_signals(call) == ["0000000000000002"] * 2  # SIGINT, and nothing else
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -585,6 +607,30 @@ def test_constant_codes_are_warned_of_once_for_all_metrics(tmp_path, capsys):
     printed = capsys.readouterr().err
     assert printed == "warning: mig, factor_vae, irs: every code is constant: the representation says nothing, whatever the score\n"
     assert [warning["kind"] for warning in results.read_step(tmp_path / "mig")["warnings"]] == ["no_active_code"]
+
+
+def test_what_is_no_score_is_not_kept(table, local_metric):
+    odd = {
+        "whole": ("3", "int, expected a dictionary of names and numbers"),
+        "empty": ("{}", "dict, expected a dictionary of names and numbers"),
+        "text": ("{'a': 'b'}", "{'a': 'b'}, expected names and numbers"),
+        "truth": ("{'a': True}", "{'a': True}, expected names and numbers"),
+    }
+    for name, (value, said) in odd.items():
+        local_metric(name, f"return {value}")
+        with pytest.raises(UserError, match=re.escape(f"1 of 2 metrics failed ({name}: the metric returned {said})")):
+            evaluate(table, "scores", [name, "mig"])
+    assert list(saved()) == ["mig"]
+
+
+def test_codes_that_took_the_place_of_others_are_refused(table, tmp_path):
+    folder = tmp_path / "mean"
+    table.save(folder / "representation.npz")
+    results.write_step(folder, "postprocess", {}, started=0.0, config_text="", files=["representation.npz"])
+    assert list(evaluate(folder, tmp_path / "scores", ["mig"])) == ["mig"]
+    Representation(-table.codes, table.factors, table.factor_names, table.factor_sizes).save(folder / "representation.npz")
+    with pytest.raises(DlibError, match=r"mean/representation.npz is not the file that dlib_postprocess wrote: run that again"):
+        evaluate(folder, tmp_path / "others", ["mig"])
 
 
 def test_a_refused_metric_stops_no_other(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Gin files found by name, every mistake as one line, and the configuration as typed data."""
 
 import logging
+import re
 import subprocess
 import sys
 
@@ -90,9 +91,21 @@ class TestFindingFiles:
         assert str(gin_utils.config_dir()) in message
         assert "; did you mean models/beta_vae.gin" in message
 
-    @pytest.mark.parametrize("name", ["", ".", "models", "no/such/thing.gin"])
-    def test_what_is_no_file_is_not_found(self, refused, name):
-        assert f"gin file {name!r} not found in the current folder" in refused([name])
+    def test_what_does_not_exist_is_not_found(self, refused):
+        assert "gin file 'no/such/thing.gin' not found in the current folder" in refused(["no/such/thing.gin"])
+
+    @pytest.mark.parametrize("name, kind", [("", "a folder"), (".", "a folder"), ("models", "a folder"), ("/dev/null", "no regular file")])
+    def test_what_is_no_file_is_named_for_what_it_is(self, refused, name, kind):
+        assert refused([name]).endswith(f" is {kind}; name a gin file")
+
+    def test_a_module_that_ends_the_process_is_one_line(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(tmp_path)
+        for number, (line, said) in enumerate(
+            {"import sys; sys.exit(3)": "SystemExit(3)", "1 / 0": "ZeroDivisionError(division by zero)"}.items()
+        ):
+            (tmp_path / f"ends_{number}.py").write_text(f"\n{line}\n")
+            with pytest.raises(UserError, match=re.escape(f"ends_{number}.py ended in {said} at line 2; correct the module")):
+                gin_utils.parse([], [f"import ends_{number}"])
 
     def test_a_missing_include_names_who_includes_it(self, write, refused):
         write(b='include "gone.gin"')

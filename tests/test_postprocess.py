@@ -195,6 +195,18 @@ def test_codes_of_another_configuration_are_refused_and_kept(make, made, binding
     assert files(made) == before
 
 
+@pytest.mark.parametrize("part", ["posterior.npz", "mean/representation.npz"])
+def test_codes_that_took_the_place_of_others_are_made_again(make, made, capsys, part):
+    before = Representation.load(made / "mean" / "representation.npz").codes
+    kind = Posterior if part == "posterior.npz" else Representation
+    table = kind.load(made / part)
+    changed = {"mean": table.mean + 1} if kind is Posterior else {"codes": table.codes + 1}
+    dataclasses.replace(table, **changed).save(made / part)
+    make()
+    assert f"{part} is not the file that dlib_postprocess wrote: making it again" in capsys.readouterr().err
+    np.testing.assert_array_equal(Representation.load(made / "mean" / "representation.npz").codes, before)
+
+
 def test_an_edited_representation_is_refused_and_kept(make, never_encode, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     module = tmp_path / "own_codes.py"

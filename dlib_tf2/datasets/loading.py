@@ -173,7 +173,10 @@ def _module(base: str) -> ModuleType:
 def data_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
     """The folder that `data_dir` stands for, as in `load`."""
     folder = as_path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    return folder if isinstance(folder, RemotePath) else folder.expanduser()
+    folder = folder if isinstance(folder, RemotePath) else folder.expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a folder; choose another data_dir")
+    return folder
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

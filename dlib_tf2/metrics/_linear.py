@@ -9,6 +9,8 @@ from typing import Any
 
 import gin
 
+from dlib_tf2 import workers
+
 
 @gin.register
 def sklearn_logistic_regression(random_state: int) -> Any:
@@ -16,6 +18,7 @@ def sklearn_logistic_regression(random_state: int) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
+    workers.start()  # its fits of one value against the rest run on them
     return OneVsRestClassifier(LogisticRegression(solver="liblinear", random_state=random_state))
 
 
@@ -38,6 +41,7 @@ def sklearn_logistic_regression_cv(random_state: int, num_penalties: int = 10, n
     """
     from sklearn.multiclass import OneVsRestClassifier
 
+    workers.start()
     return OneVsRestClassifier(_cross_validated(num_penalties, num_folds))
 
 

@@ -37,7 +37,7 @@ def test_data_dir_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
         UserError,
-        match="cannot prepare rendered_sprites/small/2.0.0: Not a directory: .*/file/.*; change its permissions or choose another",
+        match="/file is a file, not a folder; choose another data_dir",
     ):
         load("rendered_sprites/small", tmp_path / "file")
 
