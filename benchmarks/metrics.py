@@ -1,13 +1,14 @@
 """Seconds and CPU seconds of each metric, and of a suite, on a table of the size of dSprites (737,280 rows, ten codes).
 
-    python benchmarks/metrics.py                                  # suites/fast.gin, about a minute on two idle cores
-    python benchmarks/metrics.py --suite=study --sequential       # exact models, also with one worker: about half an hour
+    python benchmarks/metrics.py                                  # suites/fast.gin, one to two minutes on two idle cores
+    python benchmarks/metrics.py --suite=study --sequential       # the study's models, also with one worker: about ten minutes
     python benchmarks/metrics.py --codes=rotated --metrics=dci    # noise and rotated codes cost trees the most
 
 Prints one JSON line per metric and one for all. `seconds` is the wall time with --workers processes, `cpu_seconds` that of this process
 and its workers. The first metric that fits pays for the start of the workers. With --sequential, `sequential_seconds` is the wall time
 with one worker, and `ratio` the first over the second: the target for suites/study.gin is 0.6 on two idle cores. `rest_seconds` sums up
-the metrics without boosted trees and downstream logistic regression (target: 15), the whole fast suite should stay below 45.
+the metrics without boosted trees and downstream logistic regression (target: 15); the whole study
+suite should stay below 120 on two idle cores.
 """
 
 import argparse
