@@ -4,10 +4,10 @@ Scores come from the records of the evaluate step; a model's final training valu
 the train step's own record, or, where that was deleted or lies elsewhere, from the copy that every later record keeps.
 """
 
+import hashlib
 import json
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -57,8 +57,7 @@ def aggregate(input_dir: str | os.PathLike, output: str | os.PathLike, num_worke
     write(table, output)
     side = _side(output)
     if damaged:
-        with atomic_write(side, "w") as file:
-            file.writelines(f"{path}\t{reason}\n" for path, reason in damaged)
+        _replace(output, side, "".join(f"{path}\t{reason}\n" for path, reason in damaged).encode())
         print(f"warning: {_count(len(damaged), 'damaged file')} left out ({_first(damaged)}); all are named in {side}", file=sys.stderr)
     else:
         side.unlink(missing_ok=True)
@@ -68,7 +67,8 @@ def aggregate(input_dir: str | os.PathLike, output: str | os.PathLike, num_worke
 def check_output(output: str | os.PathLike) -> pathlib.Path:
     """Refuses, before anything is read, a file that cannot be written or that is not ours.
 
-    Ours is a .parquet with our mark in its schema, and a .csv or .json with exactly our columns.
+    Ours is a .parquet with our mark in its schema, and another file whose content is still what this
+    command wrote, by the SHA-256 in `.<output>.dlib_tf2` beside it.
 
     Raises:
         UserError: its ending is unknown, it is a folder, or it or the list of damaged files beside
@@ -79,9 +79,11 @@ def check_output(output: str | os.PathLike) -> pathlib.Path:
         raise UserError(f"{output} must end in {', '.join(FORMATS)}")
     if output.is_dir():
         raise UserError(f"{output} is a folder; name a file to write")
-    for path, is_ours in ((output, _is_table), (_side(output), _is_side)):
-        if path.exists() and not is_ours(path):
-            raise UserError(f"{path} exists and dlib_aggregate_results did not write it; choose another --output, or delete it yourself")
+    for path in (output, _side(output)):
+        if path.exists() and not _is_ours(output, path):
+            raise UserError(
+                f"{path} exists and dlib_aggregate_results did not write it as it is; choose another --output, or delete it yourself"
+            )
     return output
 
 
@@ -90,27 +92,33 @@ def _side(output: pathlib.Path) -> pathlib.Path:
     return output.with_name(f"{output.name}.damaged.txt")
 
 
-def _is_table(path: pathlib.Path) -> bool:
-    """Whether this command wrote a table: by its mark, or in formats without one by its columns."""
+def _is_ours(output: pathlib.Path, path: pathlib.Path) -> bool:
+    """Whether this command wrote a file: by its mark, or in formats without one by its hash."""
     try:
         if path.suffix == ".parquet":
             return _MARK in (pyarrow.parquet.read_schema(path).metadata or {})
-        with open(path, encoding="utf-8") as file:
-            first, second = file.readline(), file.readline()
-        if path.suffix == ".csv":
-            return first == ",".join(COLUMNS) + "\n"
-        return first == "[\n" and list(json.loads(second.rstrip(",\n"))) == list(COLUMNS)
-    except (OSError, TypeError, ValueError):  # pyarrow's errors are among these
+        return hashlib.sha256(path.read_bytes()).hexdigest() in _hashes(output)
+    except (OSError, ValueError):  # pyarrow's errors are among these
         return False
 
 
-def _is_side(path: pathlib.Path) -> bool:
-    """Whether every line is a path and a reason, as this command writes them."""
-    try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, ValueError):
-        return False
-    return all(re.fullmatch(r"[^\t]+\t[^\t]+", line) for line in lines)
+def _hash_file(output: pathlib.Path) -> pathlib.Path:
+    return output.with_name(f".{output.name}.dlib_tf2")
+
+
+def _hashes(output: pathlib.Path) -> list[str]:
+    """The SHA-256 of what this command wrote last under a name, and of what it was about to write."""
+    file = _hash_file(output)
+    return file.read_text(encoding="utf-8").split() if file.is_file() else []
+
+
+def _replace(output: pathlib.Path, path: pathlib.Path, content: bytes) -> None:
+    """Writes `output` or the list beside it; its hash comes first, so that a kill between the two leaves a file that is ours."""
+    old = [digest for name in (output, _side(output)) if name.is_file() and (digest := hashlib.sha256(name.read_bytes()).hexdigest())]
+    with atomic_write(_hash_file(output), "w") as file:
+        file.write("\n".join(dict.fromkeys([*old, hashlib.sha256(content).hexdigest()])) + "\n")
+    with atomic_write(path) as file:
+        file.write(content)
 
 
 def read_tree(input_dir: str | os.PathLike, num_workers: int | None = None) -> tuple[pd.DataFrame, list[Damaged]]:
@@ -163,16 +171,16 @@ def find(root: pathlib.Path, damaged: list[Damaged] | None = None) -> Iterator[s
 def write(table: pd.DataFrame, output: str | os.PathLike) -> None:
     """Writes the table, whole or not at all; NaN and infinities come back from every format."""
     output = check_output(output)
-    with atomic_write(output) as file:
-        if output.suffix == ".parquet":
-            content = pyarrow.Table.from_pandas(table, preserve_index=False)
-            mark = {**(content.schema.metadata or {}), _MARK: __version__.encode()}
+    if output.suffix == ".parquet":
+        content = pyarrow.Table.from_pandas(table, preserve_index=False)
+        mark = {**(content.schema.metadata or {}), _MARK: __version__.encode()}
+        with atomic_write(output) as file:
             pyarrow.parquet.write_table(content.replace_schema_metadata(mark), file)
-        elif output.suffix == ".csv":
-            table.to_csv(file, index=False, lineterminator="\n")
-        else:
-            rows = table.astype(object).where(table.notna() | (table.dtypes == "float64"), None).to_dict("records")
-            file.write(("[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n").encode())
+    elif output.suffix == ".csv":
+        _replace(output, output, table.to_csv(index=False, lineterminator="\n").encode())
+    else:
+        rows = table.astype(object).where(table.notna() | (table.dtypes == "float64"), None).to_dict("records")
+        _replace(output, output, ("[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n").encode())
 
 
 def _read_chunk(root: pathlib.Path, paths: Iterable[str]) -> tuple[list[Entry], list[Damaged]]:

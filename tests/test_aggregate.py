@@ -153,7 +153,8 @@ def test_every_format_gives_every_value_back(tmp_path, ending):
     assert again["representation"].isna().tolist() == table["representation"].isna().tolist()
     for name in ("study", "method", "hyperparameters", "key", "settings", "path"):
         assert again[name].astype(object).tolist() == table[name].astype(object).tolist(), name
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"out{ending}", "runs"]
+    hashes = [] if ending == ".parquet" else [f".out{ending}.dlib_tf2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*hashes, f"out{ending}", "runs"]
 
 
 def test_damaged_files_are_named_and_left_out(tmp_path, capsys):
@@ -215,6 +216,10 @@ def test_only_a_table_of_ours_is_replaced(tmp_path, ending):
     for _ in range(2):  # the second time in the place of the first
         aggregate.aggregate(tmp_path / "runs", output)
     ours = tidy.read(output)
+    if ending != ".parquet":  # a user's notes in a table of ours
+        output.write_text(output.read_text() + "\n")
+        with pytest.raises(UserError, match="exists and dlib_aggregate_results did not write it as it is; choose another --output"):
+            aggregate.aggregate(tmp_path / "runs", output)
     for other in (pd.DataFrame({"mine": [1]}), ours[ours.columns[::-1]]):  # the second was sorted by somebody else
         if ending == ".parquet":
             other.to_parquet(output)
@@ -224,7 +229,7 @@ def test_only_a_table_of_ours_is_replaced(tmp_path, ending):
             rows = other.to_json(orient="records", lines=True).strip().split("\n")
             output.write_text("[\n" + ",\n".join(rows) + "\n]\n")
         before = output.read_bytes()
-        with pytest.raises(UserError, match="exists and dlib_aggregate_results did not write it; choose another --output"):
+        with pytest.raises(UserError, match="exists and dlib_aggregate_results did not write it as it is; choose another --output"):
             aggregate.aggregate(tmp_path / "runs", output)
         assert output.read_bytes() == before
 
