@@ -15,6 +15,7 @@ from dlib_tf2.datasets import image_table, loading
 from dlib_tf2.errors import UserError
 
 REPO = pathlib.Path(__file__).parents[1]
+COMMANDS = sorted(path.name for path in (REPO / "bin").iterdir() if path.is_file())
 
 
 def rows(kind, data_dir=None):
@@ -119,10 +120,16 @@ def test_completion(complete, words, expected):
     assert complete(*words) == expected
 
 
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+def test_zsh_completes_every_command_without_anything_in_its_start_file(tmp_path):
+    (tmp_path / "script").write_text(completion.script("zsh"))
+    code = f"source {tmp_path / 'script'}; for name in {' '.join(COMMANDS)}; do print ${{_comps[$name]}}; done"
+    ended = subprocess.run(["zsh", "-fc", code], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+    assert (ended.stdout.splitlines(), ended.stderr) == (["_bash_complete -F _dlib"] * len(COMMANDS), "")
+
+
 def test_the_script_for_zsh_is_the_same_after_its_loader():
-    loader, _, rest = completion.script("zsh").partition("\n")
-    assert loader == "autoload -U +X bashcompinit && bashcompinit"
-    assert rest == completion.script("bash")
+    assert completion.script("zsh").endswith("bashcompinit && bashcompinit\n" + completion.script("bash"))
 
 
 def test_every_completed_value_is_a_flag_of_some_command():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dlib_tf2 import gin_utils, results, training
+from dlib_tf2 import command, gin_utils, results, training
 from dlib_tf2.errors import DlibError, Interrupted, UserError
 
 VALUES = {"loss", "reconstruction_loss", "kl", "elbo", "regularizer", "term/reconstruction_loss", "term/kl", "steps"}
@@ -347,6 +347,26 @@ def test_a_second_process_in_one_folder_is_refused(tiny_train, tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match=r"another process is at work in .* wait for it to end, or choose another folder"):
             tiny_train(tmp_path, "STEPS = 4")
+
+
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (PermissionError(13, "Permission denied", "run/x"), "Permission denied: run/x; allow access to it or choose another path"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[256,1000] and type float on cpu\nmore"),
+            "out of memory (OOM when allocating tensor with shape[256,1000] and type float); use smaller batches, models or tables",
+        ),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line_through_gin(tiny_train, tmp_path, monkeypatch, error, line):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(training, "Engine", refuse)
+    with pytest.raises(type(error)) as caught:
+        tiny_train(tmp_path / "run")
+    assert command._explain(caught.value) == (line, 1)
 
 
 @pytest.mark.parametrize("name", ["encoder", pytest.param("decoder", marks=pytest.mark.slow)])
