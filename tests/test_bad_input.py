@@ -22,7 +22,7 @@ REPO = pathlib.Path(__file__).parents[1]
 # What tells the reader what to do; every refusal holds one of these.
 REMEDY = re.compile(
     r"--help|did you mean|known: |choose another|correct the name|expected |add --gin_bindings|close the bracket|the files define no macro|"
-    r"finish it with|delete it and|name the folder|make it again|must describe|free space"
+    r"finish it with|name the one|delete it and|name the folder|make it again|must describe|free space"
 )
 
 
@@ -170,6 +170,14 @@ class TestFolders:
 
     def test_a_name_that_is_too_long(self, refused, tmp_path):
         assert refused("dlib_train", TRAIN[2], f"--model_dir={tmp_path / ('x' * 300)}", code=2).startswith("File name too long: ")
+
+    def test_names_and_folders_of_the_dataset_commands(self, refused, thesis, tmp_path):
+        draw = ("dlib_visualize_dataset", "--dataset=rendered_sprites/small")
+        assert refused(draw[0], "--dataset=nope", f"--output_dir={tmp_path / 'new'}").startswith("unknown dataset 'nope'; known: ")
+        assert "holds files that dlib_tf2 did not write" in refused(*draw, f"--output_dir={thesis}")
+        said = refused("dlib_prepare_data", "--dataset=dsprites_full", f"--manual_dir={tmp_path / 'nowhere'}")
+        assert said == f"--manual_dir={tmp_path / 'nowhere'} is no folder; name the one that holds the original files"
+        assert not (tmp_path / "new").exists()
 
     def test_a_model_folder_without_a_finished_run(self, refused, tmp_path, finished):
         missing, unfinished = tmp_path / "missing", claim_folder(tmp_path / "unfinished", "train")
