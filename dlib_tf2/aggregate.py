@@ -97,7 +97,7 @@ def _is_ours(output: pathlib.Path, path: pathlib.Path) -> bool:
     try:
         if path.suffix == ".parquet":
             return _MARK in (pyarrow.parquet.read_schema(path).metadata or {})
-        return hashlib.sha256(path.read_bytes()).hexdigest() in _hashes(output)
+        return results.file_hash(path) in _hashes(output)
     except (OSError, ValueError):  # pyarrow's errors are among these
         return False
 
@@ -114,7 +114,7 @@ def _hashes(output: pathlib.Path) -> list[str]:
 
 def _replace(output: pathlib.Path, path: pathlib.Path, content: bytes) -> None:
     """Writes `output` or the list beside it; its hash comes first, so that a kill between the two leaves a file that is ours."""
-    old = [digest for name in (output, _side(output)) if name.is_file() and (digest := hashlib.sha256(name.read_bytes()).hexdigest())]
+    old = [results.file_hash(file) for file in (output, _side(output)) if file.is_file()]
     with atomic_write(_hash_file(output), "w") as file:
         file.write("\n".join(dict.fromkeys([*old, hashlib.sha256(content).hexdigest()])) + "\n")
     with atomic_write(path) as file:

@@ -16,13 +16,10 @@ from dlib_tf2.quiet import hold_stderr, import_tensorflow
 __all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "refuse_flags", "run"]
 
 _INTERRUPTED = "interrupted; run the same command again to resume"
-_NO_SPACE = "free space or choose another folder"
-_NO_ACCESS = "allow access to it or choose another path"
-_NO_PATH = "choose another path"
 _REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_SPACE),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NO_ACCESS),
-    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP), _NO_PATH),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ("free space or choose another folder", EXIT_FAILURE)),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ("allow access to it or choose another path", EXIT_FAILURE)),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP), ("choose another path", EXIT_USER)),
 }
 
 
@@ -104,8 +101,8 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains once more when it ends
         return "whoever read the output closed it; what was not printed is lost", EXIT_FAILURE
     if isinstance(cause, OSError) and cause.errno in _REMEDIES:
-        where = os.fsdecode(cause.filename or "the output")
-        return f"{cause.strerror}: {where}; {_REMEDIES[cause.errno]}", EXIT_USER if _REMEDIES[cause.errno] == _NO_PATH else EXIT_FAILURE
+        where, (remedy, code) = os.fsdecode(cause.filename or "the output"), _REMEDIES[cause.errno]
+        return f"{cause.strerror}: {where}; {remedy}", code
     if isinstance(cause, RuntimeError) and text.startswith("Required bindings for"):
         # gin raises this one when a configurable is called, long after parsing.
         return f"gin: {text.splitlines()[0]}; add them with --gin_bindings", EXIT_USER

@@ -31,9 +31,8 @@ def refuse_unknown(statements: Sequence[BindingStatement | ImportStatement]) -> 
     Raises:
         UserError: in the words of gin, with what is close.
     """
-    imports = [statement for statement in statements if isinstance(statement, ImportStatement)]
-    imported = {file for statement in imports if (file := _source_of(statement)) is not None}
-    foreign = any(_source_of(statement) is None for statement in imports)
+    imported = {_source_of(statement) for statement in statements if isinstance(statement, ImportStatement)}
+    foreign = None in imported
     sources = _sources()
     known = {*sources, *registered_names()}
     for statement in statements:

@@ -68,6 +68,11 @@ def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
             among the bindings is neither in the files nor used by another binding (gin accepts that in silence); a module,
             function, parameter or reference of this package does not exist.
     """
+    _checked(files, bindings)
+
+
+def _checked(files: Sequence[str], bindings: Sequence[str]) -> list[Statement]:
+    """The statements of files and bindings, in order, after what `check` refuses."""
     in_files = [statement for name in files for statement in _read_file(name, ())]
     text = "\n".join(bindings)
     with syntax_errors("--gin_bindings"):
@@ -75,6 +80,7 @@ def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     _refuse_unknown_macros(_bindings(in_files), _bindings(in_bindings))
     _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
     gin_names.refuse_unknown([*in_files, *in_bindings])
+    return [*in_files, *in_bindings]
 
 
 def binding(setting: str) -> str:
@@ -106,9 +112,7 @@ def bound_value(files: Sequence[str], bindings: Sequence[str], key: str, default
 
 def bound_values(files: Sequence[str], bindings: Sequence[str], keys: Sequence[str], default: Any = None) -> dict[str, Any]:
     """What `bound_value` gives for each of `keys`, by one look at the text."""
-    check(files, bindings)
-    read = [statement for name in files for statement in _read_file(name, ())]
-    statements = _bindings([*read, *_statements(config_parser.ConfigParser("\n".join(bindings), _Delegate()), ())])
+    statements = _bindings(_checked(files, bindings))
     macros = {_scoped(statement): statement.value for statement in statements if not statement.arg_name}
     found = {f"{_scoped(statement)}.{statement.arg_name}": statement.value for statement in statements}  # the last one wins
     return {key: _plain(found[key], macros) if key in found else default for key in keys}
