@@ -8,6 +8,8 @@ import inspect
 from typing import Any
 
 import gin
+import numpy as np
+from numpy.typing import NDArray
 
 from dlib_tf2 import workers
 
@@ -42,7 +44,7 @@ def sklearn_logistic_regression_cv(random_state: int, num_penalties: int = 10, n
     from sklearn.multiclass import OneVsRestClassifier
 
     workers.start()
-    return OneVsRestClassifier(_cross_validated(num_penalties, num_folds))
+    return OneVsRestClassifier(_cross_validated(num_penalties, num_folds, _binary_accuracy))
 
 
 @gin.register
@@ -54,7 +56,7 @@ def sklearn_multinomial_logistic_regression_cv(random_state: int, num_penalties:
         num_penalties: as in `sklearn_logistic_regression_cv`.
         num_folds: as there.
     """
-    return _cross_validated(num_penalties, num_folds)
+    return _cross_validated(num_penalties, num_folds, "accuracy")
 
 
 @gin.register
@@ -73,7 +75,12 @@ def sklearn_linear_svc(random_state: int, penalty: float = 0.01) -> Any:
     return LinearSVC(C=penalty, class_weight="balanced", dual="auto", random_state=random_state)
 
 
-def _cross_validated(num_penalties: int, num_folds: int) -> Any:
+def _binary_accuracy(model: Any, codes: NDArray, labels: NDArray) -> float:
+    """scikit-learn's "accuracy" of labels 0 and 1, without its checks of every call, which take 40 % of a fit."""
+    return float(np.mean((codes @ model.coef_.ravel() + np.ravel(model.intercept_) > 0) == (labels > 0)))
+
+
+def _cross_validated(num_penalties: int, num_folds: int, scoring: Any) -> Any:
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.model_selection import KFold
 
@@ -81,4 +88,4 @@ def _cross_validated(num_penalties: int, num_folds: int) -> Any:
     pinned = {"l1_ratios": (0.0,), "use_legacy_attributes": False}
     known = inspect.signature(LogisticRegressionCV).parameters
     pinned = pinned if "use_legacy_attributes" in known else {}
-    return LogisticRegressionCV(Cs=num_penalties, cv=KFold(num_folds), scoring="accuracy", **pinned)
+    return LogisticRegressionCV(Cs=num_penalties, cv=KFold(num_folds), scoring=scoring, **pinned)

@@ -181,6 +181,19 @@ def test_newton_reaches_sklearns_optimum(factor):
 
 
 @pytest.mark.parametrize("factor", [0, 1])
+def test_the_quick_accuracy_of_cross_validation_is_sklearns(factor):
+    codes, factors = draw(0, 303)
+    ours = fit_quietly(_linear.sklearn_logistic_regression_cv(random_state=0), codes, factors[:, factor])
+    model = _linear.sklearn_logistic_regression_cv(random_state=0)
+    theirs = fit_quietly(model.set_params(estimator__scoring="accuracy"), codes, factors[:, factor])
+    for mine, other in zip(ours.estimators_, theirs.estimators_, strict=True):
+        scores = [model.scores_[1] if isinstance(model.scores_, dict) else model.scores_ for model in (mine, other)]
+        np.testing.assert_array_equal(*scores)
+        np.testing.assert_array_equal(mine.coef_, other.coef_)
+    assert len(ours.estimators_) == (1 if factor == 0 else 5)
+
+
+@pytest.mark.parametrize("factor", [0, 1])
 def test_newton_chooses_sklearns_penalties(factor):
     (codes, factors), (test_codes, _) = draw(0, 303), draw(1, 500)  # folds of 61, 61, 61, 60 and 60 rows
     ours = newton_logistic_regression_cv(random_state=0).fit(codes, factors[:, factor])
