@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from dlib_tf2 import results
+from dlib_tf2.records import results
 
 METRICS = {"beta_vae": 4, "dci": 8, "factor_vae": 4, "mig": 2, "modularity_explicitness": 6, "sap": 3, "unsupervised": 4}
 TASKS = {"downstream_task_logistic_regression": 60, "downstream_task_boosted_trees": 60}

@@ -33,7 +33,7 @@ from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.metrics.dci import dci
 from dlib_tf2.metrics.downstream_task import downstream_task
-from dlib_tf2.representation import Representation
+from dlib_tf2.representations.representation import Representation
 
 SIZES = ((5, 10, 9, 18, 6), (10, 10, 10, 8, 4, 15), (3, 6, 40, 32, 32))  # smallNORB with its instances, Shapes3D, dSprites
 MIXING = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.5)  # share of every factor in every code

@@ -8,7 +8,7 @@ import pathlib
 import tempfile
 import time
 
-from dlib_tf2 import command
+from dlib_tf2.system import command
 
 ROUNDS, BATCHES = 3, (256, 512, 1024)
 

@@ -7,7 +7,7 @@ method costs. FactorVAE's discriminator alone has seven times the weights of the
 import json
 import time
 
-from dlib_tf2 import command
+from dlib_tf2.system import command
 
 ROUNDS, STEPS, BATCH, NUM_LATENT = 4, 20, 64, 10
 
@@ -16,7 +16,8 @@ def main() -> None:
     command.import_tensorflow()
     import tensorflow as tf
 
-    from dlib_tf2 import datasets, gin_utils
+    from dlib_tf2 import datasets
+    from dlib_tf2.configuration import gin_utils
 
     data = datasets.load("rendered_sprites/small")
     methods = sorted(path.stem for path in (gin_utils.config_dir() / "models").glob("*.gin") if path.stem != "shared")
@@ -40,8 +41,8 @@ def make_engine(method: str, data):
     import gin
     import tensorflow as tf
 
-    from dlib_tf2 import gin_utils
-    from dlib_tf2.engine import Engine
+    from dlib_tf2.configuration import gin_utils
+    from dlib_tf2.training.engine import Engine
 
     gin_utils.parse([f"models/{method}.gin"])
     parts = {

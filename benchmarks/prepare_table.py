@@ -30,7 +30,8 @@ NAMES = {"dsprites": "dsprites_full", "mpi3d": "mpi3d_real", "shapes3d": "shapes
 
 def use_grid(dataset: str, positions: int) -> None:
     """Makes the dataset's grid smaller: `positions` values of each of the last two factors."""
-    from dlib_tf2.datasets import FactorSpace, dsprites, mpi3d
+    from dlib_tf2.datasets import FactorSpace
+    from dlib_tf2.datasets.families import dsprites, mpi3d
 
     if dataset == "dsprites":
         dsprites.SPACE = FactorSpace(dsprites.SPACE.names, (*dsprites.SPACE.sizes[:3], positions, positions))
@@ -42,7 +43,7 @@ def write_dsprites(folder: pathlib.Path) -> int:
     """The HDF5 file with drawn sprites; returns its images."""
     import h5py
 
-    from dlib_tf2.datasets import dsprites
+    from dlib_tf2.datasets.families import dsprites
     from dlib_tf2.datasets.renderers import sprites
 
     space, (file,) = dsprites.SPACE, dsprites.RECIPE.files()
@@ -109,7 +110,7 @@ def smooth_pictures(size: int, rows: int) -> Iterator[tuple[int, np.ndarray]]:
 
 def write_mpi3d(folder: pathlib.Path) -> int:
     """The archive with smooth, slightly noisy pictures, written block by block; returns its images."""
-    from dlib_tf2.datasets import mpi3d
+    from dlib_tf2.datasets.families import mpi3d
 
     size = mpi3d.SPACES[-1].size
     with zipfile.ZipFile(folder / mpi3d.FILES["real"], "w") as archive, archive.open("images.npy", "w", force_zip64=True) as out:
@@ -124,10 +125,11 @@ WRITERS = {"dsprites": write_dsprites, "mpi3d": write_mpi3d, "shapes3d": write_s
 
 def prepare(dataset: str, folder: pathlib.Path) -> None:
     """Prepares in this process and prints what it took."""
-    from dlib_tf2 import command
+    from dlib_tf2.system import command
 
     command.import_tensorflow()
-    from dlib_tf2.datasets import dsprites, load, loading, tfds_records
+    from dlib_tf2.datasets import load, loading, tfds_records
+    from dlib_tf2.datasets.families import dsprites
     from dlib_tf2.datasets.image_table import table_folder
 
     name, data_dir = NAMES[dataset], folder / "data"

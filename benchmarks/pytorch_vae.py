@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def compare(other: subprocess.Popen) -> None:
-    from dlib_tf2 import command
+    from dlib_tf2.system import command
 
     command.import_tensorflow()
     import tensorflow as tf

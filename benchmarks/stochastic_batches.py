@@ -16,14 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 from dlib_tf2.datasets import FactorSpace, GroundTruthDataset, nuisance
+from dlib_tf2.datasets.families.sprite_variants import ColouredSprites
 from dlib_tf2.datasets.renderers import sprites
-from dlib_tf2.datasets.sprite_variants import ColouredSprites
-from dlib_tf2.engine import Engine
 from dlib_tf2.models.networks import conv_encoder, deconv_decoder
 from dlib_tf2.models.optimizers import adam
 from dlib_tf2.models.reconstruction import bernoulli_loss
 from dlib_tf2.models.vae import VAE
 from dlib_tf2.regularizers.beta_kl import BetaKL
+from dlib_tf2.training.engine import Engine
 
 
 def variants() -> dict[str, GroundTruthDataset]:

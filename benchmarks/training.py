@@ -6,7 +6,7 @@ Prints one JSON line. The two are timed in turn, several rounds each, and compar
 import json
 import time
 
-from dlib_tf2 import command
+from dlib_tf2.system import command
 
 ROUNDS, STEPS, BATCH = 5, 40, 64
 
@@ -18,12 +18,12 @@ def main() -> None:
     import tensorflow as tf
 
     from dlib_tf2 import datasets
-    from dlib_tf2.engine import Engine
     from dlib_tf2.models.networks import conv_encoder, deconv_decoder
     from dlib_tf2.models.optimizers import adam
     from dlib_tf2.models.reconstruction import bernoulli_loss
     from dlib_tf2.models.vae import VAE
     from dlib_tf2.regularizers.beta_kl import BetaKL
+    from dlib_tf2.training.engine import Engine
 
     data = datasets.load("rendered_sprites/small")
     strategy = tf.distribute.get_strategy()

@@ -16,13 +16,14 @@ import gin
 import joblib
 import numpy as np
 
-from dlib_tf2 import gin_utils, metric_config, repeats, results, sources
+from dlib_tf2.configuration import gin_utils, metric_config, sources
+from dlib_tf2.configuration.metric_config import MetricCall
 from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole, few
-from dlib_tf2.folders import Written, claim_folder, exactly, hold_folder
-from dlib_tf2.metric_config import MetricCall
-from dlib_tf2.metrics import collecting
-from dlib_tf2.paths import as_path
-from dlib_tf2.representation import Representation
+from dlib_tf2.metrics import collecting, repeats
+from dlib_tf2.records import results
+from dlib_tf2.representations.representation import Representation
+from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
+from dlib_tf2.system.paths import as_path
 
 Scores = dict[str, dict[str, float]]
 

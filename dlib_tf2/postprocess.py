@@ -15,14 +15,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dlib_tf2 import datasets, representation, results, saved_model, seeds, sources
+from dlib_tf2 import datasets, seeds
+from dlib_tf2.configuration import sources
 from dlib_tf2.errors import DlibError, UserError, check_names, check_whole
-from dlib_tf2.folders import Written, claim_folder, exactly, hold_folder
-from dlib_tf2.paths import as_path
-from dlib_tf2.progress import Progress
-from dlib_tf2.saved_model import load_network
-from dlib_tf2.strategies import describe
-from dlib_tf2.table import Table
+from dlib_tf2.records import results
+from dlib_tf2.representations import representation
+from dlib_tf2.representations.table import Table
+from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
+from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.progress import Progress
+from dlib_tf2.training import saved_model
+from dlib_tf2.training.saved_model import load_network
+from dlib_tf2.training.strategies import describe
 
 T = TypeVar("T", bound=Table)
 _REPRESENTATION = Written({**results.WRITTEN, **exactly("representation.npz")}, step="postprocess")

@@ -16,12 +16,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from dlib_tf2 import command, gin_utils, metric_config, results
+from dlib_tf2.configuration import gin_utils, metric_config
 from dlib_tf2.datasets import loading
 from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted, UserError
-from dlib_tf2.folders import Written, delete_written, exactly, hold_folder
+from dlib_tf2.records import results
 from dlib_tf2.studies import run_folder
 from dlib_tf2.studies.plan import Plan
+from dlib_tf2.system import command
+from dlib_tf2.system.folders import Written, delete_written, exactly, hold_folder
 
 
 def reproduce(
@@ -81,13 +83,13 @@ class _Steps:
         """Makes what is missing."""
         started = time.monotonic()
         command.import_tensorflow()
-        from dlib_tf2 import evaluate, postprocess, training
+        from dlib_tf2 import evaluate, postprocess, train
         from dlib_tf2.visualize import model_pictures
 
         self._seconds["start"] = round(time.monotonic() - started, 3)
         metrics = list(self._plan.metrics)
         if not self._trained:
-            self._step("train", lambda: training.train(self._model, data_dir=self._data_dir))
+            self._step("train", lambda: train.train(self._model, data_dir=self._data_dir))
         self._step("pictures", lambda: self._draw(model_pictures.draw))
         renewed = self._codes_are_of_another_training()
         codes = self._folder / "codes"
@@ -203,10 +205,11 @@ def check(plans: Sequence[Plan], datasets: Sequence[str], data_dir: str | os.Pat
     """
     code = """if True:
         import json, sys
-        from dlib_tf2 import command
+        from dlib_tf2.system import command
         from dlib_tf2.errors import DlibError
         command.import_tensorflow()
-        from dlib_tf2 import datasets, evaluate, gin_utils, postprocess, training
+        from dlib_tf2 import datasets, evaluate, postprocess, train
+        from dlib_tf2.configuration import gin_utils
         texts, names, data_dir = json.load(sys.stdin)
         try:
             for files, bindings in texts:

@@ -15,15 +15,17 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from dlib_tf2 import gin_utils, metric_config, results, seeds, sources
+from dlib_tf2 import seeds
+from dlib_tf2.configuration import gin_utils, metric_config, sources
 from dlib_tf2.errors import ScoreWarning, UserError, check_number, check_whole
-from dlib_tf2.files import atomic_write
-from dlib_tf2.folders import Written, exactly, hold_folder
 from dlib_tf2.metrics import collecting
-from dlib_tf2.paths import as_path
-from dlib_tf2.representation import Representation
-from dlib_tf2.table import checked_reals
-from dlib_tf2.workers import spread
+from dlib_tf2.records import results
+from dlib_tf2.representations.representation import Representation
+from dlib_tf2.representations.table import checked_reals
+from dlib_tf2.system.files import atomic_write
+from dlib_tf2.system.folders import Written, exactly, hold_folder
+from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.workers import spread
 
 Matrix = NDArray[np.float64]
 _WRITTEN = Written({**results.WRITTEN, **exactly("relations.npz")})

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import joblib
 import numpy as np
 
-from dlib_tf2 import rotation, seeds
+from dlib_tf2 import seeds
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, sklearn_gradient_boosting
 from dlib_tf2.metrics.dci import dci
@@ -23,7 +23,8 @@ from dlib_tf2.metrics.factor_vae import factor_vae
 from dlib_tf2.metrics.mcc import mcc
 from dlib_tf2.metrics.mig import mig
 from dlib_tf2.metrics.unsupervised import unsupervised
-from dlib_tf2.representation import Representation
+from dlib_tf2.representations import rotation
+from dlib_tf2.representations.representation import Representation
 
 SIZES = (3, 6, 40, 32, 32)  # shape, scale, orientation, x, y of dSprites
 # What sees the codes alone, what compares code by code with the factors, and what looks for the factors in all codes at once.

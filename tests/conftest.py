@@ -58,14 +58,15 @@ def tiny_train(data_dir):
     """Trains tiny networks in this process: (model_dir, *bindings, **arguments of train) -> values."""
 
     def run(model_dir, *bindings, **arguments):
-        from dlib_tf2 import gin_utils, training
+        from dlib_tf2 import train
+        from dlib_tf2.configuration import gin_utils
         from dlib_tf2.datasets import stream
 
         with pytest.MonkeyPatch.context() as patch:
             # The stream's speed is of no use here, and its graph takes a second to build.
             patch.setattr(stream, "_STEPS_PER_GATHER", 1)
             gin_utils.parse([str(REPO / "tests" / "tiny.gin")], bindings)
-            return training.train(model_dir, data_dir=data_dir, **arguments)
+            return train.train(model_dir, data_dir=data_dir, **arguments)
 
     return run
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from tiny_networks import tiny_decoder, tiny_encoder
 
-from dlib_tf2 import results
-from dlib_tf2.folders import claim_folder
+from dlib_tf2.records import results
+from dlib_tf2.system.folders import claim_folder
 
 
 def write_run(folder, data, num_latent=3, seed=0, steps=7, **labels):

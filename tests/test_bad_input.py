@@ -14,9 +14,10 @@ import no_tensorflow
 import numpy as np
 import pytest
 
-from dlib_tf2 import gin_utils, results
-from dlib_tf2.folders import claim_folder
-from dlib_tf2.representation import Representation
+from dlib_tf2.configuration import gin_utils
+from dlib_tf2.records import results
+from dlib_tf2.representations.representation import Representation
+from dlib_tf2.system.folders import claim_folder
 
 REPO = pathlib.Path(__file__).parents[1]
 # What tells the reader what to do; every refusal holds one of these.

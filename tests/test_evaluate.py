@@ -15,11 +15,14 @@ import gin
 import numpy as np
 import pytest
 
-from dlib_tf2 import aggregate, gin_utils, metric_config, repeats, results
+from dlib_tf2 import aggregate_results
 from dlib_tf2 import evaluate as stage
+from dlib_tf2.configuration import gin_utils, metric_config
 from dlib_tf2.errors import DlibError, Interrupted, UserError
 from dlib_tf2.evaluate import evaluate
-from dlib_tf2.representation import Representation
+from dlib_tf2.metrics import repeats
+from dlib_tf2.records import results
+from dlib_tf2.representations.representation import Representation
 
 ROOT = pathlib.Path(__file__).parent.parent
 FACTORS = np.stack(np.unravel_index(np.arange(4 * 5 * 6), (4, 5, 6)), axis=1)
@@ -196,7 +199,7 @@ def blocked_signals(call):
     code = f"""
 import joblib
 from dlib_tf2.metrics import _linear
-from dlib_tf2.workers import spread
+from dlib_tf2.system.workers import spread
 import numpy as np
 def mask():
     return [line.split()[1] for line in open("/proc/self/status") if line.startswith("SigBlk")][0]
@@ -580,7 +583,7 @@ def test_what_makes_a_score_mean_less_is_printed_and_kept(tmp_path, table, capsy
     assert record["warnings"][1]["text"] in printed[3]
     evaluate(sample, tmp_path, names[:3], eval_seeds=2)  # already there: said again
     assert capsys.readouterr().err.splitlines() == printed
-    shared = aggregate.read_tree(tmp_path)[0].groupby("metric")["warnings"].first()
+    shared = aggregate_results.read_tree(tmp_path)[0].groupby("metric")["warnings"].first()
     assert shared.to_dict() == {
         "dci": "many_values+overlap",
         "mig": "many_values+few_rows",
@@ -592,7 +595,7 @@ def test_scores_of_different_numbers_of_rows_have_other_settings(tmp_path, table
     for rows in (50, 55, 120):
         part = Representation(table.codes[:rows], FACTORS[:rows], ("a", "b", "c"), (4, 5, 6))
         evaluate(part, tmp_path / str(rows), ["mig"])
-    found = aggregate.read_tree(tmp_path)[0].groupby("path")["settings"].first()
+    found = aggregate_results.read_tree(tmp_path)[0].groupby("path")["settings"].first()
     assert found.nunique() == 3
 
 

@@ -10,9 +10,10 @@ import no_tensorflow
 import numpy as np
 import pytest
 
-from dlib_tf2 import completion, listing
+from dlib_tf2 import list
 from dlib_tf2.datasets import image_table, loading
 from dlib_tf2.errors import UserError
+from dlib_tf2.system import completion
 
 REPO = pathlib.Path(__file__).parents[1]
 COMMANDS = sorted(path.name for path in (REPO / "bin").iterdir() if path.is_file())
@@ -20,7 +21,7 @@ COMMANDS = sorted(path.name for path in (REPO / "bin").iterdir() if path.is_file
 
 def rows(kind, data_dir=None):
     """{first word: the other columns} of a list."""
-    lines = listing.describe([kind], data_dir).splitlines()[2:]
+    lines = list.describe([kind], data_dir).splitlines()[2:]
     return {columns[0]: columns[1:] for columns in (re.split(r"  +", line.strip()) for line in lines)}
 
 
@@ -75,7 +76,7 @@ def test_a_users_own_metric_is_listed(tmp_path, monkeypatch):
 
 def test_unknown_kinds_are_refused():
     with pytest.raises(UserError, match="unknown kind 'model'; known: datasets, models, metrics, studies, suites, gin_files"):
-        listing.describe(["model"])
+        list.describe(["model"])
 
 
 @pytest.fixture(scope="module")
@@ -135,4 +136,4 @@ def test_the_script_for_zsh_is_the_same_after_its_loader():
 def test_every_completed_value_is_a_flag_of_some_command():
     flags = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', "".join(path.read_text() for path in (REPO / "bin").iterdir())))
     assert set(completion.VALUES) - {"gin_config"} <= flags  # defined for all commands in one place
-    assert set(completion.VALUES.values()) - {"kinds"} <= set(listing.KINDS)
+    assert set(completion.VALUES.values()) - {"kinds"} <= set(list.KINDS)

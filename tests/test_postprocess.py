@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from finished_run import load_encoder, write_run
 
-from dlib_tf2 import datasets, gin_utils, postprocess, representation, results
+from dlib_tf2 import datasets, postprocess
+from dlib_tf2.configuration import gin_utils
 from dlib_tf2.errors import DlibError, UserError
-from dlib_tf2.representation import Posterior, Representation
+from dlib_tf2.records import results
+from dlib_tf2.representations import representation
+from dlib_tf2.representations.representation import Posterior, Representation
 
 FEW_ROWS = "sampled_representation.min_rows = 100"  # 5 draws of 24 grid points
 

@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from dlib_tf2 import gin_utils
+from dlib_tf2.configuration import gin_utils
 
 REPO = pathlib.Path(__file__).parents[1]
 README = (REPO / "README.md").read_text(encoding="utf-8")

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from finished_run import write_run
 
-from dlib_tf2 import aggregate, gin_utils, locks, reproduce, results
+from dlib_tf2 import aggregate_results, reproduce
+from dlib_tf2.configuration import gin_utils
 from dlib_tf2.datasets import load
 from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.records import results
 from dlib_tf2.studies import run_folder
 from dlib_tf2.studies.plan import make_plan
+from dlib_tf2.system import locks
 from dlib_tf2.visualize import model_pictures
 
 TINY = (
@@ -77,7 +80,7 @@ def test_all_steps_are_made_labelled_and_not_made_again(run, done, tmp_path, cap
     assert results.label(record, "changes") == list(TINY)
     assert results.label(record, "hyperparameters") == {"beta": 4.0}  # strength 1 of the first method, seed 1
     assert results.label(record, "seed") == 1
-    table, damaged = aggregate.read_tree(tmp_path / "study")
+    table, damaged = aggregate_results.read_tree(tmp_path / "study")
     assert damaged == []
     assert set(table["study"]) == {"rendered_study"}
     assert set(table["model_num"]) == {4}

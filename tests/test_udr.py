@@ -7,9 +7,10 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import Lasso
 
-from dlib_tf2 import gin_utils, results
+from dlib_tf2.configuration import gin_utils
 from dlib_tf2.errors import ScoreWarning, UserError
-from dlib_tf2.representation import Representation
+from dlib_tf2.records import results
+from dlib_tf2.representations.representation import Representation
 from dlib_tf2.udr import lasso_relation, pair_score, rank_folders, spearman_relation, udr
 
 FACTORS = np.stack(np.unravel_index(np.arange(8**4), (8,) * 4), axis=1)

@@ -19,7 +19,7 @@ from dlib_tf2.datasets.hash_record import RECORD, digest, recorded
 from dlib_tf2.datasets.image_table import format_bytes
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import FEW, DlibError, UserError, few
-from dlib_tf2.files import sync_folder
+from dlib_tf2.system.files import sync_folder
 
 _BLOCK = 1 << 20
 _TRIES, _TIMEOUT, _PAUSE = 5, 60.0, 1.0  # tries without progress; seconds without a byte; seconds between tries

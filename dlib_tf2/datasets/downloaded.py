@@ -16,7 +16,7 @@ from dlib_tf2.datasets.download import RemoteFile, check_all, fetch, find_all, t
 from dlib_tf2.datasets.hash_record import record
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
 from dlib_tf2.errors import DlibError, UserError, few
-from dlib_tf2.paths import RemotePath
+from dlib_tf2.system.paths import RemotePath
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dlib_tf2.datasets import image_table
-from dlib_tf2.files import atomic_write
+from dlib_tf2.system.files import atomic_write
 
 if TYPE_CHECKING:
     from dlib_tf2.datasets.download import RemoteFile

@@ -17,9 +17,9 @@ from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.datasets.versions import change_line
 from dlib_tf2.errors import DlibError, UserError
-from dlib_tf2.files import atomic_write, sync_folder
-from dlib_tf2.locks import own_turn
-from dlib_tf2.paths import RemotePath
+from dlib_tf2.system.files import atomic_write, sync_folder
+from dlib_tf2.system.locks import own_turn
+from dlib_tf2.system.paths import RemotePath
 
 TABLES = "dlib_tables"  # the folder of all tables in a data folder
 FILE, ABOUT = "images.npy", "table.json"  # of one table

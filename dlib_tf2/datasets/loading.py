@@ -14,7 +14,7 @@ import gin
 from dlib_tf2.datasets import image_table, table_check
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import DlibError, Interrupted, UserError, few
-from dlib_tf2.paths import RemotePath, as_path
+from dlib_tf2.system.paths import RemotePath, as_path
 
 if TYPE_CHECKING:
     from dlib_tf2.datasets import downloaded

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterable
 
 from dlib_tf2.datasets.hash_record import digest
-from dlib_tf2.files import atomic_write
+from dlib_tf2.system.files import atomic_write
 
 _RECORD = "sources.json"  # {name: {"size": bytes, "mtime_ns": ..., "sha256": ...}}
 

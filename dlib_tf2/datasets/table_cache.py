@@ -7,8 +7,8 @@ import sys
 
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
-from dlib_tf2.files import atomic_write
-from dlib_tf2.paths import RemotePath
+from dlib_tf2.system.files import atomic_write
+from dlib_tf2.system.paths import RemotePath
 
 _PIECE = 64 << 20  # bytes
 _SMALL = 1 << 20  # bytes; files below it are compared, not only measured

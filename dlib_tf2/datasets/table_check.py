@@ -10,7 +10,7 @@ import numpy as np
 from dlib_tf2.datasets import checksums, image_table
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
-from dlib_tf2.files import atomic_write
+from dlib_tf2.system.files import atomic_write
 
 _SHOWN_BYTES = 1e9  # what takes longer to read than a moment has a progress line
 

@@ -20,7 +20,7 @@ class Interventions:
         self._labels, self._shape = labels, tuple(common.sizes(labels).tolist())
         if self.exact:
             self._order = np.argsort(np.ravel_multi_index(tuple(labels.T), self._shape), kind="stable")
-            self._repeats = len(labels) // int(np.prod(self._shape))
+            self.repeats = len(labels) // int(np.prod(self._shape))
         else:
             self._by_value = [np.argsort(column, kind="stable") for column in labels.T]
             self._counts = [np.bincount(column) for column in labels.T]
@@ -31,7 +31,7 @@ class Interventions:
             factors = self._labels[rows]
             factors[:, factor] = values
             point = np.ravel_multi_index(tuple(factors.T), self._shape)
-            return self._order[point * self._repeats + rng.integers(self._repeats, size=len(rows))]
+            return self._order[point * self.repeats + rng.integers(self.repeats, size=len(rows))]
         counts = self._counts[factor]
         starts = np.cumsum(counts) - counts
         return self._by_value[factor][starts[values] + rng.integers(counts[values])]

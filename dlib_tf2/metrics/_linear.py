@@ -11,7 +11,7 @@ import gin
 import numpy as np
 from numpy.typing import NDArray
 
-from dlib_tf2 import workers
+from dlib_tf2.system import workers
 
 
 @gin.register

@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from dlib_tf2.workers import spread
+from dlib_tf2.system.workers import spread
 
 
 class _Listener:

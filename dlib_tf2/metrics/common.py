@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics._limits import check_bins, warn_of_many_values
-from dlib_tf2.table import check_same_rows, checked_integers, checked_reals, whole_columns
+from dlib_tf2.representations.table import check_same_rows, checked_integers, checked_reals, whole_columns
 
 Labels = NDArray[np.int64]
 

@@ -11,11 +11,11 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dlib_tf2.files import atomic_write
-from dlib_tf2.folders import Written, exactly, hold_folder
 from dlib_tf2.report import exhibit, page, style, tidy
 from dlib_tf2.report.sections import Sampling, sections
 from dlib_tf2.report.tidy import Scores
+from dlib_tf2.system.files import atomic_write
+from dlib_tf2.system.folders import Written, exactly, hold_folder
 
 # The names that exhibits can have; a later report deletes these files only.
 _EXHIBITS = (

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from dlib_tf2.progress import format_seconds
+from dlib_tf2.system.progress import format_seconds
 
 _SECONDS = 30.0  # between two rows where no terminal shows them in place
 _HEAD = f"{'done':>7} {'running':>8} {'failed':>7} {'left':>7} {'models/h':>9} {'time left':>10}"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlib_tf2 import gin_utils, sources
+from dlib_tf2.configuration import gin_utils, sources
 from dlib_tf2.errors import UserError
 from dlib_tf2.studies.finding import find
 from dlib_tf2.studies.study import Configuration

@@ -16,11 +16,11 @@ import platform
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dlib_tf2 import results
 from dlib_tf2.errors import UserError
-from dlib_tf2.folders import Written, claim_folder, exactly
-from dlib_tf2.locks import is_locked
+from dlib_tf2.records import results
 from dlib_tf2.studies.plan import Plan, make_plan
+from dlib_tf2.system.folders import Written, claim_folder, exactly
+from dlib_tf2.system.locks import is_locked
 
 _STUDY_FILE = "study.json"
 _SCORED_FILE = "scored.json"

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from dlib_tf2.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USER, DlibError, Interrupted
-from dlib_tf2.locks import is_locked
 from dlib_tf2.studies import run_folder
 from dlib_tf2.studies.child import Task, last_line
 from dlib_tf2.studies.live import Live
 from dlib_tf2.studies.plan import Plan
 from dlib_tf2.studies.pool import Backend, Ended
+from dlib_tf2.system.locks import is_locked
 
 _POLL_SECONDS = 0.1
 _ELSEWHERE_SECONDS = 3.0  # between two looks at a model that another sweep runs

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 from dlib_tf2 import datasets
 from dlib_tf2.datasets import FactorSpace, GroundTruthDataset
 from dlib_tf2.errors import UserError
-from dlib_tf2.files import atomic_write
-from dlib_tf2.folders import Written, exactly, hold_folder, refuse_foreign
 from dlib_tf2.seeds import generator
+from dlib_tf2.system.files import atomic_write
+from dlib_tf2.system.folders import Written, exactly, hold_folder, refuse_foreign
 
 PICTURES = ("factors.png", "samples.png", "factors.gif")
 MAX_VALUES = 10  # of a factor in its row; of a larger factor evenly spaced values are shown

@@ -9,13 +9,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dlib_tf2 import datasets, results
-from dlib_tf2.files import atomic_write
-from dlib_tf2.folders import Written, exactly, hold_folder
+from dlib_tf2 import datasets
 from dlib_tf2.models.reconstruction import pixel_means
-from dlib_tf2.paths import as_path
-from dlib_tf2.saved_model import PICTURES, SavedModel, load
+from dlib_tf2.records import results
 from dlib_tf2.seeds import derive_seed
+from dlib_tf2.system.files import atomic_write
+from dlib_tf2.system.folders import Written, exactly, hold_folder
+from dlib_tf2.system.paths import as_path
+from dlib_tf2.training.saved_model import PICTURES, SavedModel, load
 
 PAIRS = (4, 8)  # rows and columns of originals with their reconstructions
 TRAVERSAL = np.linspace(-2.5, 2.5, 11)  # in standard deviations of the prior

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 import tiny_networks
 
-from dlib_tf2 import gin_utils
-from dlib_tf2.checkpoints import Checkpoints
-from dlib_tf2.engine import Engine
+from dlib_tf2.configuration import gin_utils
+from dlib_tf2.training.checkpoints import Checkpoints
+from dlib_tf2.training.engine import Engine
 
 BATCH_SIZE, NUM_LATENT, NUM_STEPS, SEED = 8, 3, 4, 1
 TINY = ("import dlib_tf2.models.fully_connected", "fc_discriminator.num_units = 8", "fc_discriminator.num_layers = 2")

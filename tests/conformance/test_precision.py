@@ -4,9 +4,10 @@ import gin
 import pytest
 import tensorflow as tf
 
-from dlib_tf2 import gin_utils, training
+from dlib_tf2 import train
+from dlib_tf2.configuration import gin_utils
 from dlib_tf2.datasets import load
-from dlib_tf2.engine import Engine
+from dlib_tf2.training.engine import Engine
 
 STEPS, BATCH_SIZE = 200, 64
 METHODS = sorted(path.stem for path in (gin_utils.config_dir() / "models").glob("*.gin") if path.stem != "shared")
@@ -17,7 +18,7 @@ def make_engine(method, precision, data):
     names = ("model", "encoder", "decoder", "optimizer")
     model, encoder, decoder, optimizer = (gin.get_configurable(gin.query_parameter(f"train.{name}").selector) for name in names)
     strategy = tf.distribute.get_strategy()
-    vae, optimizers = training._build(strategy, data, model, encoder, decoder, 10, optimizer, precision, seed=0)
+    vae, optimizers = train._build(strategy, data, model, encoder, decoder, 10, optimizer, precision, seed=0)
     return Engine(strategy, vae, optimizers, data, 0, BATCH_SIZE)
 
 

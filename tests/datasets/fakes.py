@@ -12,7 +12,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from dlib_tf2.datasets import FactorSpace, downloaded, dsprites, loading, mpi3d
+from dlib_tf2.datasets import FactorSpace, downloaded, loading
+from dlib_tf2.datasets.families import dsprites, mpi3d
 from dlib_tf2.datasets.named import cars3d, shapes3d, smallnorb
 
 SPACES = {

@@ -8,7 +8,7 @@ import gin
 import numpy as np
 import pytest
 
-from dlib_tf2 import gin_utils
+from dlib_tf2.configuration import gin_utils
 from dlib_tf2.datasets import FactorSpace, GroundTruthDataset, load, nuisance
 from dlib_tf2.datasets.table_check import DamagedTable
 

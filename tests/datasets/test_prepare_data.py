@@ -11,7 +11,8 @@ import threading
 import numpy as np
 import pytest
 
-from dlib_tf2.datasets import downloaded, load, loading, mpi3d
+from dlib_tf2.datasets import downloaded, load, loading
+from dlib_tf2.datasets.families import mpi3d
 from dlib_tf2.errors import DlibError, UserError
 from tests.datasets import fakes
 
@@ -21,7 +22,7 @@ REPO = pathlib.Path(__file__).parents[2]
 SMALL = """
 import sys
 from tests.datasets import fakes
-from dlib_tf2.datasets import mpi3d
+from dlib_tf2.datasets.families import mpi3d
 sys.argv = ["dlib_prepare_data", *sys.argv[2:]]
 code = compile(open(f"{__import__('os').getcwd()}/bin/dlib_prepare_data").read(), "bin/dlib_prepare_data", "exec")
 with fakes.small_grids() as patch:

@@ -11,7 +11,7 @@ from dlib_tf2.datasets import image_table, table_cache
 from dlib_tf2.datasets.loading import load, prepare
 from dlib_tf2.datasets.renderers import sprites
 from dlib_tf2.errors import DlibError, UserError
-from dlib_tf2.paths import as_path
+from dlib_tf2.system.paths import as_path
 from tests.datasets.conftest import INFO
 
 SOURCE = f"rendered_sprites/small/{sprites.VERSION}"

@@ -13,7 +13,7 @@ from dlib_tf2.metrics.dci import dci
 from dlib_tf2.metrics.mig import mig
 from dlib_tf2.metrics.modularity_explicitness import modularity_explicitness
 from dlib_tf2.metrics.sap import sap
-from dlib_tf2.representation import Representation
+from dlib_tf2.representations.representation import Representation
 
 GRID = np.stack(np.unravel_index(np.arange(60), (3, 4, 5)), axis=1)
 

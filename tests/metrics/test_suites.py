@@ -8,10 +8,10 @@ import gin
 import numpy as np
 import pytest
 
-from dlib_tf2 import gin_utils, metric_config
+from dlib_tf2.configuration import gin_utils, metric_config
 from dlib_tf2.errors import UserError
 from dlib_tf2.evaluate import evaluate
-from dlib_tf2.representation import Representation
+from dlib_tf2.representations.representation import Representation
 from dlib_tf2.studies import finding
 
 METRICS = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))

@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.svm import LinearSVC
 
-from dlib_tf2 import gin_utils, metric_config
+from dlib_tf2.configuration import gin_utils, metric_config
 from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics._relation import aggregate, merge_ranks, precision
 from dlib_tf2.metrics.unified_scores import accuracy_svm_matrix, importance_gbt_matrix, mutual_information_matrix, unified_scores

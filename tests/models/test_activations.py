@@ -12,7 +12,7 @@ from dlib_tf2.errors import UserError
 from dlib_tf2.models.reconstruction import bernoulli_loss, l2_loss, pixel_means
 from dlib_tf2.models.vae import VAE
 from dlib_tf2.regularizers.beta_kl import BetaKL
-from dlib_tf2.saved_model import SavedModel
+from dlib_tf2.training.saved_model import SavedModel
 from dlib_tf2.visualize import model_pictures
 
 RNG = np.random.default_rng(0)

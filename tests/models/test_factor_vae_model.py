@@ -7,13 +7,13 @@ import tensorflow as tf
 import tiny_networks
 from replica_check import value_and_gradients
 
-from dlib_tf2.engine import Engine
 from dlib_tf2.models.factor_vae import FactorVAE, discriminator_loss, total_correlation
 from dlib_tf2.models.fully_connected import fc_discriminator
 from dlib_tf2.models.reconstruction import bernoulli_loss
 from dlib_tf2.models.vae import VAE
 from dlib_tf2.regularizers.beta_kl import BetaKL
 from dlib_tf2.replicas import global_normal, shuffle_columns
+from dlib_tf2.training.engine import Engine
 
 SHAPE, BATCH_SIZE, NUM_LATENT = (16, 16, 1), 8, 3
 STEP, SEED = np.int64(0), np.array([3, 5])

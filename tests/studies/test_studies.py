@@ -7,9 +7,10 @@ import re
 import gin
 import pytest
 
-from dlib_tf2 import gin_utils, metric_config, results
+from dlib_tf2.configuration import gin_utils, metric_config
 from dlib_tf2.datasets.loading import check_name
 from dlib_tf2.errors import UserError
+from dlib_tf2.records import results
 from dlib_tf2.studies import find, known_names, models_of
 from dlib_tf2.studies.numbers import format_numbers, parse_numbers
 from dlib_tf2.studies.plan import make_plan

@@ -8,8 +8,8 @@ import types
 import no_tensorflow
 import pytest
 
-from dlib_tf2 import results
 from dlib_tf2.errors import DlibError, Interrupted, UserError
+from dlib_tf2.records import results
 from dlib_tf2.studies import pool, run_folder, status, sweep
 from dlib_tf2.studies.child import Task
 from dlib_tf2.studies.plan import make_plan

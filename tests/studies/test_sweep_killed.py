@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dlib_tf2 import results
+from dlib_tf2.records import results
 from dlib_tf2.studies import pool, run_folder
 
 DEADLINE = 1200

@@ -208,7 +208,7 @@ def test_command_takes_the_gin_file_of_a_dataset_of_ones_own(tmp_path, run_comma
         Image.fromarray(np.full((32, 32, 3), 40 + 50 * index, np.uint8)).save(tmp_path / f"{index}.png")
     (tmp_path / "factors.csv").write_text("file,colour,size\n" + "".join(f"{i}.png,{i // 2},{i % 2}\n" for i in range(4)))
     (tmp_path / "robot.gin").write_text(
-        f"import dlib_tf2.datasets.own_images\nown_images.folder = '{tmp_path}'\nown_images.factors = {{'colour': 2, 'size': 3}}\n"
+        f"import dlib_tf2.datasets.own.images\nown_images.folder = '{tmp_path}'\nown_images.factors = {{'colour': 2, 'size': 3}}\n"
     )
     flags = ["--dataset=own_images/robot", f"--data_dir={tmp_path / 'data'}", f"--output_dir={tmp_path / 'pictures'}"]
     gin = [f"--gin_config={tmp_path / 'robot.gin'}", "--gin_bindings=own_images.factors = {'colour': 2, 'size': 2}"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from finished_run import write_run
 
-from dlib_tf2 import datasets, saved_model
+from dlib_tf2 import datasets
+from dlib_tf2.training import saved_model
 from dlib_tf2.visualize import model_pictures as pictures
 
 

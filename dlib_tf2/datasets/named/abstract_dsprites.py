@@ -2,7 +2,7 @@
 
 import pathlib
 
-from dlib_tf2.datasets import dsprites, sprite_variants
+from dlib_tf2.datasets.families import dsprites, sprite_variants
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 
 RECIPES = (dsprites.RECIPE,)

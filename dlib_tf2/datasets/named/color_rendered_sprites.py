@@ -2,7 +2,7 @@
 
 import pathlib
 
-from dlib_tf2.datasets import sprite_variants
+from dlib_tf2.datasets.families import sprite_variants
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.named import rendered_sprites
 

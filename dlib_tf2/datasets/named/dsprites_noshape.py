@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from dlib_tf2.datasets import dsprites
+from dlib_tf2.datasets.families import dsprites
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 
 RECIPES = (dsprites.RECIPE,)

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from dlib_tf2.datasets import mpi3d
+from dlib_tf2.datasets.families import mpi3d
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 
 RECIPES = (mpi3d.recipe("toy"),)

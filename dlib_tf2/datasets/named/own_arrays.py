@@ -2,10 +2,10 @@
 
 import pathlib
 
-from dlib_tf2.datasets import own_arrays
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
+from dlib_tf2.datasets.own import arrays
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens the dataset that is called `config`, "default" where no name is given; its first use needs the gin file."""
-    return own_arrays.open_dataset(config or "default", data_dir)
+    return arrays.open_dataset(config or "default", data_dir)

@@ -2,10 +2,10 @@
 
 import pathlib
 
-from dlib_tf2.datasets import own_images
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
+from dlib_tf2.datasets.own import images
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens the dataset that is called `config`, "default" where no name is given; its first use needs the gin file."""
-    return own_images.open_dataset(config or "default", data_dir)
+    return images.open_dataset(config or "default", data_dir)

@@ -5,7 +5,7 @@ It stands in for 3D Shapes where that cannot be downloaded; it is not 3D Shapes.
 
 import pathlib
 
-from dlib_tf2.datasets import drawn
+from dlib_tf2.datasets.families import drawn
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.renderers import rooms
 

@@ -6,7 +6,7 @@ published picture that was compared; it was not compared with the file itself.
 
 import pathlib
 
-from dlib_tf2.datasets import drawn
+from dlib_tf2.datasets.families import drawn
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.renderers import sprites
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dlib_tf2.datasets import downloaded, hdf5
+from dlib_tf2.datasets import downloaded
 from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.formats import hdf5
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 

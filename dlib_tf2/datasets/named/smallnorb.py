@@ -6,9 +6,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from dlib_tf2.datasets import downloaded, norb, png, resize
+from dlib_tf2.datasets import downloaded
 from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.formats import norb, png, resize
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 from dlib_tf2.datasets.progress import Progress

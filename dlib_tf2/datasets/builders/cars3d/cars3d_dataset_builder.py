@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlib_tf2.datasets import png, resize
+from dlib_tf2.datasets.formats import png, resize
 from dlib_tf2.datasets.named import cars3d
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError

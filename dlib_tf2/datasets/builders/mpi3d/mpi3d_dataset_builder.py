@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlib_tf2.datasets import mpi3d, npz, png
+from dlib_tf2.datasets.families import mpi3d
+from dlib_tf2.datasets.formats import npz, png
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dlib_tf2.datasets import png
+from dlib_tf2.datasets.formats import png
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.datasets.renderers import rooms
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from dlib_tf2.datasets import dsprites, scream
+from dlib_tf2.datasets.families import dsprites, scream
 from dlib_tf2.errors import DlibError
 
 _BOX = (350, 274)  # pixels, width and height: the picture is upright, so its height is what limits it

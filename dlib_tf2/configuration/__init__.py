@@ -1,0 +1,1 @@
+"""Gin text, its parsing, and one metric's call."""

@@ -1,0 +1,239 @@
+"""Gin files as text and data, read without importing what they name: where files are, what is wrong with them, typed values.
+
+Needs neither TensorFlow nor the package's own modules, so that a command can refuse a mistake before it loads either.
+"""
+
+import ast
+import contextlib
+import difflib
+import importlib.util  # noqa: F401  gin 0.5 looks for importlib.util without importing it
+import os
+import pathlib
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, NamedTuple, TypeAlias
+
+from gin import config_parser
+from gin.config_parser import BindingStatement, ImportStatement
+
+from dlib_tf2.configuration import gin_names
+from dlib_tf2.errors import UserError
+
+Statement: TypeAlias = BindingStatement | ImportStatement
+
+
+def config_dir() -> pathlib.Path:
+    """The folder of the gin files that ship with the package, in a clone as in an installed wheel."""
+    package = pathlib.Path(__file__).parents[1]
+    for folder in (package / "gin_configs", package.parent / "gin_configs"):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"the gin files of dlib_tf2 are missing beside {package}; install the package again")
+
+
+def find_file(name: str) -> pathlib.Path:
+    """Finds a gin file by path or by its name under gin_configs; a local file wins.
+
+    Raises:
+        UserError: there is none; the message names the folders that were searched.
+    """
+    packaged = config_dir()
+    for folder in (pathlib.Path(), packaged):
+        if (folder / name).is_file():
+            return folder / name
+        if (folder / name).exists():
+            kind = "a folder" if (folder / name).is_dir() else "no regular file"
+            raise UserError(f"{folder / name} is {kind}; name a gin file")
+    known = [str(path.relative_to(packaged)) for path in packaged.rglob("*.gin")]
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(close)}?" if close else "; correct the name"
+    raise UserError(f"gin file {name!r} not found in the current folder ({pathlib.Path.cwd()}) or in {packaged}{hint}")
+
+
+def open_text(path: str | os.PathLike) -> IO[str]:
+    """Opens a gin file; the mark that some editors put before UTF-8 is left out."""
+    return open(path, encoding="utf-8-sig")
+
+
+def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
+    """Refuses what can be seen to be wrong without importing what the files name.
+
+    Args:
+        files: gin files, see `find_file`.
+        bindings: gin text that wins over the files.
+
+    Raises:
+        UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used but not set, or set by itself; a macro
+            among the bindings is neither in the files nor used by another binding (gin accepts that in silence); a module,
+            function, parameter or reference of this package does not exist.
+    """
+    _checked(files, bindings)
+
+
+def _checked(files: Sequence[str], bindings: Sequence[str]) -> list[Statement]:
+    """The statements of files and bindings, in order, after what `check` refuses."""
+    in_files = [statement for name in files for statement in _read_file(name, ())]
+    text = "\n".join(bindings)
+    with syntax_errors("--gin_bindings"):
+        in_bindings = list(_statements(config_parser.ConfigParser(text, _Delegate()), ()))
+    _refuse_unknown_macros(_bindings(in_files), _bindings(in_bindings))
+    _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
+    gin_names.refuse_unknown([*in_files, *in_bindings])
+    return [*in_files, *in_bindings]
+
+
+def binding(setting: str) -> str:
+    """The gin text of a setting such as "STEPS=200"; a value that is no gin literal becomes a string.
+
+    Args:
+        setting: NAME=VALUE, NAME a macro or a parameter such as dci.num_train; VALUE a literal of
+            Python, a reference (@) or macro (%), or else text: DATASET=rendered_sprites/small.
+
+    Raises:
+        UserError: it has another form.
+    """
+    match = re.fullmatch(r"\s*([A-Za-z_][\w./]*)\s*=\s*(\S.*?)\s*", setting, re.DOTALL)
+    if match is None:
+        raise UserError(f"--set {setting!r} is no setting; expected NAME=VALUE, such as STEPS=200")
+    name, value = match.groups()
+    if not value.startswith(("@", "%")):
+        try:
+            ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            value = repr(value)
+    return f"{name} = {value}"
+
+
+def bound_value(files: Sequence[str], bindings: Sequence[str], key: str, default: Any = None) -> Any:
+    """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved; else `default`."""
+    return bound_values(files, bindings, [key], default)[key]
+
+
+def bound_values(files: Sequence[str], bindings: Sequence[str], keys: Sequence[str], default: Any = None) -> dict[str, Any]:
+    """What `bound_value` gives for each of `keys`, by one look at the text."""
+    statements = _bindings(_checked(files, bindings))
+    macros = {_scoped(statement): statement.value for statement in statements if not statement.arg_name}
+    found = {f"{_scoped(statement)}.{statement.arg_name}": statement.value for statement in statements}  # the last one wins
+    return {key: _plain(found[key], macros) if key in found else default for key in keys}
+
+
+def typed_bindings(text: str) -> dict[str, Any]:
+    """Reads gin text into {"scope/name.parameter": value}; references become "@name", macros their values."""
+    macros, values = {}, {}
+    for statement in config_parser.ConfigParser(text, _Delegate()):
+        if not isinstance(statement, BindingStatement):
+            continue
+        if statement.arg_name:
+            values[f"{_scoped(statement)}.{statement.arg_name}"] = statement.value
+        else:
+            macros[_scoped(statement)] = statement.value
+    return {key: _plain(value, macros) for key, value in sorted(values.items())}
+
+
+@contextlib.contextmanager
+def syntax_errors(source: str) -> Iterator[None]:
+    """Turns what gin's parser raises about the text of `source` into a UserError of one line."""
+    try:
+        yield
+    except tokenize.TokenError as error:
+        raise UserError(f"gin: unfinished statement in {source} ({error.args[0]}); close the bracket or quote") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"gin: {source} is not UTF-8 text ({error.reason} at byte {error.start}); name a gin file") from error
+    except SyntaxError as error:
+        # Of several lines the last says it; the first may be the address of an object.
+        reason = str(error.msg).splitlines()[-1].strip().rstrip(".")
+        line = (error.text or "").strip()
+        where = f"{source}, line {error.lineno}" + (f", {line!r}" if line else "")
+        raise UserError(f"gin: {where}: {reason}; expected NAME = VALUE, with text in quotes") from error
+
+
+class _Macro(NamedTuple):
+    name: str
+
+
+class _Delegate(config_parser.ParserDelegate):
+    """Builds plain stand-ins, so that text can be read without importing what it names."""
+
+    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> str:
+        return gin_names.Reference(f"@{scoped_configurable_name}" + ("()" if evaluate else ""))
+
+    def macro(self, macro_name: str) -> _Macro:
+        return _Macro(macro_name)
+
+
+def _read_file(name: str, included_by: tuple[str, ...]) -> list[Statement]:
+    """The bindings and imports of a file and of those it includes, in order."""
+    if name in included_by:
+        raise UserError(f"gin files include each other in a circle: {' -> '.join([*included_by, name])}; remove one include")
+    try:
+        path = find_file(name)
+    except UserError as error:
+        if included_by:
+            raise UserError(f"{error} (included by {included_by[-1]})") from error
+        raise
+    with syntax_errors(name), open_text(path) as file:
+        return list(_statements(config_parser.ConfigParser(file, _Delegate()), (*included_by, name)))
+
+
+def _statements(statements: config_parser.ConfigParser, included_by: tuple[str, ...]) -> Iterator[Statement]:
+    for statement in statements:
+        if isinstance(statement, config_parser.IncludeStatement):
+            yield from _read_file(statement.filename, included_by)
+        elif isinstance(statement, BindingStatement | ImportStatement):
+            yield statement
+
+
+def _bindings(statements: Sequence[Statement]) -> list[BindingStatement]:
+    return [statement for statement in statements if isinstance(statement, BindingStatement)]
+
+
+def _scoped(statement: BindingStatement) -> str:
+    return f"{statement.scope}/{statement.selector}" if statement.scope else statement.selector
+
+
+def _plain(value: Any, macros: dict[str, Any]) -> Any:
+    if isinstance(value, _Macro):
+        return _plain(macros[value.name], macros) if value.name in macros else f"%{value.name}"
+    if isinstance(value, dict):
+        return {str(key): _plain(item, macros) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, macros) for item in value]
+    return value
+
+
+def _macros_in(value: Any) -> set[str]:
+    if isinstance(value, _Macro):
+        return {value.name}
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    return set().union(*map(_macros_in, value)) if isinstance(value, list | tuple) else set()
+
+
+def _refuse_unknown_macros(in_files: Sequence[BindingStatement], in_bindings: Sequence[BindingStatement]) -> None:
+    known = {_scoped(statement) for statement in in_files if not statement.arg_name}
+    known |= set().union(*(_macros_in(statement.value) for statement in [*in_files, *in_bindings])) - {"gin.REQUIRED"}
+    for name in (_scoped(statement) for statement in in_bindings if not statement.arg_name):
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
+            hint = f"; did you mean {', '.join(close)}?" if close else "; the files define no macro"
+            raise UserError(f"no parsed gin file defines the macro {name}{hint}")
+
+
+def _refuse_unset_macros(statements: Sequence[BindingStatement]) -> None:
+    # Of several bindings of one parameter the last counts; a name may be written with or without its modules.
+    last = {(statement.scope, statement.selector.rsplit(".", 1)[-1], statement.arg_name): statement for statement in statements}
+    macros = {_scoped(statement): _macros_in(statement.value) for statement in last.values() if not statement.arg_name}
+    for statement in last.values():
+        where = f"{_scoped(statement)}.{statement.arg_name}" if statement.arg_name else _scoped(statement)
+        for name in sorted(_macros_in(statement.value) - set(macros)):
+            if name == "gin.REQUIRED":
+                raise UserError(f'{where} must be set; add --gin_bindings="{where} = ..."')
+            raise UserError(f'macro %{name}, which {where} uses, is not set; add --gin_bindings="{name} = ..."')
+    for name in macros:
+        reached, new = set(), macros[name]
+        while new:
+            reached |= new
+            new = set().union(*(macros.get(other, set()) for other in new)) - reached
+        if name in reached:
+            raise UserError(f"macro {name} is defined by itself; give it a value")

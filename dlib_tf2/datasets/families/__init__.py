@@ -1,0 +1,1 @@
+"""What datasets of one family share: grids, addresses, sizes, recipes. Numpy only."""

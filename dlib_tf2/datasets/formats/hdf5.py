@@ -1,0 +1,84 @@
+"""HDF5 files of pictures, read block by block along the chunks they are stored in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dlib_tf2.datasets.formats import png
+from dlib_tf2.datasets.progress import Progress
+from dlib_tf2.errors import DlibError
+
+if TYPE_CHECKING:
+    import h5py
+
+_MOST_BYTES, _LEAST_ROWS = 256 << 20, 1024  # of a block
+
+encode = png.encode  # records hold the same pixels as TFDS's own encoder would write, several times sooner
+
+
+def open_file(path: str | os.PathLike) -> h5py.File:
+    """Opens a file for reading.
+
+    Raises:
+        DlibError: it is no HDF5 file, or a truncated one.
+    """
+    import h5py
+
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise DlibError(f"{path} cannot be read ({reason}); it is truncated or damaged: remove it and get it again") from error
+
+
+def whole(file: h5py.File, key: str) -> np.ndarray:
+    """A small array, at once.
+
+    Raises:
+        DlibError: it is not there.
+    """
+    if key not in file:
+        raise DlibError(f"{file.filename} holds no array {key!r}; it is another file: get it again")
+    return file[key][()]
+
+
+def blocks(file: h5py.File, key: str, label: str, trailing_shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """The pictures of an array one after the other, read in blocks of a limited size.
+
+    A chunk that lies across two blocks would be decompressed twice, and chunks of these files span thousands of pictures: a block
+    is as many rows as a chunk, where that is not too much.
+
+    Args:
+        file: an open file.
+        key: of the array.
+        label: for the progress line.
+        trailing_shape: the shape that a picture must have.
+
+    Yields:
+        uint8 arrays of `trailing_shape`.
+
+    Raises:
+        DlibError: there is no such array, or it has another shape or dtype.
+    """
+    if key not in file:
+        raise DlibError(f"{file.filename} holds no array {key!r}; it is another file: get it again")
+    array = file[key]
+    if array.dtype != np.uint8 or array.shape[1:] != trailing_shape:
+        raise DlibError(
+            f"{file.filename}: expected {key!r} as uint8 [n, {', '.join(map(str, trailing_shape))}], got {array.dtype} {list(array.shape)}"
+        )
+    chunk = array.chunks[0] if array.chunks else 1
+    most = max(1, _MOST_BYTES // max(1, int(np.prod(trailing_shape))))
+    rows = min(most, max(1, -(-_LEAST_ROWS // chunk)) * chunk)
+    progress = Progress(label, len(array))
+    for first in range(0, len(array), rows):
+        block = array[first : first + rows]
+        for start in range(0, len(block), _LEAST_ROWS):
+            part = block[start : start + _LEAST_ROWS]
+            yield from part
+            progress.advance(len(part))
+    progress.finish()

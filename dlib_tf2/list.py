@@ -1,0 +1,159 @@
+"""What there is to choose from: datasets, models, metrics, studies and suites. Never imports TensorFlow.
+
+Everything is found by its file, so that a new one is listed without a change here.
+"""
+
+import importlib
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from dlib_tf2 import studies
+from dlib_tf2.configuration import gin_text
+from dlib_tf2.datasets import loading
+from dlib_tf2.errors import UserError
+from dlib_tf2.metrics import declaration
+
+_STUDY = "unsupervised_study_v1"  # whose strengths are listed beside each model
+_SHARED = ("shared",)  # gin files of models that are no model themselves
+_NO_SUITE = ("classifiers",)
+
+
+def describe(kinds: Sequence[str], data_dir: str | os.PathLike | None = None) -> str:
+    """The lists of the named kinds as text, one below the other.
+
+    Args:
+        kinds: of `KINDS`; if empty all but the gin files, whose names alone say little.
+        data_dir: where prepared datasets lie, as in `datasets.load`.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    chosen = [_kind(kind) for kind in kinds or [kind for kind in KINDS if kind != "gin_files"]]
+    return "\n\n".join(table(data_dir) for _, table in chosen)
+
+
+def names(kind: str) -> list[str]:
+    """The names of one kind, or of the "kinds", as completion offers them.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    return list(KINDS) if kind == "kinds" else _kind(kind)[0]()
+
+
+def _kind(kind: str) -> tuple[Callable[[], list[str]], Callable[..., str]]:
+    if kind not in KINDS:
+        raise UserError(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
+    return KINDS[kind]
+
+
+def _datasets(data_dir: str | os.PathLike | None) -> str:
+    rows = []
+    for name in loading.known_names():
+        folders = loading.tables(name, data_dir)
+        ready = [config or "yes" for config, parts in folders.items() if all(map(_is_table, parts))]
+        about = (importlib.import_module(f"dlib_tf2.datasets.named.{name}").__doc__ or "").splitlines()[0]
+        configs = ", ".join(filter(None, folders))
+        rows.append((name, configs, ", ".join(ready) or "no", about.partition(": ")[2]))
+    return _table(f"Datasets in {loading.data_folder(data_dir)}", ("name", "configs", "prepared", "images"), rows)
+
+
+def _is_table(folder: pathlib.Path) -> bool:
+    return (folder / "table.json").is_file() and (folder / "images.npy").is_file()
+
+
+def _model_names() -> list[str]:
+    return [name for name in _files("models") if name not in _SHARED]
+
+
+def _models(_: object) -> str:
+    strengths: dict[str, tuple[str, list[str]]] = {}
+    for one in studies.find(_STUDY).configurations:
+        macro, _, value = one.setting.bindings[0].partition(" = ")
+        values = strengths.setdefault(one.setting.method, (macro, []))[1]
+        if (short := f"{float(value):g}") not in values:
+            values.append(short)
+    rows = []
+    for name in _model_names():
+        macro, values = strengths.get(name, ("", []))
+        text = _text("models", name)
+        default = re.search(rf"^{macro} = (.+)$", text, re.M) if macro else None
+        strength = f"{macro} = {default[1]}" if default else ""
+        rows.append((name, strength, ", ".join(values), _title(text).rstrip(".")))
+    return _table("Models", ("name", "strength", "the study's values", "method"), rows)
+
+
+def _metrics(_: object) -> str:
+    rows = []
+    for name in _files("metrics"):
+        text = _text("metrics", name)
+        bound = re.search(rf"^{name}/metric.function = @(\w+)", text, re.M)
+        found = declaration.headline(bound[1] if bound else name)
+        about = _title(text).partition(": ")[0]
+        if found is None:
+            rows.append((name, "", "", "", "", about))
+            continue
+        best = "higher" if found.higher_is_better else "lower"
+        rows.append((name, found.key, best, f"{found.random:g}", found.cost, about))
+    return _table("Metrics", ("name", "headline key", "better", "noise", "cost", "title"), rows)
+
+
+def _studies(_: object) -> str:
+    rows = []
+    for name in studies.known_names():
+        study = studies.find(name)
+        sets = list(dict.fromkeys(one.dataset for one in study.configurations))
+        rows.append((name, f"{len(study):,}", study.suite, ", ".join(sets)))
+    return _table("Studies", ("name", "models", "suite", "datasets"), rows)
+
+
+def _suite_names() -> list[str]:
+    return [name for name in _files("suites") if name not in _NO_SUITE]
+
+
+def _suites(_: object) -> str:
+    rows = []
+    for name in _suite_names():
+        chosen = gin_text.bound_value([f"suites/{name}.gin"], [], "evaluate.metrics") or []
+        rows.append((f"suites/{name}.gin", str(len(chosen)), _title(_text("suites", name)).partition(": ")[0]))
+    return _table("Suites", ("--gin_config", "metrics", "title"), rows)
+
+
+def _gin_files() -> list[str]:
+    folders = (pathlib.Path("gin_configs"), gin_text.config_dir())
+    return sorted({path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.gin")})
+
+
+def _files(folder: str) -> list[str]:
+    """The names of the gin files of a folder, the user's own in the current folder included."""
+    places = (pathlib.Path(folder), gin_text.config_dir() / folder)
+    return sorted({path.stem for place in places for path in place.glob("*.gin")})
+
+
+def _text(folder: str, name: str) -> str:
+    return gin_text.find_file(f"{folder}/{name}.gin").read_text(encoding="utf-8")
+
+
+def _title(text: str) -> str:
+    """The first line of a gin file's opening comment."""
+    first = text.partition("\n")[0]
+    return first.lstrip("# ").strip() if first.startswith("#") else ""
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns of one width each, under a title; the last column is as long as it is."""
+    lines = [tuple(head), *map(tuple, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join([title, *("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)])
+
+
+KINDS: dict[str, tuple[Callable[[], list[str]], Callable[..., str]]] = {
+    "datasets": (loading.known_names, _datasets),
+    "models": (_model_names, _models),
+    "metrics": (lambda: _files("metrics"), _metrics),
+    "studies": (studies.known_names, _studies),
+    "suites": (_suite_names, _suites),
+    "gin_files": (_gin_files, lambda _: _table("Gin files", ("--gin_config",), [(name,) for name in _gin_files()])),
+}

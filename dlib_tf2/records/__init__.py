@@ -1,0 +1,1 @@
+"""What a step leaves in its folder, and the rows of the tidy table."""

@@ -1,0 +1,96 @@
+"""Locks that end with the process that holds them, however it ends: the only place that takes them."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Callable, Iterator
+
+from dlib_tf2.errors import UserError
+from dlib_tf2.system.paths import RemotePath
+
+LOCK = ".lock"  # never deleted: a second file of this name would be a second lock
+_SECONDS = 2.0  # longer than `is_locked` takes, which holds the lock for a moment
+
+
+@contextlib.contextmanager
+def only_process(folder: pathlib.Path) -> Iterator[None]:
+    """Holds the lock of a folder, and refuses a second process there.
+
+    A bucket has no locks, nor have some file systems: there nobody is refused.
+
+    Raises:
+        UserError: another process holds it; the message names that process and its machine.
+    """
+    descriptor = None if isinstance(folder, RemotePath) else _open(folder / LOCK)
+    if descriptor is None:
+        yield
+        return
+    try:
+        until = time.monotonic() + _SECONDS
+        while not _take(descriptor):
+            if time.monotonic() > until:
+                raise UserError(
+                    f"another process is at work in {folder} ({_holder(descriptor)}); wait for it to end, or choose another folder"
+                )
+            time.sleep(0.1)
+        _sign(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def own_turn(path: pathlib.Path, say_busy: Callable[[], None]) -> Iterator[None]:
+    """Holds a lock file; while another process does, calls `say_busy` once and waits."""
+    with open(path, "a", encoding="utf-8") as file:
+        if not _take(file.fileno()):
+            say_busy()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_locked(folder: pathlib.Path) -> bool:
+    """Whether some process holds the lock of a folder."""
+    try:
+        with open(folder / LOCK, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _open(path: pathlib.Path) -> int | None:
+    """A descriptor of the lock file; None in a folder that cannot be written, where nobody works."""
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        with contextlib.suppress(OSError):
+            return os.open(path, flags, 0o666)
+    return None
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _sign(descriptor: int) -> None:
+    """Writes who holds the lock; the file keeps its times, as all files of a finished folder do."""
+    with contextlib.suppress(OSError):
+        before = os.fstat(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+        os.utime(descriptor, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _holder(descriptor: int) -> str:
+    text = os.pread(descriptor, 200, 0).decode(errors="replace")
+    return " ".join(text.split()) or "it did not say which"

@@ -1,0 +1,1 @@
+"""The training loop: runs, the engine, checkpoints, strategies, interruptions, saved models."""

@@ -1,0 +1,70 @@
+"""docs/metrics.md: every metric has its section and its rows, and the cheap numbers are what the code says."""
+
+import importlib.util
+import pathlib
+import re
+
+import gin
+import pytest
+
+from dlib_tf2.metrics import collecting
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "metrics.md").read_text()
+VARIANTS = {"downstream_task_boosted_trees": "downstream_task", "downstream_task_logistic_regression": "downstream_task"}
+NAMES = sorted(path.stem for path in (ROOT / "gin_configs" / "metrics").glob("*.gin"))
+CHEAP = ("dcimig", "factor_vae", "irs", "jemmig", "mcc", "med", "mig", "mig_sup", "unsupervised")  # under a second each
+
+
+@pytest.fixture(scope="module")
+def script():
+    """docs/make_metrics_table.py as a module."""
+    spec = importlib.util.spec_from_file_location("make_metrics_table", ROOT / "docs" / "make_metrics_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+    yield
+    gin.clear_config()
+
+
+def table():
+    """The rows of the page: {(metric, key): cells}."""
+    found, metric = {}, ""
+    for line in PAGE.splitlines():
+        if row := re.fullmatch(r"\| (`\w+`|) \| `(\S+)` \| (.*) \|", line):
+            metric = row[1].strip("`") or metric
+            found[metric, row[2]] = [cell.strip() for cell in row[3].split("|")]
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_metric_has_a_section_that_says_what_is_needed(name):
+    section = re.search(rf"^### {VARIANTS.get(name, name)}\n(.*?)(?=^##|\Z)", PAGE, flags=re.S | re.M)
+    assert section, "add a section to docs/metrics.md"
+    assert all(f"**{word}**" in section[1] for word in ("Measures", "Range", "Source", "Pitfalls"))
+    assert re.search(r"arXiv\s+\d{4}\.\d{5}|OpenReview", section[1])
+
+
+def test_every_metric_of_the_largest_suite_has_its_rows(script):
+    found = table()
+    assert {metric for metric, _ in found} == set(script.parse("all"))
+    for (metric, key), cells in found.items():
+        assert key in script.KEYS.get(metric, (metric,))
+        assert len(cells) == len(script.KINDS) + 1
+        assert all(re.fullmatch(r"-?\d+\.\d{3,4}", cell) for cell in cells[:-1]), (metric, key)
+
+
+@pytest.mark.parametrize("kind", ["beside dead", "noise", "constant"])
+def test_the_cheap_rows_are_what_the_code_says(script, kind):
+    script.parse("all")
+    rows, codes = table(), script.make_table(kind)
+    for name in CHEAP:
+        with collecting():  # warnings of constant codes, which tests/metrics expects
+            scores = script.score(name, codes)
+        for key, value in scores.items():
+            # Three digits; releases of numpy may round otherwise, and a row at the edge of a bin may change it.
+            assert value == pytest.approx(float(rows[name, key][script.KINDS.index(kind)]), abs=0.0015), (name, key)
