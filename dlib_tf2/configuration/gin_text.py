@@ -3,7 +3,6 @@
 Needs neither TensorFlow nor the package's own modules, so that a command can refuse a mistake before it loads either.
 """
 
-import ast
 import contextlib
 import difflib
 import importlib.util  # noqa: F401  gin 0.5 looks for importlib.util without importing it
@@ -81,28 +80,6 @@ def _checked(files: Sequence[str], bindings: Sequence[str]) -> list[Statement]:
     _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
     gin_names.refuse_unknown([*in_files, *in_bindings])
     return [*in_files, *in_bindings]
-
-
-def binding(setting: str) -> str:
-    """The gin text of a setting such as "STEPS=200"; a value that is no gin literal becomes a string.
-
-    Args:
-        setting: NAME=VALUE, NAME a macro or a parameter such as dci.num_train; VALUE a literal of
-            Python, a reference (@) or macro (%), or else text: DATASET=rendered_sprites/small.
-
-    Raises:
-        UserError: it has another form.
-    """
-    match = re.fullmatch(r"\s*([A-Za-z_][\w./]*)\s*=\s*(\S.*?)\s*", setting, re.DOTALL)
-    if match is None:
-        raise UserError(f"--set {setting!r} is no setting; expected NAME=VALUE, such as STEPS=200")
-    name, value = match.groups()
-    if not value.startswith(("@", "%")):
-        try:
-            ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            value = repr(value)
-    return f"{name} = {value}"
 
 
 def bound_value(files: Sequence[str], bindings: Sequence[str], key: str, default: Any = None) -> Any:

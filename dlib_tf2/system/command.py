@@ -1,5 +1,6 @@
 """What every command shares: flags, quiet start-up, one line for each mistake, and the exit codes of errors.py."""
 
+import ast
 import errno
 import os
 import re
@@ -194,9 +195,29 @@ def _one_word_each(arguments: Sequence[str]) -> list[str]:
 def _add_settings() -> None:
     """Makes the settings of --set the last of FLAGS.gin_bindings."""
     if settings := "set" in flags.FLAGS and flags.FLAGS["set"].value:
-        from dlib_tf2.configuration.gin_text import binding  # here, so that --help stays fast
+        flags.FLAGS.gin_bindings = [*flags.FLAGS.gin_bindings, *map(_binding, settings)]
 
-        flags.FLAGS.gin_bindings = [*flags.FLAGS.gin_bindings, *map(binding, settings)]
+
+def _binding(setting: str) -> str:
+    """The gin text of a setting such as "STEPS=200"; a value that is no gin literal becomes a string.
+
+    Args:
+        setting: NAME=VALUE, NAME a macro or a parameter such as dci.num_train; VALUE a literal of
+            Python, a reference (@) or macro (%), or else text: DATASET=rendered_sprites/small.
+
+    Raises:
+        UserError: it has another form.
+    """
+    match = re.fullmatch(r"\s*([A-Za-z_][\w./]*)\s*=\s*(\S.*?)\s*", setting, re.DOTALL)
+    if match is None:
+        raise UserError(f"--set {setting!r} is no setting; expected NAME=VALUE, such as STEPS=200")
+    name, value = match.groups()
+    if not value.startswith(("@", "%")):
+        try:
+            ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            value = repr(value)
+    return f"{name} = {value}"
 
 
 def _interrupt(number: int, frame: object) -> None:
