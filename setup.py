@@ -7,27 +7,40 @@ from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "dlib_tf2" / "__init__.py").read_text())[1]
-GIN_FOLDERS = sorted({path.parent.relative_to(ROOT) for path in (ROOT / "gin_configs").rglob("*.gin")})
+GIN_FOLDERS = sorted(
+    {path.parent.relative_to(ROOT) for path in (ROOT / "gin_configs").rglob("*.gin")}
+)
 
 setup(
     name="dlib_tf2",
     version=VERSION,
-    description="Disentangled representation learning in TensorFlow 2: train, encode, score and study",
+    description=(
+        "Disentangled representation learning in TensorFlow 2: train, encode, score and study"
+    ),
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    classifiers=[f"Programming Language :: Python :: {version}" for version in ("3", "3.11", "3.12", "3.13")],
-    # The gin files live at the top level of the repository and inside the package once it is installed.
-    packages=[*find_packages(include=["dlib_tf2", "dlib_tf2.*"]), *(".".join(["dlib_tf2", *folder.parts]) for folder in GIN_FOLDERS)],
+    classifiers=[
+        f"Programming Language :: Python :: {version}" for version in ("3", "3.11", "3.12", "3.13")
+    ],
+    # The gin files live at the top level of the repository and inside the package once it is
+    # installed.
+    packages=[
+        *find_packages(include=["dlib_tf2", "dlib_tf2.*"]),
+        *(".".join(["dlib_tf2", *folder.parts]) for folder in GIN_FOLDERS),
+    ],
     package_dir={".".join(["dlib_tf2", *folder.parts]): str(folder) for folder in GIN_FOLDERS},
     package_data={"": ["*.gin", "*.md", "*.bib", "*.txt", "*.tsv", "*.bash"]},
-    scripts=sorted(str(path.relative_to(ROOT)) for path in (ROOT / "bin").iterdir() if path.is_file()),
+    scripts=sorted(
+        str(path.relative_to(ROOT)) for path in (ROOT / "bin").iterdir() if path.is_file()
+    ),
     install_requires=[
         "absl-py>=2.0",
         "etils[epath]",
         "gin-config>=0.5.0",
-        "importlib_resources",  # TFDS needs it for builders that live in packages and does not say so
+        # TFDS needs it for builders that live in packages and does not say so
+        "importlib_resources",
         "h5py",
         "joblib>=1.3",
         "keras>=3.8",

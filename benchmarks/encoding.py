@@ -1,4 +1,5 @@
-"""Images/s of postprocessing's encoding pass over a bare forward pass of the same encoder at its best batch size.
+"""Images/s of postprocessing's encoding pass over a bare forward pass of the same encoder at its
+best batch size.
 
 Prints one JSON line; both are timed in turn in the same run. Target: ratio >= 0.9.
 """
@@ -30,7 +31,9 @@ def main() -> None:
             images = tf.constant(np.asarray(data.images(np.arange(batch)), np.float32))
             forward = tf.function(lambda image: encoder(image))
             forward(images)
-            bare[batch] = lambda images=images, forward=forward, batch=batch: [forward(images) for _ in range(data.space.size // batch)]
+            bare[batch] = lambda images=images, forward=forward, batch=batch: [
+                forward(images) for _ in range(data.space.size // batch)
+            ]
         best, ours = {}, []
         for _ in range(ROUNDS):
             for batch, run in bare.items():
@@ -42,8 +45,21 @@ def main() -> None:
             postprocess.encode_all(folder, data, 1024)
             ours.append(data.space.size / (time.perf_counter() - started))
     batch = max(best, key=best.get)
-    figures = {"images_per_s": round(max(ours)), "bare_images_per_s": round(best[batch]), "bare_batch": batch}
-    print(json.dumps({"benchmark": "encoding", **figures, "ratio": round(max(ours) / best[batch], 3), "target": 0.9}))
+    figures = {
+        "images_per_s": round(max(ours)),
+        "bare_images_per_s": round(best[batch]),
+        "bare_batch": batch,
+    }
+    print(
+        json.dumps(
+            {
+                "benchmark": "encoding",
+                **figures,
+                "ratio": round(max(ours) / best[batch], 3),
+                "target": 0.9,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Start-up of dlib_evaluate: seconds for --help beside a bare interpreter. Prints one JSON line; to stay under a second.
+"""Start-up of dlib_evaluate: seconds for --help beside a bare interpreter. Prints one JSON line; to
+stay under a second.
 
 python benchmarks/evaluate_help.py
 """
@@ -32,4 +33,11 @@ if __name__ == "__main__":
         "bare_python_seconds": bare_seconds,
         "ratio": help_seconds / bare_seconds,
     }
-    print(json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in result.items()}))
+    print(
+        json.dumps(
+            {
+                key: round(value, 4) if isinstance(value, float) else value
+                for key, value in result.items()
+            }
+        )
+    )

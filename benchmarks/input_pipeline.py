@@ -1,9 +1,11 @@
-"""Images per second of `train_batches`, against a bare numpy gather of the same rows from the same table.
+"""Images per second of `train_batches`, against a bare numpy gather of the same rows from the same
+table.
 
     python benchmarks/input_pipeline.py --dataset=rendered_sprites/full --batch_size=64
 
-The table is read once beforehand, so both read from the page cache. Stream and gather take turns, and the best turn of each
-counts, so that other work on the machine disturbs the ratio little. Prints one JSON line.
+The table is read once beforehand, so both read from the page cache. Stream and gather take turns,
+and the best turn of each counts, so that other work on the machine disturbs the ratio little.
+Prints one JSON line.
 """
 
 import argparse
@@ -38,7 +40,9 @@ def gatherer(table: np.ndarray, index: np.ndarray) -> Callable[[], object]:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", default="rendered_sprites/full")
     parser.add_argument("--data_dir")
     parser.add_argument("--batch_size", type=int, default=64)
@@ -50,7 +54,10 @@ def main() -> None:
         dataset.table[first : first + 4096].max()
     steps = max(1, arguments.images // arguments.batch_size)
     index = np.random.default_rng(0).integers(0, dataset.space.size, (steps, arguments.batch_size))
-    work = {"stream": consumer(dataset.train_batches(arguments.batch_size, seed=0), steps), "gather": gatherer(dataset.table, index)}
+    work = {
+        "stream": consumer(dataset.train_batches(arguments.batch_size, seed=0), steps),
+        "gather": gatherer(dataset.table, index),
+    }
     best = dict.fromkeys(work, float("inf"))
     work["stream"]()  # traces the function
     for _ in range(arguments.turns):

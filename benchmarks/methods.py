@@ -1,7 +1,8 @@
 """Training steps/s of every method as a ratio to the plain VAE's, in one run.
 
-Prints one JSON line. All are timed in turn, several rounds each, and compared by their best rounds. No target: it says what a
-method costs. FactorVAE's discriminator alone has seven times the weights of the plain VAE.
+Prints one JSON line. All are timed in turn, several rounds each, and compared by their best rounds.
+No target: it says what a method costs. FactorVAE's discriminator alone has seven times the weights
+of the plain VAE.
 """
 
 import json
@@ -20,8 +21,14 @@ def main() -> None:
     from dlib_tf2.configuration import gin_utils
 
     data = datasets.load("rendered_sprites/small")
-    methods = sorted(path.stem for path in (gin_utils.config_dir() / "models").glob("*.gin") if path.stem != "shared")
-    batches = tf.distribute.get_strategy().distribute_datasets_from_function(lambda _: data.train_batches(BATCH, 0))
+    methods = sorted(
+        path.stem
+        for path in (gin_utils.config_dir() / "models").glob("*.gin")
+        if path.stem != "shared"
+    )
+    batches = tf.distribute.get_strategy().distribute_datasets_from_function(
+        lambda _: data.train_batches(BATCH, 0)
+    )
     iterator = iter(batches)
     engines = {method: make_engine(method, data) for method in methods}
     best = dict.fromkeys(methods, 0.0)
@@ -33,7 +40,16 @@ def main() -> None:
             engine.train(iterator, 2 + number * STEPS, STEPS)
             best[method] = max(best[method], STEPS / (time.perf_counter() - started))
     ratios = {method: round(rate / best["vae"], 3) for method, rate in best.items()}
-    print(json.dumps({"benchmark": "methods", "batch": BATCH, "vae_steps_per_s": round(best["vae"], 2), "ratios_to_vae": ratios}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "methods",
+                "batch": BATCH,
+                "vae_steps_per_s": round(best["vae"], 2),
+                "ratios_to_vae": ratios,
+            }
+        )
+    )
 
 
 def make_engine(method: str, data):
@@ -46,7 +62,8 @@ def make_engine(method: str, data):
 
     gin_utils.parse([f"models/{method}.gin"])
     parts = {
-        name: gin.get_configurable(gin.query_parameter(f"train.{name}").selector) for name in ("model", "encoder", "decoder", "optimizer")
+        name: gin.get_configurable(gin.query_parameter(f"train.{name}").selector)
+        for name in ("model", "encoder", "decoder", "optimizer")
     }
     networks = (parts[name](data.observation_shape, NUM_LATENT) for name in ("encoder", "decoder"))
     model = parts["model"](*networks)

@@ -1,8 +1,10 @@
-"""Seconds of one model of a study by step and by metric, and what dlib_sweep adds to each model beside dlib_reproduce one after the other.
+"""Seconds of one model of a study by step and by metric, and what dlib_sweep adds to each model
+beside dlib_reproduce one after the other.
 
     python benchmarks/study.py --models=2 --steps=200
 
-Both sides run the same models of rendered_study, cut to a few steps, in the same run; prints one JSON line.
+Both sides run the same models of rendered_study, cut to a few steps, in the same run; prints one
+JSON line.
 """
 
 import argparse
@@ -45,9 +47,13 @@ def by_metric(folders: list[pathlib.Path]) -> dict[str, float]:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=200, help="updates of each model; 3,000 in the study")
+    parser.add_argument(
+        "--steps", type=int, default=200, help="updates of each model; 3,000 in the study"
+    )
     parser.add_argument("--data_dir", default=None)
     arguments = parser.parse_args()
     reproduce.check([], ["rendered_sprites/small"], arguments.data_dir)
@@ -55,9 +61,19 @@ def main() -> None:
     flags += [f"--data_dir={arguments.data_dir}"] if arguments.data_dir else []
     with tempfile.TemporaryDirectory() as folder:
         alone, together = pathlib.Path(folder) / "alone", pathlib.Path(folder) / "together"
-        one_by_one = sum(run("dlib_reproduce", *flags, f"--model_num={n}", f"--output_dir={alone}") for n in range(arguments.models))
+        one_by_one = sum(
+            run("dlib_reproduce", *flags, f"--model_num={n}", f"--output_dir={alone}")
+            for n in range(arguments.models)
+        )
         cores = f"--cpus_per_run={os.cpu_count()}"
-        sweep = run("dlib_sweep", *flags, f"--models=0:{arguments.models}", f"--output_dir={together}", "--workers=1", cores)
+        sweep = run(
+            "dlib_sweep",
+            *flags,
+            f"--models=0:{arguments.models}",
+            f"--output_dir={together}",
+            "--workers=1",
+            cores,
+        )
         done = run("dlib_reproduce", *flags, "--model_num=0", f"--output_dir={alone}")
         folders = [alone / str(number) for number in range(arguments.models)]
         steps, metrics = by_step(folders), by_metric(folders)

@@ -1,11 +1,13 @@
-"""Images per second of `train_batches` against a bare numpy gather of the same rows, for grey and RGB images and two batch sizes.
+"""Images per second of `train_batches` against a bare numpy gather of the same rows, for grey and
+RGB images and two batch sizes.
 
     python benchmarks/train_batches.py
     python benchmarks/train_batches.py --rows=737280
 
-The table is synthetic, mapped from a file and in the page cache. Everything takes turns; the best turn of each counts. Prints one JSON
-line for each combination. `ratio` is what the stream delivers to tf.data's own iteration, as a share of the gather. `in_a_loop` is
-what a `tf.function` that takes one batch after the other gets, beside `empty_loop`: the same loop over a stream that makes nothing.
+The table is synthetic, mapped from a file and in the page cache. Everything takes turns; the best
+turn of each counts. Prints one JSON line for each combination. `ratio` is what the stream delivers
+to tf.data's own iteration, as a share of the gather. `in_a_loop` is what a `tf.function` that takes
+one batch after the other gets, beside `empty_loop`: the same loop over a stream that makes nothing.
 """
 
 import argparse
@@ -58,20 +60,41 @@ def measure(table: np.ndarray, batch_size: int, images: int, turns: int) -> dict
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=200_000, help="of the grey table; the RGB one has as many bytes")
-    parser.add_argument("--channels", type=int, choices=(1, 3), action="append", help="default: both")
-    parser.add_argument("--images", type=int, default=1_000_000, help="grey images per turn; a third as many RGB ones")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rows", type=int, default=200_000, help="of the grey table; the RGB one has as many bytes"
+    )
+    parser.add_argument(
+        "--channels", type=int, choices=(1, 3), action="append", help="default: both"
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=1_000_000,
+        help="grey images per turn; a third as many RGB ones",
+    )
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()
     for channels in arguments.channels or (1, 3):
         with tempfile.TemporaryDirectory() as folder:
-            table = make_table(pathlib.Path(folder) / "images.npy", arguments.rows // channels, channels)
+            table = make_table(
+                pathlib.Path(folder) / "images.npy", arguments.rows // channels, channels
+            )
             for batch_size in (64, 1024):
                 rates = measure(table, batch_size, arguments.images // channels, arguments.turns)
                 shown = {f"{name}_images_per_second": round(rate) for name, rate in rates.items()}
-                line = {"benchmark": "train_batches", "channels": channels, "batch_size": batch_size, **shown}
-                print(json.dumps({**line, "ratio": round(rates["stream"] / rates["gather"], 3)}), flush=True)
+                line = {
+                    "benchmark": "train_batches",
+                    "channels": channels,
+                    "batch_size": batch_size,
+                    **shown,
+                }
+                print(
+                    json.dumps({**line, "ratio": round(rates["stream"] / rates["gather"], 3)}),
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

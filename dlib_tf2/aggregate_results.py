@@ -1,7 +1,9 @@
-"""A tree of runs -> one tidy table: a row per model x representation x metric x score. Never imports TensorFlow.
+"""A tree of runs -> one tidy table: a row per model x representation x metric x score. Never
+imports TensorFlow.
 
-Scores come from the records of the evaluate step; a model's final training values are rows of the metric "train". They are taken from
-the train step's own record, or, where that was deleted or lies elsewhere, from the copy that every later record keeps.
+Scores come from the records of the evaluate step; a model's final training values are rows of the
+metric "train". They are taken from the train step's own record, or, where that was deleted or lies
+elsewhere, from the copy that every later record keeps.
 """
 
 import hashlib
@@ -36,13 +38,16 @@ class Damaged(NamedTuple):
     reason: str
 
 
-def aggregate(input_dir: str | os.PathLike, output: str | os.PathLike, num_workers: int | None = None) -> pd.DataFrame:
+def aggregate(
+    input_dir: str | os.PathLike, output: str | os.PathLike, num_workers: int | None = None
+) -> pd.DataFrame:
     """Reads every record below a folder and writes the table; damaged files are named and skipped.
 
     Args:
         input_dir: any folder above finished steps; links to folders are followed.
-        output: .parquet, .csv or .json to write. `<output>.damaged.txt` beside it names what could not be read, one path and reason a
-            line; it is there only when there is something to name.
+        output: .parquet, .csv or .json to write. `<output>.damaged.txt` beside it names what could
+            not be read, one path and reason a line; it is there only when there is something to
+            name.
         num_workers: processes that read; all cores by default.
 
     Returns:
@@ -59,7 +64,11 @@ def aggregate(input_dir: str | os.PathLike, output: str | os.PathLike, num_worke
     side = _side(output)
     if damaged:
         _replace(output, side, "".join(f"{path}\t{reason}\n" for path, reason in damaged).encode())
-        print(f"warning: {_count(len(damaged), 'damaged file')} left out ({_first(damaged)}); all are named in {side}", file=sys.stderr)
+        print(
+            f"warning: {_count(len(damaged), 'damaged file')} left out ({_first(damaged)}); all are"
+            f" named in {side}",
+            file=sys.stderr,
+        )
     else:
         side.unlink(missing_ok=True)
     return table
@@ -68,8 +77,8 @@ def aggregate(input_dir: str | os.PathLike, output: str | os.PathLike, num_worke
 def check_output(output: str | os.PathLike) -> pathlib.Path:
     """Refuses, before anything is read, a file that cannot be written or that is not ours.
 
-    Ours is a .parquet with our mark in its schema, and another file whose content is still what this
-    command wrote, by the SHA-256 in `.<output>.dlib_tf2` beside it.
+    Ours is a .parquet with our mark in its schema, and another file whose content is still what
+    this command wrote, by the SHA-256 in `.<output>.dlib_tf2` beside it.
 
     Raises:
         UserError: its ending is unknown, it is a folder, or it or the list of damaged files beside
@@ -83,7 +92,8 @@ def check_output(output: str | os.PathLike) -> pathlib.Path:
     for path in (output, _side(output)):
         if path.exists() and not _is_ours(output, path):
             raise UserError(
-                f"{path} exists and dlib_aggregate_results did not write it as it is; choose another --output, or delete it yourself"
+                f"{path} exists and dlib_aggregate_results did not write it as it is; choose"
+                " another --output, or delete it yourself"
             )
     return output
 
@@ -108,13 +118,17 @@ def _hash_file(output: pathlib.Path) -> pathlib.Path:
 
 
 def _hashes(output: pathlib.Path) -> list[str]:
-    """The SHA-256 of what this command wrote last under a name, and of what it was about to write."""
+    """The SHA-256 of what this command wrote last under a name, and of what it was about to
+    write.
+    """
     file = _hash_file(output)
     return file.read_text(encoding="utf-8").split() if file.is_file() else []
 
 
 def _replace(output: pathlib.Path, path: pathlib.Path, content: bytes) -> None:
-    """Writes `output` or the list beside it; its hash comes first, so that a kill between the two leaves a file that is ours."""
+    """Writes `output` or the list beside it; its hash comes first, so that a kill between the two
+    leaves a file that is ours.
+    """
     old = [results.file_hash(file) for file in (output, _side(output)) if file.is_file()]
     with atomic_write(_hash_file(output), "w") as file:
         file.write("\n".join(dict.fromkeys([*old, hashlib.sha256(content).hexdigest()])) + "\n")
@@ -122,7 +136,9 @@ def _replace(output: pathlib.Path, path: pathlib.Path, content: bytes) -> None:
         file.write(content)
 
 
-def read_tree(input_dir: str | os.PathLike, num_workers: int | None = None) -> tuple[pd.DataFrame, list[Damaged]]:
+def read_tree(
+    input_dir: str | os.PathLike, num_workers: int | None = None
+) -> tuple[pd.DataFrame, list[Damaged]]:
     """Reads every record below a folder: (table, damaged files).
 
     Raises:
@@ -137,25 +153,39 @@ def read_tree(input_dir: str | os.PathLike, num_workers: int | None = None) -> t
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     workers = 1 if len(chunks) < 3 else num_workers or joblib.cpu_count()
     entries: list[Entry] = []
-    for read, broken in spread((joblib.delayed(_read_chunk)(root, chunk) for chunk in chunks), n_jobs=workers, batch_size="auto"):
+    for read, broken in spread(
+        (joblib.delayed(_read_chunk)(root, chunk) for chunk in chunks),
+        n_jobs=workers,
+        batch_size="auto",
+    ):
         entries += read
         damaged += broken
     if damaged and not entries:
-        raise DlibError(f"all {_count(len(damaged), 'record')} below {root} are damaged ({_first(damaged)}); run their steps again")
+        raise DlibError(
+            f"all {_count(len(damaged), 'record')} below {root} are damaged ({_first(damaged)});"
+            " run their steps again"
+        )
     if not any(entry.values for entry in entries):
-        raise UserError(f"{root} holds no results.json of dlib_train or dlib_evaluate; name the folder of finished runs")
+        raise UserError(
+            f"{root} holds no results.json of dlib_train or dlib_evaluate; name the folder of"
+            " finished runs"
+        )
     return _table(_without_copies(entries)), damaged
 
 
 def find(root: pathlib.Path, damaged: list[Damaged] | None = None) -> Iterator[str]:
-    """The `results.json` files below a folder, relative to it; folders that cannot be listed are added to `damaged`.
+    """The `results.json` files below a folder, relative to it; folders that cannot be listed are
+    added to `damaged`.
 
-    Writers rename a whole file to this name, so one that is being written is not seen. No folder is visited twice, whatever the links.
+    Writers rename a whole file to this name, so one that is being written is not seen. No folder is
+    visited twice, whatever the links.
     """
 
     def say(error: OSError) -> None:
         if damaged is not None:
-            damaged.append(Damaged(os.path.relpath(error.filename, root), error.strerror or str(error)))
+            damaged.append(
+                Damaged(os.path.relpath(error.filename, root), error.strerror or str(error))
+            )
 
     seen = set()
     for folder, below, files in os.walk(root, onerror=say, followlinks=True):
@@ -180,8 +210,18 @@ def write(table: pd.DataFrame, output: str | os.PathLike) -> None:
     elif output.suffix == ".csv":
         _replace(output, output, table.to_csv(index=False, lineterminator="\n").encode())
     else:
-        rows = table.astype(object).where(table.notna() | (table.dtypes == "float64"), None).to_dict("records")
-        _replace(output, output, ("[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n").encode())
+        rows = (
+            table.astype(object)
+            .where(table.notna() | (table.dtypes == "float64"), None)
+            .to_dict("records")
+        )
+        _replace(
+            output,
+            output,
+            (
+                "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
+            ).encode(),
+        )
 
 
 def _read_chunk(root: pathlib.Path, paths: Iterable[str]) -> tuple[list[Entry], list[Damaged]]:
@@ -193,17 +233,32 @@ def _read_chunk(root: pathlib.Path, paths: Iterable[str]) -> tuple[list[Entry], 
                 if entry.own or entry.identity not in trained:
                     entries.append(entry)
                 trained.add(entry.identity)
-        except (DlibError, ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).replace(str(root / path), "it").split()) or type(error).__name__
+        except (
+            DlibError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            OSError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
+            reason = (
+                " ".join(str(error).replace(str(root / path), "it").split()) or type(error).__name__
+            )
             damaged.append(Damaged(path, reason))
     return entries, damaged
 
 
 def _without_copies(entries: list[Entry]) -> list[Entry]:
-    """One entry for each training record: its own file's where that was read, else the first copy."""
+    """One entry for each training record: its own file's where that was read, else the first
+    copy.
+    """
     best: dict[str, Entry] = {}
     for entry in entries:
-        if entry.identity and (entry.identity not in best or (entry.own and not best[entry.identity].own)):
+        if entry.identity and (
+            entry.identity not in best or (entry.own and not best[entry.identity].own)
+        ):
             best[entry.identity] = entry
     return [entry for entry in entries if not entry.identity or best[entry.identity] is entry]
 
@@ -211,11 +266,15 @@ def _without_copies(entries: list[Entry]) -> list[Entry]:
 def _table(entries: list[Entry]) -> pd.DataFrame:
     """One row per score."""
     lengths = [len(entry.values) for entry in entries]
-    shared = pd.DataFrame([entry.shared for entry in entries], columns=list(COLUMNS)).drop(columns=["key", "value"])
+    shared = pd.DataFrame([entry.shared for entry in entries], columns=list(COLUMNS)).drop(
+        columns=["key", "value"]
+    )
     shared = shared.astype({name: kind for name, kind in COLUMNS.items() if name in shared})
     table = shared.iloc[np.repeat(np.arange(len(entries)), lengths)].reset_index(drop=True)
     table["key"] = pd.array([key for entry in entries for key in entry.values], dtype="string")
-    table["value"] = np.array([value for entry in entries for value in entry.values.values()], dtype=np.float64)
+    table["value"] = np.array(
+        [value for entry in entries for value in entry.values.values()], dtype=np.float64
+    )
     return table[list(COLUMNS)]
 
 

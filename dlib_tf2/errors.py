@@ -1,6 +1,7 @@
 """The errors that end a command with one clear line, and the exit codes they end it with.
 
-0 done, already done, or help; 1 failure; 2 the user's mistake; 75 interrupted, run the same command again to resume.
+0 done, already done, or help; 1 failure; 2 the user's mistake; 75 interrupted, run the same command
+again to resume.
 """
 
 import math
@@ -12,7 +13,9 @@ FEW = 3  # reasons that stand in one line
 
 
 class DlibError(Exception):
-    """A failure whose message is one line that names the remedy; commands print it without a traceback."""
+    """A failure whose message is one line that names the remedy; commands print it without a
+    traceback.
+    """
 
     exit_code = EXIT_FAILURE
 
@@ -36,20 +39,33 @@ def few(reasons: Sequence[str]) -> str:
 
 
 def check_number(least: float, **values: object) -> None:
-    """Raises UserError unless every value is a finite number, no bool, of at least `least`; names are for the message.
+    """Raises UserError unless every value is a finite number, no bool, of at least `least`; names
+    are for the message.
 
     Dots are no part of a keyword: `BetaKL__beta` is said as "BetaKL.beta".
     """
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < least:
-            raise UserError(f"{name.replace('__', '.')} must be a number of at least {least:g}, got {value!r}")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, numbers.Real)
+            or not math.isfinite(value)
+            or value < least
+        ):
+            raise UserError(
+                f"{name.replace('__', '.')} must be a number of at least {least:g}, got {value!r}"
+            )
 
 
 def check_whole(least: int, **values: object) -> None:
-    """Raises UserError unless every value is a whole number, no bool, of at least `least`; names are as in `check_number`."""
+    """Raises UserError unless every value is a whole number, no bool, of at least `least`; names
+    are as in `check_number`.
+    """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-            raise UserError(f"{name.replace('__', '.')} must be a whole number of at least {least}, got {value!r}")
+            raise UserError(
+                f"{name.replace('__', '.')} must be a whole number of at least {least}, got"
+                f" {value!r}"
+            )
 
 
 def check_names(what: str, names: object, example: str) -> None:
@@ -60,7 +76,11 @@ def check_names(what: str, names: object, example: str) -> None:
         names: its value.
         example: a name of the right kind, for the message.
     """
-    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+    if (
+        not isinstance(names, list | tuple)
+        or not names
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise UserError(f"{what} is {names!r}; expected a list of names, such as ['{example}']")
 
 

@@ -1,4 +1,6 @@
-"""The evaluate stage: representation table -> scores, one folder per metric. Never imports TensorFlow."""
+"""The evaluate stage: representation table -> scores, one folder per metric. Never imports
+TensorFlow.
+"""
 
 import hashlib
 import inspect
@@ -44,29 +46,36 @@ def evaluate(
 ) -> Scores:
     """Scores one representation by a list of metrics, and keeps each score as soon as it is there.
 
-    `<output_dir>/<metric>/results.json` holds one metric, `<output_dir>/scores.json` all in the folder. A metric whose result is already
-    there, made from the same codes, seed and parameters, is not computed again: the same command after a kill goes on where it stopped.
-    All scores in a folder are of one representation and, where they come from boosted trees, of one implementation of these. What makes a
-    score mean less than it seems to (see `errors.ScoreWarning`) is printed, one line each, and kept as `warnings` of its record.
+    `<output_dir>/<metric>/results.json` holds one metric, `<output_dir>/scores.json` all in the
+    folder. A metric whose result is already there, made from the same codes, seed and parameters,
+    is not computed again: the same command after a kill goes on where it stopped. All scores in a
+    folder are of one representation and, where they come from boosted trees, of one implementation
+    of these. What makes a score mean less than it seems to (see `errors.ScoreWarning`) is printed,
+    one line each, and kept as `warnings` of its record.
 
     Args:
         source: a folder that holds representation.npz, or a table.
         output_dir: a folder of ours, or one that is empty or does not exist.
-        metrics: names, see `metric_config`. A metric's generator depends on `seed` and its name only: adding one changes no other score.
+        metrics: names, see `metric_config`. A metric's generator depends on `seed` and its name
+            only: adding one changes no other score.
         seed: of the rows that metrics draw.
-        eval_seeds: how often each metric draws them; with more than one, values are means and `<key>:std` their standard deviations.
-        num_workers: processes that a metric may fit in parallel; all cores by default. Scores do not depend on it.
-        overwrite: compute the named metrics again, whatever the folder holds of them. An earlier score stays until the new one is there,
-            except one of another representation, which goes at once, or of other trees, which goes with the first new one by trees.
+        eval_seeds: how often each metric draws them; with more than one, values are means and
+            `<key>:std` their standard deviations.
+        num_workers: processes that a metric may fit in parallel; all cores by default. Scores do
+            not depend on it.
+        overwrite: compute the named metrics again, whatever the folder holds of them. An earlier
+            score stays until the new one is there, except one of another representation, which goes
+            at once, or of other trees, which goes with the first new one by trees.
 
     Returns:
         The scores of `metrics`: {metric: {key: value}}.
 
     Raises:
-        UserError: no such table or metric; the folder holds another representation, configuration or trees, or another process works in
-            it; a metric refuses the table.
+        UserError: no such table or metric; the folder holds another representation, configuration
+            or trees, or another process works in it; a metric refuses the table.
         DlibError: a metric failed. The other metrics are computed and kept before this is raised.
-        Interrupted: Ctrl-C, with `overwrite`; without it KeyboardInterrupt passes, and the same call goes on.
+        Interrupted: Ctrl-C, with `overwrite`; without it KeyboardInterrupt passes, and the same
+            call goes on.
     """
     workers = joblib.cpu_count() if num_workers is None else num_workers
     check_whole(1, evaluate__num_workers=workers, evaluate__eval_seeds=eval_seeds)
@@ -82,17 +91,21 @@ def evaluate(
     labels = {"evaluation_seed": seed, "eval_seeds": eval_seeds, "codes_sha256": fingerprint(table)}
 
     parts = {re.escape(name): METRIC for name in names}
-    with hold_folder(output_dir, "evaluate", Written({**exactly("scores.json"), **parts})) as folder:
+    with hold_folder(
+        output_dir, "evaluate", Written({**exactly("scores.json"), **parts})
+    ) as folder:
         _refuse_strangers(folder, names, overwrite, labels, trees)
         scores = {} if overwrite else _earlier_scores(folder, calls, labels)
-        for call in calls:  # before hours of work: the folders must be ours; nothing in them is touched
+        # before hours of work: the folders must be ours; nothing in them is touched
+        for call in calls:
             claim_folder(folder / call.name, "metric")
         if others := _strangers(folder, labels):
             _remove(folder, others)
             results.write_json(folder / "scores.json", _all_scores(folder))
         failures: dict[str, Exception] = {}
         constant = _of_constant_codes(table)
-        with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):  # one thread per fit: no oversubscription
+        # one thread per fit: no oversubscription
+        with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
             for number, call in enumerate(calls, 1):
                 line = f"[{number}/{len(calls)}] {call.name}"
                 if call.name in scores:
@@ -108,29 +121,55 @@ def evaluate(
                         raise
                     left = ",".join(other.name for other in calls[number - 1 :])
                     raise Interrupted(
-                        f"interrupted; {left} keep the scores they had, if any: run again for all, or for these only"
+                        f"interrupted; {left} keep the scores they had, if any: run again for all,"
+                        " or for these only"
                     ) from stop
-                except Exception as error:  # a metric may fail in its own way; the others must still be scored
+                except (
+                    Exception
+                ) as error:  # a metric may fail in its own way; the others must still be scored
                     failures[call.name] = error
-                    kept = "; its earlier score is kept" if results.is_complete(folder / call.name) else ""
+                    kept = (
+                        "; its earlier score is kept"
+                        if results.is_complete(folder / call.name)
+                        else ""
+                    )
                     print(f"{line}: failed: {_reason(error, table)}{kept}", flush=True)
                     _log.debug("metric %s failed", call.name, exc_info=True)
                     continue
-                told = [*constant, *(_told(warning, call, table) for warning in found if not constant or warning.kind != "no_active_code")]
-                _keep(folder, call, values, {"metric": call.name, **labels}, started, previous, told)
+                told = [
+                    *constant,
+                    *(
+                        _told(warning, call, table)
+                        for warning in found
+                        if not constant or warning.kind != "no_active_code"
+                    ),
+                ]
+                _keep(
+                    folder, call, values, {"metric": call.name, **labels}, started, previous, told
+                )
                 scores[call.name] = values
                 print(f"{line}: done in {time.time() - started:.1f} s", flush=True)
         results.write_json(folder / "scores.json", _all_scores(folder))
     scores = {name: scores[name] for name in names if name in scores}
     _print_warnings(folder, list(scores))
-    print(results.format_table({f"{name}.{key}": value for name, values in scores.items() for key, value in values.items()}))
+    print(
+        results.format_table(
+            {
+                f"{name}.{key}": value
+                for name, values in scores.items()
+                for key, value in values.items()
+            }
+        )
+    )
     if failures:
         _raise_failures(failures, len(calls), folder, table)
     return scores
 
 
 def fingerprint(table: Representation) -> str:
-    """SHA-256 of codes and factors, by which a later run knows that it scores the same table (0.1 s for all of dSprites)."""
+    """SHA-256 of codes and factors, by which a later run knows that it scores the same table (0.1 s
+    for all of dSprites).
+    """
     digest = hashlib.sha256()
     for array in (table.codes, table.factors):
         digest.update(repr((array.shape, array.dtype.str)).encode())
@@ -138,16 +177,23 @@ def fingerprint(table: Representation) -> str:
     return digest.hexdigest()
 
 
-def _load(source: str | os.PathLike | Representation) -> tuple[Representation, dict[str, Any] | None]:
+def _load(
+    source: str | os.PathLike | Representation,
+) -> tuple[Representation, dict[str, Any] | None]:
     """Reads the table, and the record of the step that made it where there is one."""
     if isinstance(source, Representation):
         return source, None
     folder = as_path(source)
     if not (folder / "representation.npz").is_file():
         inside = sorted(path.parent.name for path in folder.glob("*/representation.npz"))
-        hint = f"it holds {', '.join(inside)}: name {folder / inside[0]}" if inside else "name a folder that dlib_postprocess wrote"
+        hint = (
+            f"it holds {', '.join(inside)}: name {folder / inside[0]}"
+            if inside
+            else "name a folder that dlib_postprocess wrote"
+        )
         raise UserError(f"{folder} holds no representation.npz; {hint}")
-    # A table without a record is one from elsewhere; a record that is damaged must not be lost in silence.
+    # A table without a record is one from elsewhere; a record that is damaged must not be lost in
+    # silence.
     record = results.read_step(folder) if (folder / "results.json").exists() else None
     table = Representation.load(folder / "representation.npz")
     if record is not None:
@@ -155,8 +201,11 @@ def _load(source: str | os.PathLike | Representation) -> tuple[Representation, d
     return table, record
 
 
-def _earlier_scores(folder: pathlib.Path, calls: Sequence[MetricCall], labels: Mapping[str, Any]) -> Scores:
-    """The scores of the metrics that an earlier run finished on the same table with the same parameters.
+def _earlier_scores(
+    folder: pathlib.Path, calls: Sequence[MetricCall], labels: Mapping[str, Any]
+) -> Scores:
+    """The scores of the metrics that an earlier run finished on the same table with the same
+    parameters.
 
     Raises:
         UserError: a metric is finished there with another seed or other parameters.
@@ -171,11 +220,15 @@ def _earlier_scores(folder: pathlib.Path, calls: Sequence[MetricCall], labels: M
             if old.get(key) != new.get(key):
                 difference = f"{key} was {old.get(key)}, now {new.get(key)}"
                 raise UserError(
-                    f"{folder / call.name} holds a score of another configuration ({difference}); use --overwrite or another output folder"
+                    f"{folder / call.name} holds a score of another configuration ({difference});"
+                    " use --overwrite or another output folder"
                 )
-        if changed := sources.change(record.get("sources"), sources.of_text(call.config_text, imports=True)):
+        if changed := sources.change(
+            record.get("sources"), sources.of_text(call.config_text, imports=True)
+        ):
             raise UserError(
-                f"{folder / call.name} holds a score of another configuration ({changed}); use --overwrite or another output folder"
+                f"{folder / call.name} holds a score of another configuration ({changed}); use"
+                " --overwrite or another output folder"
             )
         scores[call.name] = record["values"]
     return scores
@@ -190,10 +243,18 @@ def _keep(
     previous: Mapping[str, Any] | None,
     warnings: Sequence[Mapping[str, str]],
 ) -> None:
-    """Writes one metric's result in the place of an earlier one and of those it cannot stand beside, then the scores of all there are."""
+    """Writes one metric's result in the place of an earlier one and of those it cannot stand
+    beside, then the scores of all there are.
+    """
     target = folder / call.name
-    _remove(folder, [call.name])  # a kill between the two files that are written must not leave it beside the new configuration
-    kept: dict[str, Any] = {"previous": previous, "labels": labels, "config_text": call.config_text, "warnings": warnings}
+    # a kill between the two files that are written must not leave it beside the new configuration
+    _remove(folder, [call.name])
+    kept: dict[str, Any] = {
+        "previous": previous,
+        "labels": labels,
+        "config_text": call.config_text,
+        "warnings": warnings,
+    }
     results.write_step(target, "evaluate", values, started=started, **kept)
     _remove(folder, _strangers(folder, labels, metric_config.trees(call.config_text)))
     results.write_json(folder / "scores.json", _all_scores(folder))
@@ -202,10 +263,19 @@ def _keep(
 def _checked(values: Any) -> dict[str, float]:
     """What a metric returned, if it is what one returns."""
     if not isinstance(values, dict) or not values:
-        raise UserError(f"the metric returned {type(values).__name__}, expected a dictionary of names and numbers")
+        raise UserError(
+            f"the metric returned {type(values).__name__}, expected a dictionary of names and"
+            " numbers"
+        )
     for name, value in values.items():
-        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise UserError(f"the metric returned {{{name!r}: {value!r}}}, expected names and numbers")
+        if (
+            not isinstance(name, str)
+            or isinstance(value, bool)
+            or not isinstance(value, numbers.Real)
+        ):
+            raise UserError(
+                f"the metric returned {{{name!r}: {value!r}}}, expected names and numbers"
+            )
     return values
 
 
@@ -213,7 +283,12 @@ def _of_constant_codes(table: Representation) -> list[dict[str, str]]:
     """The warning that every metric's score of codes that never change bears."""
     if np.ptp(table.codes, axis=0).any():
         return []
-    return [{"kind": "no_active_code", "text": "every code is constant: the representation says nothing, whatever the score"}]
+    return [
+        {
+            "kind": "no_active_code",
+            "text": "every code is constant: the representation says nothing, whatever the score",
+        }
+    ]
 
 
 def _named(text: str, table: Representation) -> str:
@@ -249,25 +324,41 @@ def _all_scores(folder: pathlib.Path) -> Scores:
     return {name: record["values"] for name, record in _records(folder).items()}
 
 
-def _strangers(folder: pathlib.Path, labels: Mapping[str, Any], trees: Set[str] = frozenset()) -> dict[str, str]:
-    """The finished metrics that cannot stand beside scores of these codes and trees in one scores.json, each with what it is of."""
+def _strangers(
+    folder: pathlib.Path, labels: Mapping[str, Any], trees: Set[str] = frozenset()
+) -> dict[str, str]:
+    """The finished metrics that cannot stand beside scores of these codes and trees in one
+    scores.json, each with what it is of.
+    """
     found = {}
     for name, record in _records(folder).items():
         old = metric_config.trees(str(record["config"]))
         if record["labels"].get("codes_sha256") != labels["codes_sha256"]:
             found[name] = f"another representation (made {record['finished']})"
         elif trees and old and old != trees:
-            found[name] = f"other boosted trees ({' and '.join(sorted(old))}, now {' and '.join(sorted(trees))})"
+            found[name] = (
+                f"other boosted trees ({' and '.join(sorted(old))}, now"
+                f" {' and '.join(sorted(trees))})"
+            )
     return found
 
 
-def _refuse_strangers(folder: pathlib.Path, wanted: Sequence[str], overwrite: bool, labels: Mapping[str, Any], trees: Set[str]) -> None:
-    """Refuses a folder that holds what cannot stand beside the scores to come, unless all of that is to be overwritten."""
+def _refuse_strangers(
+    folder: pathlib.Path,
+    wanted: Sequence[str],
+    overwrite: bool,
+    labels: Mapping[str, Any],
+    trees: Set[str],
+) -> None:
+    """Refuses a folder that holds what cannot stand beside the scores to come, unless all of that
+    is to be overwritten.
+    """
     found = _strangers(folder, labels, trees)
     if left := [name for name in found if not overwrite or name not in wanted]:
         raise UserError(
-            f"{folder / left[0]} holds a score of {found[left[0]]}; choose another output folder, or replace all of them: "
-            f"--overwrite --metrics={','.join(dict.fromkeys([*wanted, *left]))}"
+            f"{folder / left[0]} holds a score of {found[left[0]]}; choose another output folder,"
+            " or replace all of them: --overwrite"
+            f" --metrics={','.join(dict.fromkeys([*wanted, *left]))}"
         )
 
 
@@ -277,13 +368,21 @@ def _remove(folder: pathlib.Path, names: Iterable[str]) -> None:
         (folder / name / "results.json").unlink(missing_ok=True)
 
 
-def _raise_failures(failures: Mapping[str, Exception], total: int, folder: pathlib.Path, table: Representation) -> None:
+def _raise_failures(
+    failures: Mapping[str, Exception], total: int, folder: pathlib.Path, table: Representation
+) -> None:
     reasons = few([f"{name}: {_reason(error, table)}" for name, error in failures.items()])
-    kind = UserError if all(isinstance(error, UserError) for error in failures.values()) else DlibError
+    kind = (
+        UserError if all(isinstance(error, UserError) for error in failures.values()) else DlibError
+    )
     kept = f"; the others are kept in {folder}" if len(failures) < total else ""
-    raise kind(f"{len(failures)} of {total} metrics failed ({reasons}){kept}") from next(iter(failures.values()))
+    raise kind(f"{len(failures)} of {total} metrics failed ({reasons}){kept}") from next(
+        iter(failures.values())
+    )
 
 
 def _reason(error: Exception, table: Representation) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return _named(first, table) if isinstance(error, DlibError) else f"{type(error).__name__}: {first}"
+    return (
+        _named(first, table) if isinstance(error, DlibError) else f"{type(error).__name__}: {first}"
+    )

@@ -1,9 +1,11 @@
-"""What there is to choose from: datasets, models, metrics, studies and suites. Never imports TensorFlow.
+"""What there is to choose from: datasets, models, metrics, studies and suites. Never imports
+TensorFlow.
 
 Everything is found by its file, so that a new one is listed without a change here.
 """
 
 import importlib
+import itertools
 import os
 import pathlib
 import re
@@ -54,10 +56,15 @@ def _datasets(data_dir: str | os.PathLike | None) -> str:
     for name in loading.known_names():
         folders = loading.tables(name, data_dir)
         ready = [config or "yes" for config, parts in folders.items() if all(map(_is_table, parts))]
-        about = (importlib.import_module(f"dlib_tf2.datasets.named.{name}").__doc__ or "").splitlines()[0]
+        module = importlib.import_module(f"dlib_tf2.datasets.named.{name}")
+        about = " ".join((module.__doc__ or "").partition("\n\n")[0].split())
         configs = ", ".join(filter(None, folders))
         rows.append((name, configs, ", ".join(ready) or "no", about.partition(": ")[2]))
-    return _table(f"Datasets in {loading.data_folder(data_dir)}", ("name", "configs", "prepared", "images"), rows)
+    return _table(
+        f"Datasets in {loading.data_folder(data_dir)}",
+        ("name", "configs", "prepared", "images"),
+        rows,
+    )
 
 
 def _is_table(folder: pathlib.Path) -> bool:
@@ -117,13 +124,25 @@ def _suites(_: object) -> str:
     rows = []
     for name in _suite_names():
         chosen = gin_text.bound_value([f"suites/{name}.gin"], [], "evaluate.metrics") or []
-        rows.append((f"suites/{name}.gin", str(len(chosen)), _title(_text("suites", name)).partition(": ")[0]))
+        rows.append(
+            (
+                f"suites/{name}.gin",
+                str(len(chosen)),
+                _title(_text("suites", name)).partition(": ")[0],
+            )
+        )
     return _table("Suites", ("--gin_config", "metrics", "title"), rows)
 
 
 def _gin_files() -> list[str]:
     folders = (pathlib.Path("gin_configs"), gin_text.config_dir())
-    return sorted({path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.gin")})
+    return sorted(
+        {
+            path.relative_to(folder).as_posix()
+            for folder in folders
+            for path in folder.rglob("*.gin")
+        }
+    )
 
 
 def _files(folder: str) -> list[str]:
@@ -137,16 +156,20 @@ def _text(folder: str, name: str) -> str:
 
 
 def _title(text: str) -> str:
-    """The first line of a gin file's opening comment."""
-    first = text.partition("\n")[0]
-    return first.lstrip("# ").strip() if first.startswith("#") else ""
+    """The first sentence of a gin file's opening comment; of a command its line."""
+    lines = list(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()))
+    comment = " ".join(line.lstrip("# ").strip() for line in lines)
+    sentence = re.split(r"(?<=\.)(?<! al\.) ", comment)[0]
+    return lines[0].lstrip("# ").strip() if "--" in sentence else sentence
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns of one width each, under a title; the last column is as long as it is."""
     lines = [tuple(head), *map(tuple, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join([title, *("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)])
+    return "\n".join(
+        [title, *("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)]
+    )
 
 
 KINDS: dict[str, tuple[Callable[[], list[str]], Callable[..., str]]] = {
@@ -155,5 +178,8 @@ KINDS: dict[str, tuple[Callable[[], list[str]], Callable[..., str]]] = {
     "metrics": (lambda: _files("metrics"), _metrics),
     "studies": (studies.known_names, _studies),
     "suites": (_suite_names, _suites),
-    "gin_files": (_gin_files, lambda _: _table("Gin files", ("--gin_config",), [(name,) for name in _gin_files()])),
+    "gin_files": (
+        _gin_files,
+        lambda _: _table("Gin files", ("--gin_config",), [(name,) for name in _gin_files()]),
+    ),
 }

@@ -1,4 +1,6 @@
-"""The postprocessing stage: one pass of the encoder over every grid point, from which every representation is derived."""
+"""The postprocessing stage: one pass of the encoder over every grid point, from which every
+representation is derived.
+"""
 
 import inspect
 import json
@@ -42,11 +44,13 @@ def postprocess(
     batch_size: int = 1024,
     seed: int = 0,
 ) -> None:
-    """Writes `<output_dir>/posterior.npz` and, for each name, `<output_dir>/<name>/representation.npz`.
+    """Writes `<output_dir>/posterior.npz` and, for each name,
+    `<output_dir>/<name>/representation.npz`.
 
     Args:
         model_dir: folder of a finished training run.
-        output_dir: a folder for the posterior with one folder per representation; what is there already is kept.
+        output_dir: a folder for the posterior with one folder per representation; what is there
+            already is kept.
         data_dir: where prepared datasets lie.
         overwrite: make everything anew. Files of other names stay, and so do folders of
             representations that are neither asked for nor registered.
@@ -63,9 +67,13 @@ def postprocess(
     """
     check_names("postprocess.representations", representations, "mean")
     made_from = results.read_training(model_dir)
-    data = _open_data(model_dir, made_from, data_dir) if overwrite else None  # what is refused has deleted nothing
-    settings = {name: _settings(name, seed) for name in representations}  # unknown names are refused before the long pass
-    folders = {re.escape(name): _REPRESENTATION for name in (*representation.known(), *representations)}
+    # what is refused has deleted nothing
+    data = _open_data(model_dir, made_from, data_dir) if overwrite else None
+    # unknown names are refused before the long pass
+    settings = {name: _settings(name, seed) for name in representations}
+    folders = {
+        re.escape(name): _REPRESENTATION for name in (*representation.known(), *representations)
+    }
     written = Written({**results.WRITTEN, **exactly("posterior.npz"), **folders})
     with hold_folder(output_dir, "posterior", written, overwrite, keep=[model_dir]) as folder:
         posterior = _saved_posterior(folder, made_from)
@@ -84,8 +92,9 @@ def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Po
     there = results.read_step(folder)["made_from"]
     if json.dumps(there) != json.dumps(made_from):
         raise UserError(
-            f"{folder} was made from {there['folder']} as trained at {there['finished']}, not from this model as it is now "
-            f"({made_from['folder']}, {made_from['finished']}); choose another --output_dir, or make it anew with --overwrite"
+            f"{folder} was made from {there['folder']} as trained at {there['finished']}, not from"
+            f" this model as it is now ({made_from['folder']}, {made_from['finished']}); choose"
+            " another --output_dir, or make it anew with --overwrite"
         )
     return _load_or_none(representation.Posterior, folder, "posterior.npz")
 
@@ -94,19 +103,22 @@ def _open_data(model_dir, made_from: dict, data_dir) -> tuple[datasets.GroundTru
     """The images that a model was trained on, and their fingerprint.
 
     Raises:
-        UserError: other images have their name now; runs of older versions know no more than the name.
+        UserError: other images have their name now; runs of older versions know no more than the
+            name.
     """
     data = datasets.load(results.label(made_from, "dataset"), data_dir)
     here, there = data.fingerprint(), results.label(made_from, "images_fingerprint")
     if there not in (None, here):
         raise UserError(
-            f"{model_dir} was trained on other images than {data.name} holds now (fingerprint {there[:12]} there and {here[:12]} here); "
-            "restore them, or train the model anew"
+            f"{model_dir} was trained on other images than {data.name} holds now (fingerprint"
+            f" {there[:12]} there and {here[:12]} here); restore them, or train the model anew"
         )
     return data, here
 
 
-def _encode_into(folder, model_dir, opened, batch_size: int, made_from: dict) -> representation.Posterior:
+def _encode_into(
+    folder, model_dir, opened, batch_size: int, made_from: dict
+) -> representation.Posterior:
     started, (data, images) = time.time(), opened
     posterior = encode_all(model_dir, data, batch_size)
     values = {"grid_points": len(posterior.mean), "latent_kl": _latent_kl(posterior)}
@@ -114,13 +126,23 @@ def _encode_into(folder, model_dir, opened, batch_size: int, made_from: dict) ->
     device = describe(tf.distribute.get_strategy())
     labels = {"images_fingerprint": images}
     results.write_step(
-        folder, "posterior", values, started=started, previous=made_from, labels=labels, device=device, files=["posterior.npz"]
+        folder,
+        "posterior",
+        values,
+        started=started,
+        previous=made_from,
+        labels=labels,
+        device=device,
+        files=["posterior.npz"],
     )
     return posterior
 
 
-def encode_all(model_dir: str | os.PathLike, data: datasets.GroundTruthDataset, batch_size: int) -> representation.Posterior:
-    """Encodes every row of a dataset's table stream, which is the grid in order, in float32 whatever the policy of the training.
+def encode_all(
+    model_dir: str | os.PathLike, data: datasets.GroundTruthDataset, batch_size: int
+) -> representation.Posterior:
+    """Encodes every row of a dataset's table stream, which is the grid in order, in float32
+    whatever the policy of the training.
 
     Args:
         model_dir: folder with `encoder.keras`.
@@ -133,7 +155,10 @@ def encode_all(model_dir: str | os.PathLike, data: datasets.GroundTruthDataset, 
     check_whole(1, postprocess__batch_size=batch_size)
     encoder = load_network(model_dir, "encoder")
     if tuple(encoder.input_shape[1:]) != tuple(data.observation_shape):
-        raise UserError(f"the encoder in {model_dir} takes images {encoder.input_shape[1:]}, {data.name} has {data.observation_shape}")
+        raise UserError(
+            f"the encoder in {model_dir} takes images {encoder.input_shape[1:]}, {data.name} has"
+            f" {data.observation_shape}"
+        )
     encode = _make_encode(encoder, data.scale)
     index = data.table_index()
     num_points, num_latent = len(index), encoder.output_shape[0][1]
@@ -159,16 +184,24 @@ def _make_encode(encoder: keras.Model, scale: float):
 
 
 def _settings(name: str, seed: int) -> dict[str, Any]:
-    """What the representation `name` depends on beside the posterior: the seed and the function's parameters."""
+    """What the representation `name` depends on beside the posterior: the seed and the function's
+    parameters.
+    """
     seeds.generator(seed, name)  # refuses a seed that is none
     function = representation.find(name)
     parameters = inspect.signature(function).parameters.values()
-    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.default is not parameter.empty
+    }
     settings = {"seed": seed, **defaults, **gin.get_bindings(f"{name}_representation")}
     return json.loads(json.dumps(settings, default=repr))  # as a record gives it back
 
 
-def _write_representation(folder: pathlib.Path, name: str, seed: int, posterior: representation.Posterior, settings: dict) -> None:
+def _write_representation(
+    folder: pathlib.Path, name: str, seed: int, posterior: representation.Posterior, settings: dict
+) -> None:
     started, target = time.time(), folder / name
     here = sources.of_names([f"{name}_representation"])
     if _is_made_from(folder, target):
@@ -203,15 +236,23 @@ def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
 
 def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, here: dict) -> None:
     values = record["values"]
-    other = [f"with {key} {values.get(key)}, not {now}" for key, now in settings.items() if values.get(key) != now]
+    other = [
+        f"with {key} {values.get(key)}, not {now}"
+        for key, now in settings.items()
+        if values.get(key) != now
+    ]
     if changed := sources.change(record.get("sources"), here):
         other.append(f"in another way: {changed}")
     if other:
-        raise UserError(f"{target} was made {other[0]}; choose another --output_dir, or use --overwrite")
+        raise UserError(
+            f"{target} was made {other[0]}; choose another --output_dir, or use --overwrite"
+        )
 
 
 def _load_or_none(kind: type[T], folder: pathlib.Path, name: str) -> T | None:
-    """Reads a table; None where it is missing, damaged or changed, which is reported, since it is made again."""
+    """Reads a table; None where it is missing, damaged or changed, which is reported, since it is
+    made again.
+    """
     try:
         table = kind.load(folder / name)
         if results.changed_files(folder, results.read_step(folder), [name]):
@@ -225,7 +266,11 @@ def _load_or_none(kind: type[T], folder: pathlib.Path, name: str) -> T | None:
 def _latent_kl(posterior: representation.Posterior) -> list[float]:
     mean, log_variance = posterior.mean, posterior.log_variance
     with np.errstate(over="ignore"):  # said in the next lines
-        kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).mean(axis=0, dtype=np.float64)
+        kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).mean(
+            axis=0, dtype=np.float64
+        )
     if not np.isfinite(kl).all():
-        raise DlibError("the encoder's codes or log-variances overflow; the model has diverged, train it again")
+        raise DlibError(
+            "the encoder's codes or log-variances overflow; the model has diverged, train it again"
+        )
     return kl.tolist()

@@ -1,7 +1,8 @@
 """All steps of one model of a study: train, pictures, codes, scores, each resumed where it stopped.
 
-TensorFlow is loaded only where something is left to do. Seeds are those of the steps: SEED for training, and the same for all models in
-what is drawn from codes and rows, so that models are compared on the same rows.
+TensorFlow is loaded only where something is left to do. Seeds are those of the steps: SEED for
+training, and the same for all models in what is drawn from codes and rows, so that models are
+compared on the same rows.
 """
 
 import contextlib
@@ -27,18 +28,23 @@ from dlib_tf2.system.folders import Written, delete_written, exactly, hold_folde
 
 
 def reproduce(
-    plan: Plan, output_dir: str | os.PathLike, model_dir: str | os.PathLike | None = None, data_dir: str | os.PathLike | None = None
+    plan: Plan,
+    output_dir: str | os.PathLike,
+    model_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike | None = None,
 ) -> None:
     """Does what is left to do for one model; a finished one costs nothing.
 
     Args:
         plan: the model.
-        output_dir: the study's folder; the model's is in it, by its number. With `model_dir` it is the model's folder itself.
+        output_dir: the study's folder; the model's is in it, by its number. With `model_dir` it is
+            the model's folder itself.
         model_dir: folder of a trained model that is scored instead of training one.
         data_dir: where prepared datasets lie.
 
     Raises:
-        UserError: the folder is another study's, another process works in it, or the dataset is unknown.
+        UserError: the folder is another study's, another process works in it, or the dataset is
+            unknown.
         DlibError: a step failed; what could be done without it is done.
     """
     _check_dataset(plan)
@@ -95,11 +101,16 @@ class _Steps:
         codes = self._folder / "codes"
         if renewed:  # first, so that a kill leaves no score beside codes that it is not of
             self._delete_scores(evaluate.METRIC)
-        self._step("postprocess", lambda: postprocess.postprocess(self._model, codes, self._data_dir, overwrite=renewed))
+        self._step(
+            "postprocess",
+            lambda: postprocess.postprocess(self._model, codes, self._data_dir, overwrite=renewed),
+        )
         failures = []
         for name in self._plan.representations:
             try:
-                score = functools.partial(evaluate.evaluate, codes / name, self._folder / "scores" / name, metrics)
+                score = functools.partial(
+                    evaluate.evaluate, codes / name, self._folder / "scores" / name, metrics
+                )
                 self._step(f"evaluate/{name}", score)
             except Interrupted:
                 raise
@@ -107,21 +118,29 @@ class _Steps:
                 failures.append(error)
         if failures:
             raise failures[0]
-        scores = [f"scores/{name}/{metric}" for name in self._plan.representations for metric in metrics]
+        scores = [
+            f"scores/{name}/{metric}" for name in self._plan.representations for metric in metrics
+        ]
         model = "model" if not self._trained else str(self._model.resolve())
         parts = [model, *(f"codes/{name}" for name in self._plan.representations), *scores]
         run_folder.write_done(self._folder, fingerprint, parts, self._seconds)
 
     def _delete_scores(self, metric: Written) -> None:
         """Deletes the scores of the plan's metrics and of those that ship with the package."""
-        metrics = {re.escape(name): metric for name in (*metric_config.known(), *self._plan.metrics)}
+        metrics = {
+            re.escape(name): metric for name in (*metric_config.known(), *self._plan.metrics)
+        }
         scores = Written({**exactly("scores.json"), **metrics}, step="evaluate")
         representations = {re.escape(name): scores for name in self._plan.representations}
         delete_written(self._folder, Written({"scores": Written(representations)}))
 
     def _step(self, name: str, work: Callable[[], Any]) -> None:
-        """Runs one step under the configuration of all of them, read anew: what a step used is then its own."""
-        gin_utils.parse([*metric_config.files(list(self._plan.metrics)), *self._plan.files], self._plan.bindings)
+        """Runs one step under the configuration of all of them, read anew: what a step used is then
+        its own.
+        """
+        gin_utils.parse(
+            [*metric_config.files(list(self._plan.metrics)), *self._plan.files], self._plan.bindings
+        )
         started = time.monotonic()
         work()
         self._seconds[name] = round(time.monotonic() - started, 3)
@@ -132,20 +151,34 @@ class _Steps:
                 return  # a model from elsewhere is only read
             draw(self._model, self._data_dir)
         except Exception as error:  # whatever it is, the scores do not depend on pictures
-            print(f"warning: no pictures of {self._model} ({type(error).__name__}: {_first_line(error)})", file=sys.stderr)
+            print(
+                f"warning: no pictures of {self._model} ({type(error).__name__}:"
+                f" {_first_line(error)})",
+                file=sys.stderr,
+            )
 
     def _codes_are_of_another_training(self) -> bool:
-        """Whether the model was trained again since it was encoded, as after its record was lost: codes and scores are then made again."""
+        """Whether the model was trained again since it was encoded, as after its record was lost:
+        codes and scores are then made again.
+        """
         codes = self._folder / "codes"
         if not results.is_complete(codes):
             return False
-        there, here = (json.dumps(record) for record in (results.read_step(codes)["made_from"], results.read_training(self._model)))
+        there, here = (
+            json.dumps(record)
+            for record in (
+                results.read_step(codes)["made_from"],
+                results.read_training(self._model),
+            )
+        )
         return there != here
 
 
 @contextlib.contextmanager
 def _failure_is_kept(folder: pathlib.Path) -> Iterator[None]:
-    """Leaves the reason of a failure in the folder, for dlib_sweep --status; an interruption is none."""
+    """Leaves the reason of a failure in the folder, for dlib_sweep --status; an interruption is
+    none.
+    """
     try:
         yield
     except Interrupted:
@@ -154,15 +187,21 @@ def _failure_is_kept(folder: pathlib.Path) -> Iterator[None]:
         run_folder.write_failure(folder, _first_line(error), error.exit_code)
         raise
     except Exception as error:
-        run_folder.write_failure(folder, f"{type(error).__name__}: {_first_line(error)}", EXIT_FAILURE)
+        run_folder.write_failure(
+            folder, f"{type(error).__name__}: {_first_line(error)}", EXIT_FAILURE
+        )
         raise
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )
 
 
-def describe(plan: Plan, output_dir: str | os.PathLike | None, model_dir: str | os.PathLike | None = None) -> str:
+def describe(
+    plan: Plan, output_dir: str | os.PathLike | None, model_dir: str | os.PathLike | None = None
+) -> str:
     """What `reproduce` would do, as gin text with comments.
 
     Args:
@@ -195,13 +234,17 @@ def describe(plan: Plan, output_dir: str | os.PathLike | None, model_dir: str | 
     )
 
 
-def check(plans: Sequence[Plan], datasets: Sequence[str], data_dir: str | os.PathLike | None) -> None:
-    """Parses plans and opens datasets in a process of its own, so that a sweep knows before it starts that models can be made of them.
+def check(
+    plans: Sequence[Plan], datasets: Sequence[str], data_dir: str | os.PathLike | None
+) -> None:
+    """Parses plans and opens datasets in a process of its own, so that a sweep knows before it
+    starts that models can be made of them.
 
     The calling process stays without TensorFlow.
 
     Raises:
-        UserError: gin text names a parameter that does not exist, or a dataset is unknown or not prepared.
+        UserError: gin text names a parameter that does not exist, or a dataset is unknown or not
+            prepared.
     """
     code = """if True:
         import json, sys
@@ -219,8 +262,17 @@ def check(plans: Sequence[Plan], datasets: Sequence[str], data_dir: str | os.Pat
         except DlibError as error:
             sys.exit(str(error))
     """
-    texts = [([*metric_config.files(list(plan.metrics)), *plan.files], plan.bindings) for plan in plans]
+    texts = [
+        ([*metric_config.files(list(plan.metrics)), *plan.files], plan.bindings) for plan in plans
+    ]
     asked = json.dumps([texts, list(datasets), None if data_dir is None else os.fspath(data_dir)])
-    ended = subprocess.run([sys.executable, "-c", code], input=asked, stderr=subprocess.PIPE, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], input=asked, stderr=subprocess.PIPE, text=True, check=False
+    )
     if ended.returncode:
-        raise UserError(next((line for line in reversed(ended.stderr.splitlines()) if line.strip()), f"cannot open {', '.join(datasets)}"))
+        raise UserError(
+            next(
+                (line for line in reversed(ended.stderr.splitlines()) if line.strip()),
+                f"cannot open {', '.join(datasets)}",
+            )
+        )

@@ -1,4 +1,6 @@
-"""Named randomness: one seed serves many uses, and adding or leaving out a use leaves the numbers of the others alone."""
+"""Named randomness: one seed serves many uses, and adding or leaving out a use leaves the numbers
+of the others alone.
+"""
 
 import hashlib
 
@@ -24,13 +26,18 @@ def generator(seed: int, name: str) -> np.random.Generator:
 
 
 def derive_seed(seed: int, name: str) -> int:
-    """A seed in 0 .. 2^31 - 1 for one named use of the run's seed, for generators that are not numpy's."""
+    """A seed in 0 .. 2^31 - 1 for one named use of the run's seed, for generators that are not
+    numpy's.
+    """
     return int(_sequence(seed, name).generate_state(1)[0] & 0x7FFFFFFF)
 
 
 def _sequence(seed: int, name: str) -> np.random.SeedSequence:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise UserError(f'a seed must be a whole number of at least 0, got {seed!r}; correct it, e.g. --gin_bindings="SEED = 0"')
+        raise UserError(
+            f"a seed must be a whole number of at least 0, got {seed!r}; correct it, e.g."
+            ' --gin_bindings="SEED = 0"'
+        )
     # Python's own `hash` differs between processes, so the name enters through SHA-256.
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype="<u4")
     return np.random.SeedSequence([int(seed), *words.tolist()])

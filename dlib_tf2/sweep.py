@@ -44,19 +44,29 @@ def run(
     if not math.isfinite(gpus_per_run):
         raise UserError(f"--gpus_per_run={gpus_per_run} is no number of GPUs; choose e.g. 1 or 0.5")
     if gpus_per_run > 1 and gpus_per_run != int(gpus_per_run):
-        raise UserError(f"--gpus_per_run={gpus_per_run} is more than one and not whole; choose e.g. {int(gpus_per_run)} or 0.5")
+        raise UserError(
+            f"--gpus_per_run={gpus_per_run} is more than one and not whole; choose e.g."
+            f" {int(gpus_per_run)} or 0.5"
+        )
     numbers = parse_numbers(models, len(find(study)))
     if shuffle:
-        numbers = [numbers[i] for i in seeds.generator(0, f"order of {study}").permutation(len(numbers))]
+        numbers = [
+            numbers[i] for i in seeds.generator(0, f"order of {study}").permutation(len(numbers))
+        ]
     plans = {number: make_plan(study, number, suite, gin_bindings) for number in numbers}
     arguments = [f"--study={study}", *(f"--gin_bindings={text}" for text in gin_bindings)]
     arguments += [f"--suite={suite}"] if suite else []
     arguments += [f"--data_dir={os.path.abspath(data_dir)}"] if data_dir else []
 
     def check(left: Sequence[Plan]) -> None:
-        settings = {(plan.files, str(plan.configuration and plan.configuration.setting)): plan for plan in left}  # one of each will do
+        # one of each will do
+        settings = {
+            (plan.files, str(plan.configuration and plan.configuration.setting)): plan
+            for plan in left
+        }
         what = list(settings.values()), sorted({str(plan.dataset) for plan in left}), data_dir
-        if isinstance(ray := backend(), RayPool):  # the nodes have the data, not always this machine
+        # the nodes have the data, not always this machine
+        if isinstance(ray := backend(), RayPool):
             ray.ask(reproduce.check, *what)
         else:
             reproduce.check(*what)
@@ -69,4 +79,12 @@ def run(
         room = min(max(1, joblib.cpu_count() // cpus_per_run), len(gpus) or 10**6)
         return pool.Pool(min(workers or room, len(gpus) or 10**6), gpus)
 
-    sweep(plans, output_dir, check, backend, pool.environment(cpus_per_run, gpus_per_run), retries, arguments)
+    sweep(
+        plans,
+        output_dir,
+        check,
+        backend,
+        pool.environment(cpus_per_run, gpus_per_run),
+        retries,
+        arguments,
+    )

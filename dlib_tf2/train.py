@@ -1,4 +1,6 @@
-"""The training stage: from a dataset and a configuration to a folder with a trained model, resumed wherever it stopped."""
+"""The training stage: from a dataset and a configuration to a folder with a trained model, resumed
+wherever it stopped.
+"""
 
 import json
 import math
@@ -25,16 +27,31 @@ from dlib_tf2.system.folders import Written, exactly, hold_folder
 from dlib_tf2.system.paths import as_path
 from dlib_tf2.training import checkpoints, saved_model
 from dlib_tf2.training.engine import Engine
-from dlib_tf2.training.interruptions import stop_on_signals, wait_for_all, worker_loss_is_interruption
+from dlib_tf2.training.interruptions import (
+    stop_on_signals,
+    wait_for_all,
+    worker_loss_is_interruption,
+)
 from dlib_tf2.training.run import Run
 from dlib_tf2.training.saved_model import is_whole, save_network
 from dlib_tf2.training.strategies import describe, is_chief, needs_records, use_xla
 
-# Where, how long and how a run goes on is not what it computes: these may change between two starts of one run.
+# Where, how long and how a run goes on is not what it computes: these may change between two starts
+# of one run.
 _NOT_IDENTITY = {
     f"train.{name}"
     for name in (
-        *("strategy", "data_dir", "overwrite", "xla", "steps", "eval_steps", "summary_steps", "save_steps", "save_minutes"),
+        *(
+            "strategy",
+            "data_dir",
+            "overwrite",
+            "xla",
+            "steps",
+            "eval_steps",
+            "summary_steps",
+            "save_steps",
+            "save_minutes",
+        ),
         *("counts_per_update", "method", "hyperparameters", "labels"),
     )
 }
@@ -80,25 +97,31 @@ def train(
     precision: str = "float32",
     xla: str | bool = "auto",
 ) -> dict[str, float]:
-    """Trains one model, or goes on training it, and leaves `encoder.keras`, `decoder.keras` and `results.json`.
+    """Trains one model, or goes on training it, and leaves `encoder.keras`, `decoder.keras` and
+    `results.json`.
 
     Args:
-        model_dir: the run's folder; a run that was stopped is resumed from it, a finished one is left as it is.
+        model_dir: the run's folder; a run that was stopped is resumed from it, a finished one is
+            left as it is.
         strategy: see `strategies.make_strategy`; the default strategy by default.
         data_dir: where prepared datasets lie.
-        overwrite: start anew, deleting the files of an earlier run in `model_dir`; other files stay.
+        overwrite: start anew, deleting the files of an earlier run in `model_dir`; other files
+            stay.
         dataset: name, e.g. "rendered_sprites/small".
         model: called with (encoder, decoder), e.g. `@VAE`.
         encoder: called with (observation_shape, num_latent).
         decoder: called with (observation_shape, num_latent).
         num_latent: latent dimensions.
-        steps: updates in all (if `counts_per_update` is 1); a larger number later continues the run.
+        steps: updates in all (if `counts_per_update` is 1); a larger number later continues the
+            run.
         batch_size: global batch, divided among the replicas; at most the images there are, and half
             of the memory as float32. A batch of one is warned of where the loss compares its rows.
         seed: of weights, data and noise, each by a derived seed.
-        optimizer: called once for each part of the model, in a gin scope of the part's name ("vae").
-        counts_per_update: how many of `steps` one update uses up. The study's code counted an update of FactorVAE twice, once
-            for each network, so that its 300,000 steps were 150,001 updates; with 2 ours are 150,000.
+        optimizer: called once for each part of the model, in a gin scope of the part's name
+            ("vae").
+        counts_per_update: how many of `steps` one update uses up. The study's code counted an
+            update of FactorVAE twice, once for each network, so that its 300,000 steps were 150,001
+            updates; with 2 ours are 150,000.
         method: a label for results and reports.
         hyperparameters: the method's own strengths, e.g. {"beta": 4.0}, a label likewise.
         labels: further ones, such as the study and the model_num in it.
@@ -110,51 +133,85 @@ def train(
         xla: "auto", True or False, see `strategies.use_xla`.
 
     Returns:
-        The evaluation's means: loss, reconstruction_loss, kl, elbo, regularizer, and every term as "term/<name>".
+        The evaluation's means: loss, reconstruction_loss, kl, elbo, regularizer, and every term as
+        "term/<name>".
 
     Raises:
         UserError: the folder holds another run or foreign files, another process trains in it, or
             a setting does not fit.
         DlibError: the loss or a weight became NaN or infinite, the disk is full, or a network of
             the finished run was changed since.
-        Interrupted: stopped by SIGTERM, Ctrl-C or the loss of another worker; the same call resumes.
+        Interrupted: stopped by SIGTERM, Ctrl-C or the loss of another worker; the same call
+            resumes.
     """
     started = time.time()
     strategy = strategy or tf.distribute.get_strategy()
     save_steps = steps if save_steps is None else save_steps
-    check_whole(1, train__steps=steps, train__batch_size=batch_size, train__num_latent=num_latent, train__eval_steps=eval_steps)
+    check_whole(
+        1,
+        train__steps=steps,
+        train__batch_size=batch_size,
+        train__num_latent=num_latent,
+        train__eval_steps=eval_steps,
+    )
     check_whole(1, train__summary_steps=summary_steps, train__save_steps=save_steps)
     check_whole(1, train__counts_per_update=counts_per_update)
     check_whole(0, train__seed=seed)
     if not isinstance(save_minutes, int | float) or not save_minutes > 0:
         raise UserError(f"train.save_minutes must be a number above 0, got {save_minutes!r}")
     if not isinstance(dataset, str):
-        raise UserError(f"train.dataset must be a name such as 'rendered_sprites/small', got {dataset!r}")
+        raise UserError(
+            f"train.dataset must be a name such as 'rendered_sprites/small', got {dataset!r}"
+        )
     for name, value in (("hyperparameters", hyperparameters), ("labels", labels)):
         if value is not None and not isinstance(value, Mapping):
-            raise UserError(f'train.{name} must be a dictionary such as {{"beta": 4.0}}, got {value!r}')
-    for name, value in (("model", model), ("encoder", encoder), ("decoder", decoder), ("optimizer", optimizer)):
+            raise UserError(
+                f'train.{name} must be a dictionary such as {{"beta": 4.0}}, got {value!r}'
+            )
+    for name, value in (
+        ("model", model),
+        ("encoder", encoder),
+        ("decoder", decoder),
+        ("optimizer", optimizer),
+    ):
         if not callable(value):
-            raise UserError(f"train.{name} must be a reference such as @conv_encoder, with its @, got {value!r}")
+            raise UserError(
+                f"train.{name} must be a reference such as @conv_encoder, with its @, got {value!r}"
+            )
     if not isinstance(method, str):
         raise UserError(f"train.method must be a name such as 'beta_vae', got {method!r}")
     if precision not in _PRECISIONS:
-        raise UserError(f"train.precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}")
+        raise UserError(
+            f"train.precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}"
+        )
     if batch_size % strategy.num_replicas_in_sync:
-        raise UserError(f"batch_size {batch_size} is not divisible by the {strategy.num_replicas_in_sync} replicas; choose a multiple")
+        raise UserError(
+            f"batch_size {batch_size} is not divisible by the {strategy.num_replicas_in_sync}"
+            " replicas; choose a multiple"
+        )
     steps = -(-steps // counts_per_update)  # updates, from here on
-    settings = {"dataset": dataset, "num_latent": num_latent, "batch_size": batch_size, "seed": seed, "precision": precision}
+    settings = {
+        "dataset": dataset,
+        "num_latent": num_latent,
+        "batch_size": batch_size,
+        "seed": seed,
+        "precision": precision,
+    }
     settings = {f"train.{name}": value for name, value in settings.items()}
     folder, chief = as_path(model_dir), is_chief(strategy)
     if not overwrite:
-        _refuse_other_run(folder, settings, settings)  # before another dataset is prepared for nothing
+        # before another dataset is prepared for nothing
+        _refuse_other_run(folder, settings, settings)
     data = datasets.load(dataset, data_dir)
     _check_batch(data, batch_size)
     settings[_IMAGES] = data.fingerprint()
     with worker_loss_is_interruption(strategy), stop_on_signals() as stop, ExitStack() as alone:
-        vae, optimizers = _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed)
+        vae, optimizers = _build(
+            strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed
+        )
         engine = Engine(strategy, vae, optimizers, data, seed, batch_size, use_xla(strategy, xla))
-        if chief:  # only now: a mistake in the settings must not cost the run that is to be replaced
+        # only now: a mistake in the settings must not cost the run that is to be replaced
+        if chief:
             alone.enter_context(hold_folder(folder, "train", WRITTEN, overwrite))
         wait_for_all(strategy)
         _check_identity(folder, settings, chief)
@@ -163,27 +220,43 @@ def train(
         wait_for_all(strategy)
         if chief and steps < vae.schedule_steps:
             print(
-                f"warning: the run ends at update {steps:,}, its regularizer's schedule at {vae.schedule_steps:,}: the final strength is "
-                "never reached; raise STEPS, or shorten the schedule (ITERATION_THRESHOLD)",
+                f"warning: the run ends at update {steps:,}, its regularizer's schedule at"
+                f" {vae.schedule_steps:,}: the final strength is never reached; raise STEPS, or"
+                " shorten the schedule (ITERATION_THRESHOLD)",
                 file=sys.stderr,
             )
         if chief and batch_size == 1 and vae.batch_of_one:
             print(
-                f"warning: a batch of one: {vae.batch_of_one}; raise BATCH_SIZE (the study's is 64)",
+                f"warning: a batch of one: {vae.batch_of_one}; raise BATCH_SIZE (the study's"
+                " is 64)",
                 file=sys.stderr,
             )
         run = Run(engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes)
-        run.train(lambda start: _batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "data"), start))
-        values = run.evaluate(_batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "evaluation data")), eval_steps)
+        run.train(
+            lambda start: _batches(
+                strategy, data, vae.inputs, batch_size, derive_seed(seed, "data"), start
+            )
+        )
+        values = run.evaluate(
+            _batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "evaluation data")),
+            eval_steps,
+        )
         if chief:
             # From here on the record of a shorter run no longer describes both networks.
             (folder / "results.json").unlink(missing_ok=True)
             _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
-            kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}, "activation": vae.activation}
+            kept = {
+                **(labels or {}),
+                "method": method,
+                "hyperparameters": hyperparameters or {},
+                "activation": vae.activation,
+            }
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
             device, files = describe(strategy), saved_model.NETWORKS
-            results.write_step(folder, "train", values, started=started, labels=kept, device=device, files=files)
+            results.write_step(
+                folder, "train", values, started=started, labels=kept, device=device, files=files
+            )
     return values
 
 
@@ -193,7 +266,8 @@ def _check_batch(data: datasets.GroundTruthDataset, batch_size: int) -> None:
     rows = len(data.table)
     if batch_size > rows:
         raise UserError(
-            f"train.batch_size is {batch_size:,}, more than the {rows:,} images of {data.name}; lower BATCH_SIZE (the study's is 64)"
+            f"train.batch_size is {batch_size:,}, more than the {rows:,} images of {data.name};"
+            " lower BATCH_SIZE (the study's is 64)"
         )
     needed = 4 * batch_size * math.prod(data.observation_shape)  # float32
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -206,12 +280,16 @@ def _check_batch(data: datasets.GroundTruthDataset, batch_size: int) -> None:
 
 
 def _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed):
-    """Networks, model and optimizers with all their variables, made in the strategy's scope from the run's seed."""
+    """Networks, model and optimizers with all their variables, made in the strategy's scope from
+    the run's seed.
+    """
     # Keras initialisers draw from global state: this is the one place that seeds it.
     keras.utils.set_random_seed(derive_seed(seed, "weights"))
     optimizers = {}
     with strategy.scope(), _precision(precision):
-        vae = model(encoder(data.observation_shape, num_latent), decoder(data.observation_shape, num_latent))
+        vae = model(
+            encoder(data.observation_shape, num_latent), decoder(data.observation_shape, num_latent)
+        )
         for name, part in vae.parts(()).items():
             with gin.config_scope(name):
                 optimizers[name] = optimizer()
@@ -229,15 +307,23 @@ def _batches(
 ) -> Iterable:
     """The stream of batches from step `start` on, each cut into one slice per replica.
 
-    Each further name of a model's `inputs` is an independent stream of images, with a seed of its own.
+    Each further name of a model's `inputs` is an independent stream of images, with a seed of its
+    own.
     """
 
     def slices(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        first, *others = (stream(context, seed if name == "image" else derive_seed(seed, name)) for name in inputs)
+        first, *others = (
+            stream(context, seed if name == "image" else derive_seed(seed, name)) for name in inputs
+        )
         if not others:
             return first
         together = tf.data.Dataset.zip((first, *others))
-        return together.map(lambda one, *more: {**one, **{name: part["image"] for name, part in zip(inputs[1:], more, strict=True)}})
+        return together.map(
+            lambda one, *more: {
+                **one,
+                **{name: part["image"] for name, part in zip(inputs[1:], more, strict=True)},
+            }
+        )
 
     def stream(context: tf.distribute.InputContext, seed: int) -> tf.data.Dataset:
         replicas = strategy.num_replicas_in_sync
@@ -245,8 +331,9 @@ def _batches(
         if needs_records(strategy):
             return data.record_batches(batch_size, seed, hosts, host, replicas // hosts)
         local = range(host * replicas // hosts, (host + 1) * replicas // hosts)
-        # The stream never ends, but only what repeats is known to be infinite: with several workers tf.distribute would prepare
-        # for a last, partial batch, and forget the static shapes that noise and XLA need.
+        # The stream never ends, but only what repeats is known to be infinite: with several workers
+        # tf.distribute would prepare for a last, partial batch, and forget the static shapes that
+        # noise and XLA need.
         return data.train_batches(batch_size, seed, start, replicas, local).repeat()
 
     return strategy.distribute_datasets_from_function(slices)
@@ -254,14 +341,20 @@ def _batches(
 
 def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bool) -> None:
     """Refuses a folder whose run was another one; a new folder gets this run's identity."""
-    used = {key: value for key, value in gin_utils.operative_bindings().items() if key not in _NOT_IDENTITY}
+    used = {
+        key: value
+        for key, value in gin_utils.operative_bindings().items()
+        if key not in _NOT_IDENTITY
+    }
     identity = {**used, **settings, _SOURCES: sources.of_text(gin_utils.operative_text())}
     _refuse_other_run(folder, identity)
     if chief and not (folder / _IDENTITY).exists():
         results.write_json(folder / _IDENTITY, identity)
 
 
-def _refuse_other_run(folder: pathlib.Path, here: Mapping[str, Any], keys: Iterable[str] = ()) -> None:
+def _refuse_other_run(
+    folder: pathlib.Path, here: Mapping[str, Any], keys: Iterable[str] = ()
+) -> None:
     """Refuses a folder whose run differs in one of `keys`, by default in anything."""
     path = folder / _IDENTITY
     if not path.exists():
@@ -272,20 +365,31 @@ def _refuse_other_run(folder: pathlib.Path, here: Mapping[str, Any], keys: Itera
         raise DlibError(f"{path} is damaged ({error}); use --overwrite to start anew") from error
     here = json.loads(json.dumps(here))
     sources_there, sources_here = there.pop(_SOURCES, None), here.pop(_SOURCES, {})
-    differing = sorted(key for key in (keys or {*there, *here}) if there.get(key, _ABSENT) != here.get(key, _ABSENT))
+    differing = sorted(
+        key for key in keys or {*there, *here} if there.get(key, _ABSENT) != here.get(key, _ABSENT)
+    )
     if _IMAGES not in there and _IMAGES in differing:
         differing.remove(_IMAGES)  # older runs do not know their images by more than a name
     if differing == [_IMAGES]:
         raise UserError(
-            f"{folder} was trained on other images than {here['train.dataset']} holds now (fingerprint {there[_IMAGES][:12]} there "
-            f"and {here[_IMAGES][:12]} here); restore them, choose another --model_dir, or --overwrite to delete that run"
+            f"{folder} was trained on other images than {here['train.dataset']} holds now"
+            f" (fingerprint {there[_IMAGES][:12]} there and {here[_IMAGES][:12]} here); restore"
+            " them, choose another --model_dir, or --overwrite to delete that run"
         )
     if differing:
-        shown = few([f"{key} is {there.get(key, _ABSENT)} there and {here.get(key, _ABSENT)} here" for key in differing])
+        shown = few(
+            [
+                f"{key} is {there.get(key, _ABSENT)} there and {here.get(key, _ABSENT)} here"
+                for key in differing
+            ]
+        )
     else:
         shown = sources.change(sources_there, sources_here)
     if shown:
-        raise UserError(f"{folder} holds another configuration ({shown}); choose another --model_dir, or --overwrite to delete that run")
+        raise UserError(
+            f"{folder} holds another configuration ({shown}); choose another --model_dir, or"
+            " --overwrite to delete that run"
+        )
 
 
 def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | None:
@@ -296,7 +400,10 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
     if values["steps"] < steps:
         return None
     if damaged := [name for name in saved_model.NETWORKS if not is_whole(folder / name)]:
-        print(f"{folder} is trained, but {' and '.join(damaged)} missing or damaged: written again", file=sys.stderr)
+        print(
+            f"{folder} is trained, but {' and '.join(damaged)} missing or damaged: written again",
+            file=sys.stderr,
+        )
         return None
     saved_model.check_unchanged(folder, record)
     print(f"{folder} is already trained ({values['steps']:,} steps); nothing to do")
@@ -304,7 +411,9 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
 
 
 def _export(folder: pathlib.Path, name: str, network: keras.Model, trained: keras.Model) -> None:
-    """Saves the weights in a float32 copy of a network, made outside of any strategy, as `<name>.keras`."""
+    """Saves the weights in a float32 copy of a network, made outside of any strategy, as
+    `<name>.keras`.
+    """
     network.set_weights(trained.get_weights())
     save_network(folder, name, network)
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the numbers of docs/metrics.md on classifiers: one code and one seed, scored by each thing that a call to scikit-learn can mean.
+"""Makes the numbers of docs/metrics.md on classifiers: one code and one seed, scored by each thing
+that a call to scikit-learn can mean.
 
-python docs/make_classifier_table.py           prints one row per score as it comes; about ten minutes on one core
+python docs/make_classifier_table.py           prints one row per score as it comes; about ten
+minutes on one core
 """
 
 import pathlib
@@ -30,7 +32,9 @@ TREE_ROWS = {"num_train": 2000, "num_test": 1000}
 
 
 def split_counts(random_state: int) -> "SplitCounts":
-    """LightGBM's trees with its own default importance: how often a code was split at, whatever that gained."""
+    """LightGBM's trees with its own default importance: how often a code was split at, whatever
+    that gained.
+    """
     return SplitCounts(lightgbm_exact_gradient_boosting(random_state=random_state))
 
 
@@ -54,24 +58,45 @@ def main() -> None:
     """Scores and prints."""
     tables = {kind: make_table(kind) for kind in ("beside dead", "rotated")}
 
-    def row(kind: str, metric: Callable, keys: tuple[str, ...], scale: float = 1.0, **parameters) -> None:
+    def row(
+        kind: str, metric: Callable, keys: tuple[str, ...], scale: float = 1.0, **parameters
+    ) -> None:
         begin, table = time.process_time(), tables[kind]
         with joblib.parallel_config(backend="loky", n_jobs=1, inner_max_num_threads=1):
-            found = metric(table.codes * np.float32(scale), table.factors, seeds.generator(0, metric.__name__), **parameters)
-        named = {name: getattr(value, "__name__", value) for name, value in parameters.items()} | ({"scale": scale} if scale != 1 else {})
+            found = metric(
+                table.codes * np.float32(scale),
+                table.factors,
+                seeds.generator(0, metric.__name__),
+                **parameters,
+            )
+        named = {name: getattr(value, "__name__", value) for name, value in parameters.items()} | (
+            {"scale": scale} if scale != 1 else {}
+        )
         text = ", ".join(f"{name} {value}" for name, value in named.items())
         values = ", ".join(f"{key} {found[key]:.3f}" for key in keys)
-        print(f"{metric.__name__} | {kind} | {text} | {values} | {time.process_time() - begin:.1f} s", flush=True)
+        print(
+            f"{metric.__name__} | {kind} | {text} | {values} | {time.process_time() - begin:.1f} s",
+            flush=True,
+        )
 
     for kind in tables:
-        for model in (_linear.sklearn_logistic_regression, _linear.sklearn_multinomial_logistic_regression):
+        for model in (
+            _linear.sklearn_logistic_regression,
+            _linear.sklearn_multinomial_logistic_regression,
+        ):
             row(kind, beta_vae, ("eval_accuracy",), classifier=model)
             row(kind, modularity_explicitness, ("explicitness_test",), classifier=model)
         for scale in (1.0, 0.1):
             row(kind, sap, ("sap",), scale)
         row(kind, sap, ("sap",), continuous=True)
         for model in (lightgbm_exact_gradient_boosting, split_counts, sklearn_gradient_boosting):
-            row(kind, dci, ("disentanglement", "completeness", "informativeness_test"), classifier=model, **TREE_ROWS)
+            row(
+                kind,
+                dci,
+                ("disentanglement", "completeness", "informativeness_test"),
+                classifier=model,
+                **TREE_ROWS,
+            )
     sizes = {"num_train": [100, 1000, 10_000]}
     keys = tuple(f"{size}:mean_test_accuracy" for size in sizes["num_train"])
     for model in (

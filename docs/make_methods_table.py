@@ -1,8 +1,10 @@
-"""Trains every method at two strengths on the small sprites by the real commands, and prints the tables of docs/methods.md.
+"""Trains every method at two strengths on the small sprites by the real commands, and prints the
+tables of docs/methods.md.
 
     python docs/make_methods_table.py --output=output/methods
 
-A run takes up to an hour or two on 2 CPU cores. What is already there is kept: the same command goes on where it was stopped.
+A run takes up to an hour or two on 2 CPU cores. What is already there is kept: the same command
+goes on where it was stopped.
 """
 
 import json
@@ -41,7 +43,9 @@ def main(_) -> None:
     if not flags.FLAGS.only_table:
         for method, macro, strength in RUNS:
             make_run(output / f"{method}_{strength:g}", method, f"{macro} = {strength}")
-    finished = [run for run in RUNS if (folder_of(output, run) / "scores" / "scores.json").is_file()]
+    finished = [
+        run for run in RUNS if (folder_of(output, run) / "scores" / "scores.json").is_file()
+    ]
     print(final_table(output, finished))
     print(path_table(output, finished))
     for run in finished:
@@ -51,13 +55,27 @@ def main(_) -> None:
 
 def make_run(folder: pathlib.Path, method: str, strength: str) -> None:
     """Trains, encodes and scores one model; each stage is left alone once it is finished."""
-    bindings = [strength, *SETTINGS, *([f"ITERATION_THRESHOLD = {STAGES[-1]}"] if method == "annealed_vae" else [])]
+    bindings = [
+        strength,
+        *SETTINGS,
+        *([f"ITERATION_THRESHOLD = {STAGES[-1]}"] if method == "annealed_vae" else []),
+    ]
     for steps in STAGES:
         codes = folder / f"codes_{steps}"
         if (codes / "sampled" / "results.json").is_file():
             continue
-        command("dlib_train", f"--gin_config=models/{method}.gin", f"--model_dir={folder / 'model'}", *bind(*bindings, f"STEPS = {steps}"))
-        command("dlib_postprocess", f"--model_dir={folder / 'model'}", f"--output_dir={codes}", "--representations=mean,sampled")
+        command(
+            "dlib_train",
+            f"--gin_config=models/{method}.gin",
+            f"--model_dir={folder / 'model'}",
+            *bind(*bindings, f"STEPS = {steps}"),
+        )
+        command(
+            "dlib_postprocess",
+            f"--model_dir={folder / 'model'}",
+            f"--output_dir={codes}",
+            "--representations=mean,sampled",
+        )
     command(
         "dlib_evaluate",
         f"--input_dir={folder / f'codes_{STAGES[-1]}' / 'mean'}",
@@ -94,7 +112,9 @@ def stage(folder: pathlib.Path, steps: int) -> dict[str, float]:
 
 
 def gaussian_tc(folder: pathlib.Path) -> float:
-    """Total correlation in nats of the Gaussian with the codes' covariance: -1/2 ln det of their correlation matrix."""
+    """Total correlation in nats of the Gaussian with the codes' covariance: -1/2 ln det of their
+    correlation matrix.
+    """
     with np.load(folder / "representation.npz", allow_pickle=False) as table:
         codes = table["codes"].astype(np.float64)
     return -0.5 * np.linalg.slogdet(np.corrcoef(codes.T))[1]
@@ -103,14 +123,23 @@ def gaussian_tc(folder: pathlib.Path) -> float:
 def final_table(output: pathlib.Path, runs: list) -> str:
     """One row per run: what the last stage measured, and the scores of its mean codes."""
     lines = [
-        "| Method | Strength | Reconstruction | KL | Units | TC mean | TC sampled | MIG | FactorVAE score | DCI |",
+        (
+            "| Method | Strength | Reconstruction | KL | Units | TC mean | TC sampled | MIG |"
+            " FactorVAE score | DCI |"
+        ),
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
         folder = folder_of(output, run)
         values = stage(folder, STAGES[-1])
         scores = json.loads((folder / "scores" / "scores.json").read_text())
-        cells = [run[0], f"{run[1]} {run[2]:g}", f"{values['reconstruction']:.1f}", f"{values['kl']:.2f}", str(values["units"])]
+        cells = [
+            run[0],
+            f"{run[1]} {run[2]:g}",
+            f"{values['reconstruction']:.1f}",
+            f"{values['kl']:.2f}",
+            str(values["units"]),
+        ]
         cells += [f"{values[name]:.2f}" for name in ("tc_mean", "tc_sampled")]
         cells += [f"{scores[metric][key]:.3f}" for metric, key in SCORES]
         lines.append(f"| {' | '.join(cells)} |")
@@ -126,14 +155,22 @@ def path_table(output: pathlib.Path, runs: list) -> str:
         values = [stage(folder_of(output, run), steps) for steps in STAGES]
         cells = [
             " / ".join(f"{value[name]:.{digits}f}" for value in values)
-            for name, digits in (("reconstruction", 0), ("kl", 1), ("units", 0), ("tc_mean", 2), ("tc_sampled", 2))
+            for name, digits in (
+                ("reconstruction", 0),
+                ("kl", 1),
+                ("units", 0),
+                ("tc_mean", 2),
+                ("tc_sampled", 2),
+            )
         ]
         lines.append(f"| {run[0]} | {run[1]} {run[2]:g} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def annealed_sentence(folder: pathlib.Path) -> str:
-    """How far the KL divergence of a batch was from the capacity: the summaries' means over 100 updates of |KL - C|, by its term."""
+    """How far the KL divergence of a batch was from the capacity: the summaries' means over 100
+    updates of |KL - C|, by its term.
+    """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
@@ -143,14 +180,17 @@ def annealed_sentence(folder: pathlib.Path) -> str:
         {event.step: float(make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)}
         for tag in ("term/annealed_kl", "kl", "capacity")
     )
-    gamma = json.loads((folder / "model" / "results.json").read_text())["config"]["AnnealedKL.gamma"]
+    gamma = json.loads((folder / "model" / "results.json").read_text())["config"][
+        "AnnealedKL.gamma"
+    ]
     gaps = {step: value / gamma for step, value in sorted(term.items())}
     worst = max(gaps, key=gaps.get)
     late = [gap for step, gap in gaps.items() if step > STAGES[0]]
     return (
-        f"|KL - C|, as means over 100 updates, is {np.mean(list(gaps.values())):.2f} nats on average over the path, at most "
-        f"{gaps[worst]:.2f} (the 100 updates before {worst:,}), and at most {max(late):.2f} after update {STAGES[0]:,}; "
-        f"C ends at {capacity[max(capacity)]:.1f}, KL at {kl[max(kl)]:.1f}"
+        f"|KL - C|, as means over 100 updates, is {np.mean(list(gaps.values())):.2f} nats on"
+        f" average over the path, at most {gaps[worst]:.2f} (the 100 updates before {worst:,}), and"
+        f" at most {max(late):.2f} after update {STAGES[0]:,}; C ends at"
+        f" {capacity[max(capacity)]:.1f}, KL at {kl[max(kl)]:.1f}"
     )
 
 

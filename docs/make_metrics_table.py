@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Makes the tables of docs/metrics.md: what every metric says of codes whose worth is known, and what it costs.
+"""Makes the tables of docs/metrics.md: what every metric says of codes whose worth is known, and
+what it costs.
 
-python docs/make_metrics_table.py --output=metrics.jsonl                     suites/all.gin, an hour on one core
-python docs/make_metrics_table.py --output=metrics.jsonl --suite=study       suites/study.gin too, on perfect codes beside dead ones
-python docs/make_metrics_table.py --output=metrics.jsonl --only_table        prints the rows of what is there
+python docs/make_metrics_table.py --output=metrics.jsonl                     suites/all.gin, an hour
+on one core python docs/make_metrics_table.py --output=metrics.jsonl --suite=study
+suites/study.gin too, on perfect codes beside dead ones python docs/make_metrics_table.py
+--output=metrics.jsonl --only_table        prints the rows of what is there
 
-Every score is a JSON line in --output; what it holds already is not computed again. One process, one thread, so that CPU seconds compare.
+Every score is a JSON line in --output; what it holds already is not computed again. One process,
+one thread, so that CPU seconds compare.
 """
 
 import argparse
@@ -37,11 +40,22 @@ KEYS = {
     "mcc": ("mcc_pearson", "mcc_spearman", "linear_r2"),
     "med": ("med", "med_completeness", "med_top_k"),
     "modularity_explicitness": ("modularity", "explicitness_test"),
-    "reduced_downstream_task": ("1000:mean_test_accuracy_reduced_factor", "1000:mean_test_accuracy_other_factors"),
+    "reduced_downstream_task": (
+        "1000:mean_test_accuracy_reduced_factor",
+        "1000:mean_test_accuracy_other_factors",
+    ),
     "rmig": ("rmig_normalized", "rmig"),
     "strong_downstream_task": ("1000:mean_test_accuracy", "1000:strong_generalization_gap"),
-    "unified_scores": ("mutual_information_matrix.dci_disentanglement", "importance_gbt_matrix.mig", "accuracy_svm_matrix.modularity"),
-    "unsupervised": ("gaussian_total_correlation", "gaussian_wasserstein_correlation_norm", "mutual_information"),
+    "unified_scores": (
+        "mutual_information_matrix.dci_disentanglement",
+        "importance_gbt_matrix.mig",
+        "accuracy_svm_matrix.modularity",
+    ),
+    "unsupervised": (
+        "gaussian_total_correlation",
+        "gaussian_wasserstein_correlation_norm",
+        "mutual_information",
+    ),
 }
 
 
@@ -63,7 +77,9 @@ def make_table(kind: str) -> Representation:
 
 
 def score(name: str, table: Representation) -> dict[str, float]:
-    """The numbers of one metric that the table shows, by the values of its gin file, as `dlib_evaluate` computes them with seed 0."""
+    """The numbers of one metric that the table shows, by the values of its gin file, as
+    `dlib_evaluate` computes them with seed 0.
+    """
     found = repeats.score(metric_config.resolve(name), table, seed=0, num_repeats=1, line=name)
     return {key: found[key] for key in KEYS.get(name, (name,))}
 
@@ -77,17 +93,31 @@ def parse(suite: str) -> list[str]:
 
 
 def rows(lines: list[dict]) -> str:
-    """The Markdown rows: scores by kind, and CPU seconds on codes beside dead ones in units of `mig`'s, of the suites there are."""
+    """The Markdown rows: scores by kind, and CPU seconds on codes beside dead ones in units of
+    `mig`'s, of the suites there are.
+    """
     found = {(line["suite"], line["metric"], line["kind"]): line for line in lines}
     text = []
     for name in sorted({line["metric"] for line in lines if line["suite"] == "all"}):
         costs = []
         for suite in ("all", "study"):
             line, unit = (found.get((suite, metric, "beside dead")) for metric in (name, "mig"))
-            costs.append(two_digits(line["cpu_seconds"] / unit["cpu_seconds"]) if line and unit else "")
+            costs.append(
+                two_digits(line["cpu_seconds"] / unit["cpu_seconds"]) if line and unit else ""
+            )
         for number, key in enumerate(KEYS.get(name, (name,))):
-            cells = [cell(found[("all", name, kind)]["scores"][key]) if ("all", name, kind) in found else "" for kind in KINDS]
-            text.append(f"| {f'`{name}`' if number == 0 else ''} | `{key}` | {' | '.join(cells)} | {' | '.join(costs)} |")
+            cells = [
+                (
+                    cell(found[("all", name, kind)]["scores"][key])
+                    if ("all", name, kind) in found
+                    else ""
+                )
+                for kind in KINDS
+            ]
+            text.append(
+                f"| {f'`{name}`' if number == 0 else ''} | `{key}` | {' | '.join(cells)} |"
+                f" {' | '.join(costs)} |"
+            )
             costs = ["", ""]
     return "\n".join(text)
 
@@ -99,22 +129,44 @@ def two_digits(value: float) -> str:
 
 def cell(value: float) -> str:
     """Three decimals, or what is left of a smaller number; no negative zero."""
-    return f"{value:.3f}".replace("-0.000", "0.000") if abs(value) >= 0.001 or abs(value) < 0.00005 else f"{value:.4f}"
+    return (
+        f"{value:.3f}".replace("-0.000", "0.000")
+        if abs(value) >= 0.001 or abs(value) < 0.00005
+        else f"{value:.4f}"
+    )
+
+
+def read(path: pathlib.Path) -> list[dict]:
+    """The lines of the file; none before it exists."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def main() -> None:
     """Computes what is missing and prints the rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", required=True, help="JSON lines, kept between runs")
     parser.add_argument("--suite", default="all", choices=["all", "study"])
-    parser.add_argument("--kinds", default="", help="separated by commas; all, or perfect codes beside dead ones for the study's suite")
-    parser.add_argument("--metrics", default="", help="separated by commas; all of the suite by default")
+    parser.add_argument(
+        "--kinds",
+        default="",
+        help="separated by commas; all, or perfect codes beside dead ones for the study's suite",
+    )
+    parser.add_argument(
+        "--metrics", default="", help="separated by commas; all of the suite by default"
+    )
     parser.add_argument("--only_table", action="store_true")
     arguments = parser.parse_args()
     path = pathlib.Path(arguments.output)
-    read = lambda: [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []  # noqa: E731
-    done = {(line["suite"], line["metric"], line["kind"]) for line in read()}
-    kinds = arguments.kinds.split(",") if arguments.kinds else KINDS if arguments.suite == "all" else ("beside dead",)
+    done = {(line["suite"], line["metric"], line["kind"]) for line in read(path)}
+    kinds = (
+        arguments.kinds.split(",")
+        if arguments.kinds
+        else KINDS
+        if arguments.suite == "all"
+        else ("beside dead",)
+    )
     for kind in () if arguments.only_table else kinds:
         names, table = parse(arguments.suite), make_table(kind)
         for name in arguments.metrics.split(",") if arguments.metrics else names:
@@ -125,8 +177,10 @@ def main() -> None:
                 scores = score(name, table)
             line = {"suite": arguments.suite, "metric": name, "kind": kind, "scores": scores}
             with open(path, "a") as file:
-                file.write(json.dumps(line | {"cpu_seconds": round(time.process_time() - begin, 3)}) + "\n")
-    print(rows(read()))
+                file.write(
+                    json.dumps(line | {"cpu_seconds": round(time.process_time() - begin, 3)}) + "\n"
+                )
+    print(rows(read(path)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Prints the table of docs/rendered_study.md from docs/rendered_study/results.parquet: one row per setting, means over its seeds.
+"""Prints the table of docs/rendered_study.md from docs/rendered_study/results.parquet: one row per
+setting, means over its seeds.
 
 python docs/make_rendered_study_table.py
 """
@@ -15,7 +16,10 @@ COLUMNS = {
     "KL": ("KL", 1),
     "TC sampled": ("TC (sampled)", 2),
     "TC mean": ("TC (mean)", 2),
-    **{score.name: (score.name, 3 if score.name in ("MIG", "DCI", "SAP") else 2) for score in METRICS},
+    **{
+        score.name: (score.name, 3 if score.name in ("MIG", "DCI", "SAP") else 2)
+        for score in METRICS
+    },
     "Accuracy": ("GBT10000", 2),
 }
 
@@ -24,12 +28,22 @@ def main() -> None:
     scores = tidy.prepare(tidy.read(RESULTS))
     print(f"{len(scores.models)} models\n")
     for dataset in scores.datasets:
-        print(f"{dataset}\n\n| Method | Setting | Seeds | {' | '.join(COLUMNS)} |\n|{'---|' * (3 + len(COLUMNS))}")
+        print(
+            f"{dataset}\n\n| Method | Setting | Seeds | {' | '.join(COLUMNS)}"
+            f" |\n|{'---|' * (3 + len(COLUMNS))}"
+        )
         for method in scores.methods:
-            chosen = scores.models[(scores.models["dataset"] == dataset) & (scores.models["method"] == method)]
+            chosen = scores.models[
+                (scores.models["dataset"] == dataset) & (scores.models["method"] == method)
+            ]
             for (_, setting), models in chosen.groupby(["rank", "setting"]):
-                cells = [f"{models[name].mean():.{decimals}f}" for name, decimals in COLUMNS.values()]
-                print(f"| {method_title(method)} | {setting} | {models['seed'].nunique()} | {' | '.join(cells)} |")
+                cells = [
+                    f"{models[name].mean():.{decimals}f}" for name, decimals in COLUMNS.values()
+                ]
+                print(
+                    f"| {method_title(method)} | {setting} | {models['seed'].nunique()} |"
+                    f" {' | '.join(cells)} |"
+                )
 
 
 if __name__ == "__main__":

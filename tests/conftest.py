@@ -1,4 +1,6 @@
-"""What all tests share: two logical CPUs, prepared data, tiny networks on a tiny grid, and the commands as processes."""
+"""What all tests share: two logical CPUs, prepared data, tiny networks on a tiny grid, and the
+commands as processes.
+"""
 
 import os
 import pathlib
@@ -11,19 +13,23 @@ import pytest
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in the background has them, and theirs, ignore it
+# a shell that starts the tests in the background has them, and theirs, ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPO = pathlib.Path(__file__).parents[1]
 
 
 def pytest_collection_finish(session):
-    """Splits the CPU in two, for MirroredStrategy, once the test modules are imported and before any of them computes.
+    """Splits the CPU in two, for MirroredStrategy, once the test modules are imported and before
+    any of them computes.
 
     A run of tests that do not import TensorFlow stays without it.
     """
     if (tf := sys.modules.get("tensorflow")) is not None:
         cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +48,9 @@ def tiny_data():
     from dlib_tf2.datasets import FactorSpace, GroundTruthDataset
 
     table = np.random.default_rng(0).integers(0, 2, (24, 16, 16, 1), dtype=np.uint8)
-    return GroundTruthDataset("tiny", FactorSpace(("shape", "place"), (4, 6)), ("shape", "place"), table, 1, records=None)
+    return GroundTruthDataset(
+        "tiny", FactorSpace(("shape", "place"), (4, 6)), ("shape", "place"), table, 1, records=None
+    )
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +63,9 @@ def two_replicas():
 
 @pytest.fixture(scope="session")
 def tiny_train(data_dir):
-    """Trains tiny networks in this process: (model_dir, *bindings, **arguments of train) -> values."""
+    """Trains tiny networks in this process: (model_dir, *bindings, **arguments of train) ->
+    values.
+    """
 
     def run(model_dir, *bindings, **arguments):
         from dlib_tf2 import train
@@ -99,7 +109,9 @@ class Command:
 
 @pytest.fixture(scope="session")
 def start_command():
-    """Starts a command of bin/, e.g. start_command("dlib_train", "--help"); what is still running at the end is killed."""
+    """Starts a command of bin/, e.g. start_command("dlib_train", "--help"); what is still running
+    at the end is killed.
+    """
     started = []
 
     def start(*arguments, **options):
@@ -124,8 +136,17 @@ def tiny_flags(data_dir):
     """Flags of dlib_train for tiny networks: (model_dir, *bindings, **flags) -> list."""
 
     def flags(model_dir, *bindings, **others):
-        shown = {"gin_config": REPO / "tests" / "tiny.gin", "model_dir": model_dir, "data_dir": data_dir, **others}
-        return ["dlib_train", *(f"--{name}={value}" for name, value in shown.items()), *(f"--gin_bindings={b}" for b in bindings)]
+        shown = {
+            "gin_config": REPO / "tests" / "tiny.gin",
+            "model_dir": model_dir,
+            "data_dir": data_dir,
+            **others,
+        }
+        return [
+            "dlib_train",
+            *(f"--{name}={value}" for name, value in shown.items()),
+            *(f"--gin_bindings={b}" for b in bindings),
+        ]
 
     return flags
 
@@ -135,7 +156,9 @@ def small_disk(tmp_path):
     """A folder on a file system of its own of 2 MB; skipped where it cannot be mounted."""
     folder = tmp_path / "small_disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("mounting a small file system needs root")
     yield folder

@@ -5,10 +5,12 @@ import tensorflow as tf
 
 
 def value_and_gradients(function, arrays, strategy=None):
-    """Cuts arrays into the replicas' consecutive slices, as the engine cuts a batch, and runs `function` on each.
+    """Cuts arrays into the replicas' consecutive slices, as the engine cuts a batch, and runs
+    `function` on each.
 
     Args:
-        function: (slices of `arrays`, then int32 positions in the global batch) -> scalar; what counts is its mean over replicas.
+        function: (slices of `arrays`, then int32 positions in the global batch) -> scalar; what
+            counts is its mean over replicas.
         arrays: float32 [B, ...].
         strategy: the default strategy (one replica) by default.
 
@@ -20,7 +22,9 @@ def value_and_gradients(function, arrays, strategy=None):
 
     def cut(array):
         slices = np.split(array, replicas)
-        return strategy.experimental_distribute_values_from_function(lambda context: tf.constant(slices[context.replica_id_in_sync_group]))
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(slices[context.replica_id_in_sync_group])
+        )
 
     def replica(*slices):
         with tf.GradientTape() as tape:
@@ -34,7 +38,9 @@ def value_and_gradients(function, arrays, strategy=None):
     values, gradients = tf.function(lambda: strategy.run(replica, args=cuts))()
     local = strategy.experimental_local_results
     mean = np.mean([value.numpy() for value in local(values)])
-    return mean, [np.concatenate([part.numpy() for part in local(gradient)]) for gradient in gradients]
+    return mean, [
+        np.concatenate([part.numpy() for part in local(gradient)]) for gradient in gradients
+    ]
 
 
 def assert_same_on_two_replicas(function, arrays, two_replicas):

@@ -1,4 +1,6 @@
-"""Aggregation and its command: what a row says, which copies count, and what damaged and foreign files do."""
+"""Aggregation and its command: what a row says, which copies count, and what damaged and foreign
+files do.
+"""
 
 import json
 import os
@@ -19,19 +21,48 @@ from dlib_tf2.report import tidy
 TREES = "dci.classifier = @sklearn_gradient_boosting\ndci.num_train = 10000\n"
 
 
-def write_model(folder, number=0, metrics=("mig", "dci"), representations=("mean", "sampled"), **labels):
-    """Writes the records of one finished model as the stages write them; returns the training record."""
-    labels = {"dataset": "toy", "method": "beta_vae", "hyperparameters": {"beta": 4.0}, "seed": number, "num_latent": 10} | labels
-    values = {"reconstruction_loss": 60.0 + number, "kl": 12.0, "elbo": float("nan"), "term/kl": 48.0, "steps": 300}
-    train = results.write_step(folder / "model", "train", values, started=0.0, labels=labels, config_text="")
-    posterior = results.write_step(folder / "codes", "postprocess", {"rows": 5}, started=0.0, previous=train, config_text="")
+def write_model(
+    folder, number=0, metrics=("mig", "dci"), representations=("mean", "sampled"), **labels
+):
+    """Writes the records of one finished model as the stages write them; returns the training
+    record.
+    """
+    labels = {
+        "dataset": "toy",
+        "method": "beta_vae",
+        "hyperparameters": {"beta": 4.0},
+        "seed": number,
+        "num_latent": 10,
+    } | labels
+    values = {
+        "reconstruction_loss": 60.0 + number,
+        "kl": 12.0,
+        "elbo": float("nan"),
+        "term/kl": 48.0,
+        "steps": 300,
+    }
+    train = results.write_step(
+        folder / "model", "train", values, started=0.0, labels=labels, config_text=""
+    )
+    posterior = results.write_step(
+        folder / "codes", "postprocess", {"rows": 5}, started=0.0, previous=train, config_text=""
+    )
     for name in representations:
         label = {"representation": name}
         codes = results.write_step(
-            folder / "codes" / name, "postprocess", {}, started=0.0, previous=posterior, labels=label, config_text=""
+            folder / "codes" / name,
+            "postprocess",
+            {},
+            started=0.0,
+            previous=posterior,
+            labels=label,
+            config_text="",
         )
         for metric in metrics:
-            scores = {"mig": {"mig": 0.25, "num_factors_scored": 5.0}, "dci": {"disentanglement": 0.5}}.get(metric, {"score": 1.0})
+            scores = {
+                "mig": {"mig": 0.25, "num_factors_scored": 5.0},
+                "dci": {"disentanglement": 0.5},
+            }.get(metric, {"score": 1.0})
             results.write_step(
                 folder / "scores" / name / metric,
                 "evaluate",
@@ -60,17 +91,38 @@ def test_one_row_per_model_representation_metric_and_score(tmp_path):
     }
     assert len(table) == 5 + 2 * 3
     row = table[(table["metric"] == "dci") & (table["representation"] == "sampled")].squeeze()
-    assert row[["study", "model_num", "dataset", "method", "hyperparameter", "strength", "seed"]].tolist() == [
-        "rendered_study", 7, "toy", "beta_vae", "beta", 4.0, 0,
-    ]  # fmt: skip
-    assert row[["function", "key", "value", "backend", "evaluation_seed", "num_latent", "steps"]].tolist() == [
-        "dci", "disentanglement", 0.5, "sklearn_gradient_boosting", 3, 10, 300,
-    ]  # fmt: skip
+    assert row[
+        ["study", "model_num", "dataset", "method", "hyperparameter", "strength", "seed"]
+    ].tolist() == [
+        "rendered_study",
+        7,
+        "toy",
+        "beta_vae",
+        "beta",
+        4.0,
+        0,
+    ]
+    assert row[
+        ["function", "key", "value", "backend", "evaluation_seed", "num_latent", "steps"]
+    ].tolist() == [
+        "dci",
+        "disentanglement",
+        0.5,
+        "sklearn_gradient_boosting",
+        3,
+        10,
+        300,
+    ]
     assert row["path"] == "7/scores/sampled/dci/results.json"
     assert row["version"] == row["train_version"] == results.package_versions()["dlib_tf2"]
     assert json.loads(row["hyperparameters"]) == {"beta": 4.0}
     trained = table[table["metric"] == "train"].set_index("key")
-    assert trained["value"].drop("elbo").to_dict() == {"reconstruction_loss": 60.0, "kl": 12.0, "term/kl": 48.0, "steps": 300.0}
+    assert trained["value"].drop("elbo").to_dict() == {
+        "reconstruction_loss": 60.0,
+        "kl": 12.0,
+        "term/kl": 48.0,
+        "steps": 300.0,
+    }
     assert np.isnan(trained.loc["elbo", "value"])
     assert trained["representation"].isna().all()
     assert set(trained["path"]) == {"7/model/results.json"}
@@ -86,22 +138,48 @@ def test_runs_outside_of_a_study_leave_its_columns_empty(tmp_path):
     table, _ = aggregate_results.read_tree(tmp_path)
     assert table["study"].isna().all()
     assert table["model_num"].isna().all()
-    names = table.drop_duplicates("hyperparameters").set_index("hyperparameters")[["hyperparameter", "strength"]]
-    assert names["hyperparameter"].to_dict() == {"{}": "", '{"beta": 2.0, "gamma": 3}': "beta+gamma"}
+    names = table.drop_duplicates("hyperparameters").set_index("hyperparameters")[
+        ["hyperparameter", "strength"]
+    ]
+    assert names["hyperparameter"].to_dict() == {
+        "{}": "",
+        '{"beta": 2.0, "gamma": 3}': "beta+gamma",
+    }
     assert names["strength"].isna().all()
 
 
 def test_a_variant_of_a_metric_keeps_the_name_of_its_function(tmp_path):
-    text = "quick/metric.function = @dci\nquick/dci.classifier = @lightgbm_gradient_boosting\nquick/dci.steps = [@b, @a]\n"
-    results.write_step(tmp_path / "q", "evaluate", {"x": 1}, started=0.0, labels={"metric": "quick"}, config_text=text)
+    text = (
+        "quick/metric.function = @dci\nquick/dci.classifier ="
+        " @lightgbm_gradient_boosting\nquick/dci.steps = [@b, @a]\n"
+    )
+    results.write_step(
+        tmp_path / "q",
+        "evaluate",
+        {"x": 1},
+        started=0.0,
+        labels={"metric": "quick"},
+        config_text=text,
+    )
     table, _ = aggregate_results.read_tree(tmp_path)
-    assert table[["metric", "function", "backend"]].squeeze().tolist() == ["quick", "dci", "a+b+lightgbm_gradient_boosting"]
-    assert table[["dataset", "method", "seed", "run"]].isna().all(axis=None)  # arrays from elsewhere
+    assert table[["metric", "function", "backend"]].squeeze().tolist() == [
+        "quick",
+        "dci",
+        "a+b+lightgbm_gradient_boosting",
+    ]
+    # arrays from elsewhere
+    assert table[["dataset", "method", "seed", "run"]].isna().all(axis=None)
 
 
 def test_nested_values_are_flat_and_text_is_left_out(tmp_path):
-    values = {"matrix": [[0.1, 0.2], [0.3, None]], "inner": {"x": True, "name": "text"}, "big": float("inf")}
-    results.write_step(tmp_path / "m", "evaluate", values, started=0.0, labels={"metric": "m"}, config_text="")
+    values = {
+        "matrix": [[0.1, 0.2], [0.3, None]],
+        "inner": {"x": True, "name": "text"},
+        "big": float("inf"),
+    }
+    results.write_step(
+        tmp_path / "m", "evaluate", values, started=0.0, labels={"metric": "m"}, config_text=""
+    )
     table, _ = aggregate_results.read_tree(tmp_path)
     found = dict(zip(table["key"], table["value"], strict=True))
     assert list(found) == ["matrix.0.0", "matrix.0.1", "matrix.1.0", "matrix.1.1", "inner.x", "big"]
@@ -116,9 +194,12 @@ def test_training_values_outlive_the_model(tmp_path):
     table, _ = aggregate_results.read_tree(tmp_path)
     shared = ["seed", "run", "metric", "key", "value"]
     pd.testing.assert_frame_equal(
-        table[shared].sort_values(shared, ignore_index=True), whole[shared].sort_values(shared, ignore_index=True)
+        table[shared].sort_values(shared, ignore_index=True),
+        whole[shared].sort_values(shared, ignore_index=True),
     )
-    assert set(table[(table["metric"] == "train") & (table["seed"] == 0)]["path"]) == {"0/codes/mean/results.json"}
+    assert set(table[(table["metric"] == "train") & (table["seed"] == 0)]["path"]) == {
+        "0/codes/mean/results.json"
+    }
 
 
 def test_many_processes_read_what_one_does(tmp_path, monkeypatch):
@@ -164,23 +245,45 @@ def test_damaged_files_are_named_and_left_out(tmp_path, capsys):
     half = (scores / "mig" / "results.json").read_text()
     (scores / "mig" / "results.json").write_text(half[: len(half) // 2])
     edit(scores / "dci" / "results.json", lambda record: record.update(format=99))
-    for name, text in {"foreign": '{"any": 1}', "list": "[1]", "binary": "\0\xff", "empty": ""}.items():
+    for name, text in {
+        "foreign": '{"any": 1}',
+        "list": "[1]",
+        "binary": "\0\xff",
+        "empty": "",
+    }.items():
         (tmp_path / "runs" / name).mkdir()
         (tmp_path / "runs" / name / "results.json").write_text(text)
     seed = tmp_path / "runs" / "seed" / "model"
-    results.write_step(seed, "train", {"kl": 1.0}, started=0.0, labels={"seed": "many"}, config_text="")
-    (tmp_path / "runs" / "0" / "scores" / ".results.json.12.tmp").write_text(half[:50])  # being written: not ours to read
+    results.write_step(
+        seed, "train", {"kl": 1.0}, started=0.0, labels={"seed": "many"}, config_text=""
+    )
+    # being written: not ours to read
+    (tmp_path / "runs" / "0" / "scores" / ".results.json.12.tmp").write_text(half[:50])
     table = aggregate_results.aggregate(tmp_path / "runs", tmp_path / "out.csv")
     side = (tmp_path / "out.csv.damaged.txt").read_text().splitlines()
     assert [line.split("\t")[0] for line in side] == [
-        f"{name}/results.json" for name in ("0/scores/mean/dci", "0/scores/mean/mig", "binary", "empty", "foreign", "list", "seed/model")
+        f"{name}/results.json"
+        for name in (
+            "0/scores/mean/dci",
+            "0/scores/mean/mig",
+            "binary",
+            "empty",
+            "foreign",
+            "list",
+            "seed/model",
+        )
     ]
     assert "it is damaged (" in side[1]
     assert "its label seed is 'many', no whole number" in side[-1]
-    assert set(table["metric"] + " " + table["representation"].fillna("")) == {"train ", "mig sampled", "dci sampled"}
+    assert set(table["metric"] + " " + table["representation"].fillna("")) == {
+        "train ",
+        "mig sampled",
+        "dci sampled",
+    }
     warning = capsys.readouterr().err
     assert re.match(
-        r"warning: 7 damaged files left out \(0/scores/mean/dci/results.json: .*; and 4 more\); all are named in .*out.csv.damaged.txt\n",
+        r"warning: 7 damaged files left out \(0/scores/mean/dci/results.json: .*; and 4 more\); all"
+        r" are named in .*out.csv.damaged.txt\n",
         warning,
     )
 
@@ -195,15 +298,29 @@ def test_nothing_to_aggregate_is_an_error_not_an_empty_table(tmp_path):
     with pytest.raises(UserError, match="is no folder; name one that holds finished runs"):
         aggregate_results.aggregate(tmp_path / "none", tmp_path / "out.csv")
     (tmp_path / "runs").mkdir()
-    with pytest.raises(UserError, match=r"holds no results.json of dlib_train or dlib_evaluate; name the folder of finished runs"):
+    with pytest.raises(
+        UserError,
+        match=(
+            r"holds no results.json of dlib_train or dlib_evaluate; name the folder of finished"
+            r" runs"
+        ),
+    ):
         aggregate_results.aggregate(tmp_path / "runs", tmp_path / "out.csv")
-    results.write_step(tmp_path / "runs" / "codes", "postprocess", {"rows": 5}, started=0.0, config_text="")
+    results.write_step(
+        tmp_path / "runs" / "codes", "postprocess", {"rows": 5}, started=0.0, config_text=""
+    )
     with pytest.raises(UserError, match=r"holds no results.json of dlib_train"):
         aggregate_results.aggregate(tmp_path / "runs", tmp_path / "out.csv")
     (tmp_path / "runs" / "codes" / "results.json").write_text("{")
-    with pytest.raises(DlibError, match=r"all 1 record below .* are damaged \(codes/results.json: it is damaged"):
+    with pytest.raises(
+        DlibError, match=r"all 1 record below .* are damaged \(codes/results.json: it is damaged"
+    ):
         aggregate_results.aggregate(tmp_path / "runs", tmp_path / "out.csv")
-    for output, message in (("out.xlsx", r"must end in .parquet, .csv, .json"), ("runs", "must end in"), ("folder.csv", "is a folder")):
+    for output, message in (
+        ("out.xlsx", r"must end in .parquet, .csv, .json"),
+        ("runs", "must end in"),
+        ("folder.csv", "is a folder"),
+    ):
         (tmp_path / "folder.csv").mkdir(exist_ok=True)
         with pytest.raises(UserError, match=message):
             aggregate_results.aggregate(tmp_path / "runs", tmp_path / output)
@@ -219,9 +336,16 @@ def test_only_a_table_of_ours_is_replaced(tmp_path, ending):
     ours = tidy.read(output)
     if ending != ".parquet":  # a user's notes in a table of ours
         output.write_text(output.read_text() + "\n")
-        with pytest.raises(UserError, match="exists and dlib_aggregate_results did not write it as it is; choose another --output"):
+        with pytest.raises(
+            UserError,
+            match=(
+                "exists and dlib_aggregate_results did not write it as it is; choose another"
+                " --output"
+            ),
+        ):
             aggregate_results.aggregate(tmp_path / "runs", output)
-    for other in (pd.DataFrame({"mine": [1]}), ours[ours.columns[::-1]]):  # the second was sorted by somebody else
+    # the second was sorted by somebody else
+    for other in (pd.DataFrame({"mine": [1]}), ours[ours.columns[::-1]]):
         if ending == ".parquet":
             other.to_parquet(output)
         elif ending == ".csv":
@@ -230,7 +354,13 @@ def test_only_a_table_of_ours_is_replaced(tmp_path, ending):
             rows = other.to_json(orient="records", lines=True).strip().split("\n")
             output.write_text("[\n" + ",\n".join(rows) + "\n]\n")
         before = output.read_bytes()
-        with pytest.raises(UserError, match="exists and dlib_aggregate_results did not write it as it is; choose another --output"):
+        with pytest.raises(
+            UserError,
+            match=(
+                "exists and dlib_aggregate_results did not write it as it is; choose another"
+                " --output"
+            ),
+        ):
             aggregate_results.aggregate(tmp_path / "runs", output)
         assert output.read_bytes() == before
 
@@ -239,7 +369,9 @@ def test_notes_in_the_place_of_the_list_of_damaged_files_are_kept(tmp_path):
     write_model(tmp_path / "runs")
     notes = tmp_path / "table.csv.damaged.txt"
     notes.write_text("my notes\n")
-    with pytest.raises(UserError, match=r"table.csv.damaged.txt exists and dlib_aggregate_results did not write it"):
+    with pytest.raises(
+        UserError, match=r"table.csv.damaged.txt exists and dlib_aggregate_results did not write it"
+    ):
         aggregate_results.aggregate(tmp_path / "runs", tmp_path / "table.csv")
     assert notes.read_text() == "my notes\n"
     assert not (tmp_path / "table.csv").exists()
@@ -251,11 +383,22 @@ def test_the_command_needs_no_tensorflow_and_says_what_it_wrote(tmp_path, run_co
     (tmp_path / "runs" / "1" / "scores" / "mean" / "mig" / "results.json").write_text("{")
     (tmp_path / "away").mkdir()
     flags = [f"--input_dir={tmp_path / 'runs'}", f"--output={tmp_path / 'out.parquet'}"]
-    code, out, err = run_command("dlib_aggregate_results", *flags, environment=no_tensorflow.environment(tmp_path / "away"))
+    code, out, err = run_command(
+        "dlib_aggregate_results", *flags, environment=no_tensorflow.environment(tmp_path / "away")
+    )
     assert code == 0
     assert out == f"{tmp_path / 'out.parquet'}: 31 scores of 3 models from 14 records\n"
-    assert err.startswith("warning: 1 damaged file left out (1/scores/mean/mig/results.json: it is damaged")
-    code, out, err = run_command("dlib_aggregate_results", f"--input_dir={tmp_path / 'away'}", f"--output={tmp_path / 'out.csv'}")
+    assert err.startswith(
+        "warning: 1 damaged file left out (1/scores/mean/mig/results.json: it is damaged"
+    )
+    code, out, err = run_command(
+        "dlib_aggregate_results",
+        f"--input_dir={tmp_path / 'away'}",
+        f"--output={tmp_path / 'out.csv'}",
+    )
     assert (code, out) == (2, "")
-    assert re.fullmatch(r"dlib_aggregate_results: .* holds no results.json of dlib_train or dlib_evaluate; .*\n", err)
+    assert re.fullmatch(
+        r"dlib_aggregate_results: .* holds no results.json of dlib_train or dlib_evaluate; .*\n",
+        err,
+    )
     assert os.path.getsize(tmp_path / "out.parquet") > 0

@@ -1,6 +1,8 @@
-"""The real commands, given what is wrong: one line that names the remedy, the right exit code, nothing touched, nothing slow.
+"""The real commands, given what is wrong: one line that names the remedy, the right exit code,
+nothing touched, nothing slow.
 
-Most mistakes are refused in an environment where TensorFlow cannot be loaded, which shows that nobody waits for it.
+Most mistakes are refused in an environment where TensorFlow cannot be loaded, which shows that
+nobody waits for it.
 """
 
 import contextlib
@@ -22,8 +24,10 @@ from dlib_tf2.system.folders import claim_folder
 REPO = pathlib.Path(__file__).parents[1]
 # What tells the reader what to do; every refusal holds one of these.
 REMEDY = re.compile(
-    r"--help|did you mean|known: |choose another|correct the name|expected |add --gin_bindings|close the bracket|the files define no macro|"
-    r"finish it with|name the one|delete it and|name the folder|make it again|must describe|free space"
+    r"--help|did you mean|known: |choose another|correct the name|expected |add"
+    r" --gin_bindings|close the bracket|the files define no macro|"
+    r"finish it with|name the one|delete it and|name the folder|make it again|must describe|free"
+    r" space"
 )
 
 
@@ -43,7 +47,9 @@ def refused(run_command, without_tensorflow):
 
 
 def one_line(command, outcome, code):
-    """The message of a refusal: exit code, nothing on stdout, exactly one line on stderr, with a remedy."""
+    """The message of a refusal: exit code, nothing on stdout, exactly one line on stderr, with a
+    remedy.
+    """
     number, out, err = outcome
     assert (number, out) == (code, ""), err
     assert err.startswith(f"{command}: ")
@@ -54,7 +60,11 @@ def one_line(command, outcome, code):
 
 
 def files(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture
@@ -92,11 +102,23 @@ class TestFlags:
             (("dlib_train", "--model_dir=", TRAIN[2]), "missing required flag --model_dir;"),
             (("dlib_postprocess", "--output_dir=out"), "missing required flag --model_dir;"),
             (("dlib_evaluate",), "missing required flag --output_dir;"),
-            (("dlib_evaluate", "--output_dir=out"), "missing required flag: give either --input_dir, or --codes and --factors;"),
-            ((*TRAIN, "--modeldir=x"), "Unknown command line flag 'modeldir'. Did you mean: model_dir"),
+            (
+                ("dlib_evaluate", "--output_dir=out"),
+                "missing required flag: give either --input_dir, or --codes and --factors;",
+            ),
+            (
+                (*TRAIN, "--modeldir=x"),
+                "Unknown command line flag 'modeldir'. Did you mean: model_dir",
+            ),
             ((*TRAIN, "models/vae.gin"), "unexpected argument 'models/vae.gin'"),
             ((*TRAIN, "--overwrite=maybe"), "flag --overwrite=maybe:"),
-            ((*TRAIN, "--strategy=mirored"), "flag --strategy=mirored: value should be one of <default|mirrored|multi_worker|tpu>"),
+            (
+                (*TRAIN, "--strategy=mirored"),
+                (
+                    "flag --strategy=mirored: value should be one of"
+                    " <default|mirrored|multi_worker|tpu>"
+                ),
+            ),
             ((*TRAIN, "--cpu_replicas=0"), "flag --cpu_replicas=0: 0 is not a positive integer"),
         ],
     )
@@ -118,16 +140,30 @@ class TestGin:
 
         (tmp_path / "unset.gin").write_text("some.size = %SIZE\n")
         message = refused(*command, f"--gin_config={tmp_path / 'unset.gin'}")
-        assert message == 'macro %SIZE, which some.size uses, is not set; add --gin_bindings="SIZE = ..."'
+        assert (
+            message
+            == 'macro %SIZE, which some.size uses, is not set; add --gin_bindings="SIZE = ..."'
+        )
 
-        assert refused(*command, "--gin_bindings=STEPP = 5").startswith("no parsed gin file defines the macro STEPP; ")
-        assert "Failed to parse token 'word'" in refused(*command, "--gin_bindings=some.name = word")
-        assert "unfinished statement in --gin_bindings" in refused(*command, "--gin_bindings=some.name = [1,")
+        assert refused(*command, "--gin_bindings=STEPP = 5").startswith(
+            "no parsed gin file defines the macro STEPP; "
+        )
+        assert "Failed to parse token 'word'" in refused(
+            *command, "--gin_bindings=some.name = word"
+        )
+        assert "unfinished statement in --gin_bindings" in refused(
+            *command, "--gin_bindings=some.name = [1,"
+        )
 
-    @pytest.mark.parametrize("binding, close", [("STEP = 5", "STEPS"), ("BETTA = 5", "BETA"), ("DATSET = 'x'", "DATASET")])
+    @pytest.mark.parametrize(
+        "binding, close",
+        [("STEP = 5", "STEPS"), ("BETTA = 5", "BETA"), ("DATSET = 'x'", "DATASET")],
+    )
     def test_a_mistyped_macro_names_the_close_ones(self, refused, binding, close):
         message = refused(*TRAIN, f"--gin_bindings={binding}")
-        assert message.startswith(f"no parsed gin file defines the macro {binding.split()[0]}; did you mean {close}")
+        assert message.startswith(
+            f"no parsed gin file defines the macro {binding.split()[0]}; did you mean {close}"
+        )
 
     def test_a_missing_include_is_named(self, refused, tmp_path):
         (tmp_path / "mine.gin").write_text('include "models/gone.gin"\n')
@@ -137,7 +173,9 @@ class TestGin:
 
     def test_syntax_is_shown_with_file_and_line(self, refused, tmp_path):
         (tmp_path / "mine.gin").write_text("# mine\ntrain.steps := 5\n")
-        assert refused(*TRAIN, f"--gin_config={tmp_path / 'mine.gin'}").startswith(f"gin: {tmp_path / 'mine.gin'}, line 2")
+        assert refused(*TRAIN, f"--gin_config={tmp_path / 'mine.gin'}").startswith(
+            f"gin: {tmp_path / 'mine.gin'}, line 2"
+        )
 
     def test_an_unknown_name_or_parameter_without_tensorflow(self, refused):
         message = refused(*EVALUATE, "--metrics=mig", "--gin_bindings=mig.bins = 5")
@@ -150,7 +188,9 @@ class TestGin:
 
 class TestFolders:
     @pytest.mark.parametrize("overwrite", ["--nooverwrite", "--overwrite"])
-    def test_a_folder_that_is_not_ours_is_refused_and_untouched(self, refused, thesis, finished, overwrite):
+    def test_a_folder_that_is_not_ours_is_refused_and_untouched(
+        self, refused, thesis, finished, overwrite
+    ):
         before, run = files(thesis), finished("train")
         for command in (
             ("dlib_train", TRAIN[2], f"--model_dir={thesis}", overwrite),
@@ -159,51 +199,89 @@ class TestFolders:
             message = refused(*command)
             assert (
                 message
-                == f"{thesis} holds files that dlib_tf2 did not write (no .dlib_tf2 in it); choose another folder or empty it yourself"
+                == f"{thesis} holds files that dlib_tf2 did not write (no .dlib_tf2 in it); choose"
+                " another folder or empty it yourself"
             )
         assert files(thesis) == before
 
     @pytest.mark.parametrize("name", ["text", "text/below"])
     def test_a_file_in_the_place_of_a_folder(self, refused, thesis, name):
         path = thesis / "chapter" / name
-        expected = f"{thesis / 'chapter' / 'text'} is a file, not a folder; choose another output folder"
+        expected = (
+            f"{thesis / 'chapter' / 'text'} is a file, not a folder; choose another output folder"
+        )
         assert refused("dlib_train", TRAIN[2], f"--model_dir={path}") == expected
 
     def test_a_name_that_is_too_long(self, refused, tmp_path):
-        assert refused("dlib_train", TRAIN[2], f"--model_dir={tmp_path / ('x' * 300)}", code=2).startswith("File name too long: ")
+        assert refused(
+            "dlib_train", TRAIN[2], f"--model_dir={tmp_path / ('x' * 300)}", code=2
+        ).startswith("File name too long: ")
 
     def test_names_and_folders_of_the_dataset_commands(self, refused, thesis, tmp_path):
         draw = ("dlib_visualize_dataset", "--dataset=rendered_sprites/small")
-        assert refused(draw[0], "--dataset=nope", f"--output_dir={tmp_path / 'new'}").startswith("unknown dataset 'nope'; known: ")
+        assert refused(draw[0], "--dataset=nope", f"--output_dir={tmp_path / 'new'}").startswith(
+            "unknown dataset 'nope'; known: "
+        )
         assert "holds files that dlib_tf2 did not write" in refused(*draw, f"--output_dir={thesis}")
-        said = refused("dlib_prepare_data", "--dataset=dsprites_full", f"--manual_dir={tmp_path / 'nowhere'}")
-        assert said == f"--manual_dir={tmp_path / 'nowhere'} is no folder; name the one that holds the original files"
+        said = refused(
+            "dlib_prepare_data", "--dataset=dsprites_full", f"--manual_dir={tmp_path / 'nowhere'}"
+        )
+        assert (
+            said == f"--manual_dir={tmp_path / 'nowhere'} is no folder; name the one that holds the"
+            " original files"
+        )
         assert not (tmp_path / "new").exists()
 
     def test_a_model_folder_without_a_finished_run(self, refused, tmp_path, finished):
         missing, unfinished = tmp_path / "missing", claim_folder(tmp_path / "unfinished", "train")
         for folder in (missing, unfinished):
-            message = refused("dlib_postprocess", f"--model_dir={folder}", f"--output_dir={tmp_path / 'out'}")
-            assert message == f"{folder} holds no finished training run; finish it with dlib_train --model_dir={folder}"
+            message = refused(
+                "dlib_postprocess", f"--model_dir={folder}", f"--output_dir={tmp_path / 'out'}"
+            )
+            assert (
+                message == f"{folder} holds no finished training run; finish it with dlib_train"
+                f" --model_dir={folder}"
+            )
         other = finished("posterior")
-        message = refused("dlib_postprocess", f"--model_dir={other}", f"--output_dir={tmp_path / 'out'}")
-        assert message == f"{other} was written by the step 'posterior', not by dlib_train; name the folder of a training run"
+        message = refused(
+            "dlib_postprocess", f"--model_dir={other}", f"--output_dir={tmp_path / 'out'}"
+        )
+        assert (
+            message
+            == f"{other} was written by the step 'posterior', not by dlib_train; name the folder of"
+            " a training run"
+        )
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("overwrite", ["--nooverwrite", "--overwrite"])
     def test_a_folder_of_another_step_is_not_mixed_up(self, refused, finished, overwrite):
         model, codes = finished("train"), finished("posterior")
         before = files(model.parent)
-        message = refused("dlib_postprocess", f"--model_dir={model}", f"--output_dir={model}", overwrite)
-        assert message == f"{model} holds the results of the step 'train', not of 'posterior'; choose another output folder"
+        message = refused(
+            "dlib_postprocess", f"--model_dir={model}", f"--output_dir={model}", overwrite
+        )
+        assert (
+            message
+            == f"{model} holds the results of the step 'train', not of 'posterior'; choose another"
+            " output folder"
+        )
         message = refused("dlib_train", TRAIN[2], f"--model_dir={codes}", overwrite)
-        assert message == f"{codes} holds the results of the step 'posterior', not of 'train'; choose another output folder"
+        assert (
+            message
+            == f"{codes} holds the results of the step 'posterior', not of 'train'; choose another"
+            " output folder"
+        )
         assert files(model.parent) == before
 
     def test_a_damaged_record(self, refused, finished, tmp_path):
         path = finished("train") / "results.json"
         path.write_bytes(path.read_bytes()[:50])
-        message = refused("dlib_postprocess", f"--model_dir={path.parent}", f"--output_dir={tmp_path / 'out'}", code=1)
+        message = refused(
+            "dlib_postprocess",
+            f"--model_dir={path.parent}",
+            f"--output_dir={tmp_path / 'out'}",
+            code=1,
+        )
         assert message.startswith(f"{path} is damaged (")
         assert message.endswith("; delete it and run the step again")
 
@@ -215,17 +293,24 @@ class TestTables:
         codes = factors + np.random.default_rng(0).normal(0, 0.1, factors.shape)
         np.save(tmp_path / "codes.npy", codes)
         np.save(tmp_path / "factors.npy", factors)
-        Representation(codes, factors, ("a", "b", "c"), (3, 4, 5)).save(tmp_path / "codes" / "representation.npz")
+        Representation(codes, factors, ("a", "b", "c"), (3, 4, 5)).save(
+            tmp_path / "codes" / "representation.npz"
+        )
         return tmp_path
 
     @pytest.fixture
     def evaluate(self, refused, table):
-        return lambda *flags, **options: refused("dlib_evaluate", "--metrics=mig", f"--output_dir={table / 'out'}", *flags, **options)
+        return lambda *flags, **options: refused(
+            "dlib_evaluate", "--metrics=mig", f"--output_dir={table / 'out'}", *flags, **options
+        )
 
     def test_codes_and_factors_of_different_length(self, evaluate, table):
         np.save(table / "short.npy", np.load(table / "factors.npy")[:-1])
         message = evaluate(f"--codes={table / 'codes.npy'}", f"--factors={table / 'short.npy'}")
-        assert message == "codes have 60 rows and factors 59; row i of both must describe the same example"
+        assert (
+            message
+            == "codes have 60 rows and factors 59; row i of both must describe the same example"
+        )
 
     def test_a_truncated_table(self, evaluate, table):
         path = table / "codes" / "representation.npz"
@@ -239,7 +324,9 @@ class TestTables:
             while file.write(bytes(4096)):
                 pass
         flags = [f"--input_dir={table / 'codes'}", f"--output_dir={small_disk / 'out'}"]
-        code, _, err = run_command("dlib_evaluate", "--metrics=mig", *flags, environment=without_tensorflow)
+        code, _, err = run_command(
+            "dlib_evaluate", "--metrics=mig", *flags, environment=without_tensorflow
+        )
         assert code == 1
         assert err.count("\n") == 1
         assert "No space left on device; free space or choose another folder" in err
@@ -271,23 +358,36 @@ def outcomes(start_command, tiny_flags, run, tmp_path_factory):
 
 
 class TestWithTensorflow:
-    """The few mistakes that only show once TensorFlow is loaded, on one run of the real commands."""
+    """The few mistakes that only show once TensorFlow is loaded, on one run of the real
+    commands.
+    """
 
     def test_a_run_is_quiet_and_prints_where_its_pictures_are(self, run):
         folder, out, err = run
-        assert out.splitlines()[-2:] == [f"{folder}/pictures/reconstructions.png", f"{folder}/pictures/traversals.png"]
-        assert all((folder / "pictures" / name).read_bytes().startswith(b"\x89PNG") for name in ("reconstructions.png", "traversals.png"))
-        assert [line.split()[0] for line in err.splitlines()] == ["step", "evaluation"]  # no noise of TensorFlow's start
+        assert out.splitlines()[-2:] == [
+            f"{folder}/pictures/reconstructions.png",
+            f"{folder}/pictures/traversals.png",
+        ]
+        assert all(
+            (folder / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+            for name in ("reconstructions.png", "traversals.png")
+        )
+        # no noise of TensorFlow's start
+        assert [line.split()[0] for line in err.splitlines()] == ["step", "evaluation"]
 
     def test_the_configuration_of_a_run_parses_again_to_what_its_record_holds(self, run):
         folder = run[0]
         record = results.read_step(folder)
         gin_utils.parse([str(folder / "config.gin")])
-        assert json.loads(json.dumps(gin_utils.typed_bindings(gin_utils.resolved_text()))) == record["config"]
+        assert (
+            json.loads(json.dumps(gin_utils.typed_bindings(gin_utils.resolved_text())))
+            == record["config"]
+        )
         kept = [record["config"][name] for name in ("train.steps", "BetaKL.beta", "train.encoder")]
         assert kept == [2, 4.0, "@tiny_encoder"]
         shutil.copy(folder / "config.gin", folder.parent / "again.gin")
-        gin_utils.parse([str(folder.parent / "again.gin")], ["STEPS = 9"])  # its macros can still be overridden
+        # its macros can still be overridden
+        gin_utils.parse([str(folder.parent / "again.gin")], ["STEPS = 9"])
         assert gin_utils.typed_bindings(gin_utils.resolved_text())["train.steps"] == 9
 
     def test_a_dry_run_prints_the_resolved_configuration_and_writes_nothing(self, outcomes):
@@ -298,7 +398,8 @@ class TestWithTensorflow:
     def test_a_folder_of_another_configuration_names_what_differs(self, outcomes, run):
         message = one_line("dlib_train", outcomes["another configuration"], 2)
         assert message.startswith(
-            f"{run[0]} holds another configuration (BetaKL.beta is 4.0 there and 1.0 here); choose another --model_dir"
+            f"{run[0]} holds another configuration (BetaKL.beta is 4.0 there and 1.0 here); choose"
+            " another --model_dir"
         )
 
     def test_an_unknown_dataset_names_the_known_ones(self, outcomes):

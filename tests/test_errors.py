@@ -1,4 +1,6 @@
-"""Strengths that are no numbers, or have no meaning, are refused by name wherever they are given."""
+"""Strengths that are no numbers, or have no meaning, are refused by name wherever they are
+given.
+"""
 
 import math
 

@@ -1,4 +1,6 @@
-"""The evaluate stage and its command: what is written, what is computed again, and what each mistake says."""
+"""The evaluate stage and its command: what is written, what is computed again, and what each
+mistake says.
+"""
 
 import contextlib
 import json
@@ -38,18 +40,28 @@ def clean_gin():
 
 @pytest.fixture
 def table():
-    return Representation(FACTORS + np.random.default_rng(0).normal(0, 0.3, FACTORS.shape), FACTORS, ("a", "b", "c"), (4, 5, 6))
+    return Representation(
+        FACTORS + np.random.default_rng(0).normal(0, 0.3, FACTORS.shape),
+        FACTORS,
+        ("a", "b", "c"),
+        (4, 5, 6),
+    )
 
 
 @pytest.fixture
 def local_metric(tmp_path, monkeypatch):
-    """Writes a metric as its user would, a module and a gin file in the current folder, and returns how."""
+    """Writes a metric as its user would, a module and a gin file in the current folder, and returns
+    how.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(name, body, gin_text=""):
         (tmp_path / "metrics").mkdir(exist_ok=True)
-        source = f"import os, signal\nimport gin\n@gin.register\ndef {name}(codes, factors, rng, *, scale=1.0):\n"
+        source = (
+            f"import os, signal\nimport gin\n@gin.register\ndef {name}(codes, factors, rng, *,"
+            " scale=1.0):\n"
+        )
         (tmp_path / f"module_{name}.py").write_text(source + textwrap.indent(body, "    ") + "\n")
         (tmp_path / "metrics" / f"{name}.gin").write_text(f"import module_{name}\n{gin_text}\n")
 
@@ -59,7 +71,12 @@ def local_metric(tmp_path, monkeypatch):
 def command(*flags, cwd, **environment):
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{cwd}", **environment}
     return subprocess.run(
-        [sys.executable, str(ROOT / "bin" / "dlib_evaluate"), *flags], cwd=cwd, capture_output=True, text=True, env=environment, check=False
+        [sys.executable, str(ROOT / "bin" / "dlib_evaluate"), *flags],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
 
 
@@ -73,17 +90,28 @@ def test_scores_are_written_with_their_provenance(tmp_path, table, capsys):
     source = tmp_path / "mean"
     table.save(source / "representation.npz")
     train = {"step": "train", "labels": {"dataset": "toy"}, "made_from": None}
-    results.write_step(source, "postprocess", {}, started=0.0, previous=train, labels={"representation": "mean"}, config_text="")
+    results.write_step(
+        source,
+        "postprocess",
+        {},
+        started=0.0,
+        previous=train,
+        labels={"representation": "mean"},
+        config_text="",
+    )
     scores = evaluate(source, tmp_path / "scores", FAST, seed=3)
     assert list(scores) == FAST
     assert json.loads((tmp_path / "scores" / "scores.json").read_text()) == scores
     record = results.read_step(tmp_path / "scores" / "mig")
     assert record["values"] == scores["mig"]
     assert record["config"] == {"mig.num_bins": 20, "mig.num_train": 10000}
-    assert [results.label(record, name) for name in ("metric", "evaluation_seed", "representation", "dataset")] == ["mig", 3, "mean", "toy"]
-    assert (tmp_path / "scores" / "mig" / "config.gin").read_text() == (
-        "import dlib_tf2.metrics.mig\n\nmig.num_bins = 20\nmig.num_train = 10000\n"
-    )
+    assert [
+        results.label(record, name)
+        for name in ("metric", "evaluation_seed", "representation", "dataset")
+    ] == ["mig", 3, "mean", "toy"]
+    assert (
+        tmp_path / "scores" / "mig" / "config.gin"
+    ).read_text() == "import dlib_tf2.metrics.mig\n\nmig.num_bins = 20\nmig.num_train = 10000\n"
     printed = capsys.readouterr().out
     assert "[1/2] mig: done in" in printed
     assert f"factor_vae.eval_accuracy       {scores['factor_vae']['eval_accuracy']:.4f}" in printed
@@ -104,28 +132,41 @@ def test_a_rerun_computes_only_what_is_missing(tmp_path, table, capsys):
     assert (tmp_path / "mig" / "results.json").stat().st_mtime_ns == written
     assert "[1/2] mig: already there" in capsys.readouterr().out
     evaluate(table, tmp_path, ["factor_vae"])
-    assert json.loads((tmp_path / "scores.json").read_text()) == {name: both[name] for name in sorted(both)}
+    assert json.loads((tmp_path / "scores.json").read_text()) == {
+        name: both[name] for name in sorted(both)
+    }
     (tmp_path / "mig" / "results.json").write_text('{"step": "eva')  # damaged: made again
     assert evaluate(table, tmp_path, FAST) == both
 
 
 def test_several_draws_give_means_and_standard_deviations(tmp_path, table, local_metric, capsys):
     local_metric("drawn", "return {'number': rng.random() * scale}")
-    one, two, three = (evaluate(table, tmp_path / str(k), ["drawn", "mig"], seed=4, eval_seeds=k) for k in (1, 2, 3))
+    one, two, three = (
+        evaluate(table, tmp_path / str(k), ["drawn", "mig"], seed=4, eval_seeds=k)
+        for k in (1, 2, 3)
+    )
     assert set(one["mig"]) == {"mig", "num_factors_scored"}
     first = one["drawn"]["number"]
-    second, third = 2 * two["drawn"]["number"] - first, 3 * three["drawn"]["number"] - 2 * two["drawn"]["number"]
+    second, third = (
+        2 * two["drawn"]["number"] - first,
+        3 * three["drawn"]["number"] - 2 * two["drawn"]["number"],
+    )
     assert 0 < second < 1  # means over two and three draws share the draws of fewer
     assert 0 < third < 1
     assert len({first, second, third}) == 3
     assert three["drawn"]["number:std"] == pytest.approx(np.std([first, second, third], ddof=1))
     assert 0 < three["mig"]["mig:std"] < 0.02
     assert three["mig"]["num_factors_scored:std"] == 0
-    assert f"drawn.number            {three['drawn']['number']:.4f}  +- {three['drawn']['number:std']:.4f}" in capsys.readouterr().out
+    assert (
+        f"drawn.number            {three['drawn']['number']:.4f}  +-"
+        f" {three['drawn']['number:std']:.4f}" in capsys.readouterr().out
+    )
     assert results.read_step(tmp_path / "3" / "mig")["labels"]["eval_seeds"] == 3
     with pytest.raises(UserError, match="eval_seeds was 3, now 2"):
         evaluate(table, tmp_path / "3", ["mig"], seed=4, eval_seeds=2)
-    with pytest.raises(UserError, match="evaluate.eval_seeds must be a whole number of at least 1, got 0"):
+    with pytest.raises(
+        UserError, match="evaluate.eval_seeds must be a whole number of at least 1, got 0"
+    ):
         evaluate(table, tmp_path / "0", ["mig"], eval_seeds=0)
 
 
@@ -134,14 +175,26 @@ def test_progress_says_how_long_it_takes(tmp_path, table, monkeypatch, capsys):
     gin_utils.parse(metric_config.files(["dci"]), ["dci.num_train = 60", "dci.num_test = 60"])
     evaluate(table, tmp_path / "scores", ["dci"], eval_seeds=2, num_workers=1)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" left")]
-    # Factors of 6, 5 and 4 values, the slowest first, twice: 6, 11, 15 of 30 and so on; the end is the "done" line.
-    assert [line.split(": ")[1].split(",")[0] for line in lines] == ["20%", "37%", "50%", "50%", "70%", "87%"]
+    # Factors of 6, 5 and 4 values, the slowest first, twice: 6, 11, 15 of 30 and so on; the end is
+    # the "done" line.
+    assert [line.split(": ")[1].split(",")[0] for line in lines] == [
+        "20%",
+        "37%",
+        "50%",
+        "50%",
+        "70%",
+        "87%",
+    ]
 
 
 def test_another_configuration_is_refused_until_overwrite(tmp_path, table):
     first = evaluate(table, tmp_path, FAST)
     with pytest.raises(
-        UserError, match=r"mig holds a score of another configuration \(evaluation_seed was 0, now 1\); use --overwrite or another"
+        UserError,
+        match=(
+            r"mig holds a score of another configuration \(evaluation_seed was 0, now 1\); use"
+            r" --overwrite or another"
+        ),
     ):
         evaluate(table, tmp_path, FAST, seed=1)
     gin_utils.parse(metric_config.files(["mig"]), ["mig.num_bins = 5"])
@@ -150,12 +203,17 @@ def test_another_configuration_is_refused_until_overwrite(tmp_path, table):
     other = Representation(table.codes * 2, table.factors, table.factor_names, table.factor_sizes)
     with pytest.raises(UserError, match="holds a score of another representation"):
         evaluate(other, tmp_path, ["dci"])
-    assert json.loads((tmp_path / "scores.json").read_text()) == {name: first[name] for name in sorted(first)}
+    assert json.loads((tmp_path / "scores.json").read_text()) == {
+        name: first[name] for name in sorted(first)
+    }
 
     again = evaluate(table, tmp_path, ["mig"], overwrite=True)
     assert again["mig"] != first["mig"]
     assert results.read_step(tmp_path / "mig")["config"]["mig.num_bins"] == 5
-    assert json.loads((tmp_path / "scores.json").read_text()) == {"factor_vae": first["factor_vae"], "mig": again["mig"]}
+    assert json.loads((tmp_path / "scores.json").read_text()) == {
+        "factor_vae": first["factor_vae"],
+        "mig": again["mig"],
+    }
 
 
 def saved(folder="scores"):
@@ -179,18 +237,33 @@ def test_a_killed_overwrite_keeps_what_it_did_not_replace(tmp_path, local_metric
     killed = command(*flags, *other, cwd=tmp_path)
     assert killed.returncode == code
     if how == "SIGINT":
-        assert killed.stderr == (
-            "dlib_evaluate: interrupted; deadly,mcc,factor_vae keep the scores they had, if any: run again for all, or for these only\n"
+        assert (
+            killed.stderr
+            == "dlib_evaluate: interrupted; deadly,mcc,factor_vae keep the scores they had, if any:"
+            " run again for all, or for these only\n"
         )
     assert saved()["mig"] != before["mig"]
-    assert {name: values for name, values in saved().items() if name != "mig"} == {name: before[name] for name in before if name != "mig"}
-    for name, bins_and_seed in {"mig": (4, 1), "deadly": (None, 0), "mcc": (None, 0), "factor_vae": (None, 0)}.items():
+    assert {name: values for name, values in saved().items() if name != "mig"} == {
+        name: before[name] for name in before if name != "mig"
+    }
+    for name, bins_and_seed in {
+        "mig": (4, 1),
+        "deadly": (None, 0),
+        "mcc": (None, 0),
+        "factor_vae": (None, 0),
+    }.items():
         record = results.read_step(tmp_path / "scores" / name)
-        assert (record["config"].get("mig.num_bins"), record["labels"]["evaluation_seed"]) == bins_and_seed
+        assert (
+            record["config"].get("mig.num_bins"),
+            record["labels"]["evaluation_seed"],
+        ) == bins_and_seed
     (tmp_path / "kill").unlink()
     rest = command(*flags[:-2], "--metrics=deadly,mcc,factor_vae", *other[:2], cwd=tmp_path)
     assert rest.returncode == 0, rest.stderr
-    assert {results.read_step(tmp_path / "scores" / name)["labels"]["evaluation_seed"] for name in before} == {1}
+    assert {
+        results.read_step(tmp_path / "scores" / name)["labels"]["evaluation_seed"]
+        for name in before
+    } == {1}
     assert saved()["deadly"] != before["deadly"]
 
 
@@ -207,28 +280,44 @@ with joblib.parallel_config(backend="loky", n_jobs=2, inner_max_num_threads=1):
     {call}
     print(*joblib.Parallel()(joblib.delayed(mask)() for _ in range(2)))
 """
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
 
 
-@pytest.mark.parametrize("call", ["list(spread([joblib.delayed(abs)(1)]))", "_linear.sklearn_logistic_regression(0)"])
+@pytest.mark.parametrize(
+    "call", ["list(spread([joblib.delayed(abs)(1)]))", "_linear.sklearn_logistic_regression(0)"]
+)
 def test_no_worker_hears_ctrl_c_whoever_starts_it(call):
     assert blocked_signals(call) == ["0000000000000002"] * 2  # SIGINT, and nothing else
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_parallel_fits_ends_with_our_line_and_no_worker(tmp_path, number):
-    # Arrays above a megabyte lie in files that joblib shares between its workers and deletes at the end.
+    # Arrays above a megabyte lie in files that joblib shares between its workers and deletes at the
+    # end.
     rng, grid = np.random.default_rng(0), np.indices((4, 5, 6, 40, 20)).reshape(5, -1).T
     flags = save_arrays(tmp_path, (grid @ rng.normal(size=(5, 10))).astype(np.float32), grid)
-    arguments = [sys.executable, str(ROOT / "bin" / "dlib_evaluate"), *flags, "--metrics=dci", "--num_workers=2"]
+    arguments = [
+        sys.executable,
+        str(ROOT / "bin" / "dlib_evaluate"),
+        *flags,
+        "--metrics=dci",
+        "--num_workers=2",
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(arguments, cwd=tmp_path, start_new_session=True, **pipes)
     try:
-        wait_until(lambda: len(processes_of(process.pid)) >= 4)  # itself, joblib's tracker of files, two workers
+        # itself, joblib's tracker of files, two workers
+        wait_until(lambda: len(processes_of(process.pid)) >= 4)
         time.sleep(0.5)
-        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)  # as a terminal; as a scheduler
+        # as a terminal; as a scheduler
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
         _, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (75, "dlib_evaluate: interrupted; run the same command again to resume\n")
+        assert (process.returncode, err) == (
+            75,
+            "dlib_evaluate: interrupted; run the same command again to resume\n",
+        )
         wait_until(lambda: not processes_of(process.pid))
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -253,13 +342,22 @@ def wait_until(true, seconds=60):
         time.sleep(0.05)
 
 
-def test_a_metric_that_fails_under_overwrite_keeps_its_earlier_score(tmp_path, table, local_metric, capsys):
-    local_metric("moody", "if os.path.exists('bad'):\n    raise ValueError('bad mood')\nreturn {'number': rng.random()}")
+def test_a_metric_that_fails_under_overwrite_keeps_its_earlier_score(
+    tmp_path, table, local_metric, capsys
+):
+    local_metric(
+        "moody",
+        "if os.path.exists('bad'):\n    raise ValueError('bad mood')\nreturn {'number':"
+        " rng.random()}",
+    )
     first = evaluate(table, "scores", ["moody", "mcc"])
     (tmp_path / "bad").touch()
     with pytest.raises(DlibError, match=r"1 of 2 metrics failed \(moody: ValueError: bad mood\)"):
         evaluate(table, "scores", ["moody", "mcc"], overwrite=True, seed=1)
-    assert "moody: failed: ValueError: bad mood; its earlier score is kept\n" in capsys.readouterr().out
+    assert (
+        "moody: failed: ValueError: bad mood; its earlier score is kept\n"
+        in capsys.readouterr().out
+    )
     assert saved()["moody"] == first["moody"]
     assert saved()["mcc"] != first["mcc"]
     with pytest.raises(DlibError):
@@ -286,22 +384,38 @@ def test_scores_of_two_representations_never_lie_in_one_folder(table, local_metr
     write_deadly(local_metric, "deadly", "SIGINT")
     evaluate(table, "scores", ["mcc", "deadly", "mig"])
     other = Representation(table.codes * 2, table.factors, table.factor_names, table.factor_sizes)
-    with pytest.raises(UserError, match=r"mig holds a score of another representation .* --overwrite --metrics=mcc,deadly,mig"):
+    with pytest.raises(
+        UserError,
+        match=(
+            r"mig holds a score of another representation .* --overwrite --metrics=mcc,deadly,mig"
+        ),
+    ):
         evaluate(other, "scores", ["mcc", "deadly"], overwrite=True)
     assert list(saved()) == ["deadly", "mcc", "mig"]
     pathlib.Path("kill").touch()
-    with pytest.raises(Interrupted, match="interrupted; deadly,mig keep the scores they had, if any"):
+    with pytest.raises(
+        Interrupted, match="interrupted; deadly,mig keep the scores they had, if any"
+    ):
         evaluate(other, "scores", ["mcc", "deadly", "mig"], overwrite=True)
     assert list(saved()) == ["mcc"]
     assert results.read_step("scores/mcc")["labels"]["codes_sha256"] == stage.fingerprint(other)
     pathlib.Path("kill").unlink()
-    assert list(evaluate(other, "scores", ["mcc", "deadly", "mig"])) == ["mcc", "deadly", "mig"]  # without overwrite: goes on
+    # without overwrite: goes on
+    assert list(evaluate(other, "scores", ["mcc", "deadly", "mig"])) == ["mcc", "deadly", "mig"]
 
 
 def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metric, capsys):
     for name in ("first", "second"):
-        stop = "if os.path.exists('kill'):\n    os.kill(os.getpid(), signal.SIGINT)\n" if name == "second" else ""
-        local_metric(name, f"{stop}return {{'boosted': 1.0}}", f"include 'suites/classifiers.gin'\n{name}.scale = %TREES")
+        stop = (
+            "if os.path.exists('kill'):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+            if name == "second"
+            else ""
+        )
+        local_metric(
+            name,
+            f"{stop}return {{'boosted': 1.0}}",
+            f"include 'suites/classifiers.gin'\n{name}.scale = %TREES",
+        )
     both, other = ["first", "second"], ["TREES = @sklearn_gradient_boosting"]
     evaluate(table, "scores", [*both, "mig"])
 
@@ -316,20 +430,25 @@ def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metri
     for overwrite in (False, True):
         with pytest.raises(UserError, match=message):
             evaluate(table, "scores", ["first"], overwrite=overwrite)
-    assert list(evaluate(table, "scores", ["mig", "mcc"])) == ["mig", "mcc"]  # no trees: they stand beside any
+    # no trees: they stand beside any
+    assert list(evaluate(table, "scores", ["mig", "mcc"])) == ["mig", "mcc"]
 
     pathlib.Path("kill").touch()
     with pytest.raises(Interrupted):
         evaluate(table, "scores", ["second"], overwrite=True)
     assert (
-        results.read_step("scores/second")["config"]["second.scale"] == "@lightgbm_exact_gradient_boosting"
+        results.read_step("scores/second")["config"]["second.scale"]
+        == "@lightgbm_exact_gradient_boosting"
     )  # nothing new: nothing is lost
     with pytest.raises(Interrupted):
         evaluate(table, "scores", both, overwrite=True)
-    assert list(saved()) == ["first", "mcc", "mig"]  # the new score by trees took the place of the old one of the other kind
+    # the new score by trees took the place of the old one of the other kind
+    assert list(saved()) == ["first", "mcc", "mig"]
     pathlib.Path("kill").unlink()
     evaluate(table, "scores", both)
-    assert {results.read_step(f"scores/{name}")["config"][f"{name}.scale"] for name in both} == {"@sklearn_gradient_boosting"}
+    assert {results.read_step(f"scores/{name}")["config"][f"{name}.scale"] for name in both} == {
+        "@sklearn_gradient_boosting"
+    }
 
     gin_utils.parse(metric_config.files(both), ["second.scale = @sklearn_gradient_boosting"])
     with pytest.raises(UserError, match="scores of different boosted trees do not compare"):
@@ -352,18 +471,31 @@ def test_foreign_folders_are_not_touched(tmp_path, table):
 
 
 def test_a_metric_is_one_module_and_one_gin_file(tmp_path, table, local_metric):
-    local_metric("largest_code", "return {'largest': float(codes.max() * scale)}", "largest_code.scale = %SCALE\nSCALE = 2.0")
     local_metric(
-        "largest_variant", "return {}", "largest_variant/metric.function = @largest_code\nlargest_variant/largest_code.scale = -1.0"
+        "largest_code",
+        "return {'largest': float(codes.max() * scale)}",
+        "largest_code.scale = %SCALE\nSCALE = 2.0",
+    )
+    local_metric(
+        "largest_variant",
+        "return {}",
+        "largest_variant/metric.function = @largest_code\nlargest_variant/largest_code.scale ="
+        " -1.0",
     )
     scores = evaluate(table, "scores", ["largest_code", "largest_variant"])
     assert scores["largest_code"]["largest"] == pytest.approx(2 * table.codes.max())
     assert scores["largest_variant"]["largest"] == pytest.approx(-table.codes.max())
     assert results.read_step("scores/largest_code")["config"] == {"largest_code.scale": 2.0}
-    config = {"largest_variant/largest_code.scale": -1.0, "largest_variant/metric.function": "@largest_code"}
+    config = {
+        "largest_variant/largest_code.scale": -1.0,
+        "largest_variant/metric.function": "@largest_code",
+    }
     assert results.read_step("scores/largest_variant")["config"] == config
     gin_utils.parse(["scores/largest_variant/config.gin"])  # what is kept parses again
-    assert metric_config.resolve("largest_variant").config_text == pathlib.Path("scores/largest_variant/config.gin").read_text()
+    assert (
+        metric_config.resolve("largest_variant").config_text
+        == pathlib.Path("scores/largest_variant/config.gin").read_text()
+    )
 
 
 def test_references_keep_their_parameters():
@@ -383,20 +515,37 @@ def test_references_keep_their_parameters():
 def test_a_fresh_process_scores_from_python_alone(tmp_path, table):
     # Nothing has told gin yet where our files lie; those of dci include others.
     table.save(tmp_path / "codes" / "representation.npz")
-    code = "from dlib_tf2.evaluate import evaluate; evaluate('codes', 'scores', ['mig', 'beta_vae'], num_workers=1)"
+    code = (
+        "from dlib_tf2.evaluate import evaluate; evaluate('codes', 'scores', ['mig', 'beta_vae'],"
+        " num_workers=1)"
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_metric_that_fails_leaves_the_others(tmp_path, table, local_metric, capsys):
     local_metric("failing", "raise ZeroDivisionError('no rows\\nand more')")
     with pytest.raises(
-        DlibError, match=r"1 of 3 metrics failed \(failing: ZeroDivisionError: no rows\); the others are kept in scores"
+        DlibError,
+        match=(
+            r"1 of 3 metrics failed \(failing: ZeroDivisionError: no rows\); the others are kept in"
+            r" scores"
+        ),
     ) as caught:
         evaluate(table, "scores", ["mig", "failing", "factor_vae"])
     assert caught.value.exit_code == 1
-    assert sorted(json.loads(pathlib.Path("scores/scores.json").read_text())) == ["factor_vae", "mig"]
+    assert sorted(json.loads(pathlib.Path("scores/scores.json").read_text())) == [
+        "factor_vae",
+        "mig",
+    ]
     assert "[2/3] failing: failed: ZeroDivisionError: no rows\n" in capsys.readouterr().out
     gin_utils.parse(metric_config.files(["mig"]), ["mig.num_bins = 1"])
     with pytest.raises(UserError, match="1 of 1 metrics failed .*num_bins = 1, expected") as caught:
@@ -405,7 +554,11 @@ def test_a_metric_that_fails_leaves_the_others(tmp_path, table, local_metric, ca
 
 
 def test_a_killed_run_loses_at_most_the_metric_it_was_in(tmp_path, local_metric):
-    local_metric("killer", "if not os.path.exists('calm'):\n    os.kill(os.getpid(), signal.SIGKILL)\nreturn {'survived': 1.0}")
+    local_metric(
+        "killer",
+        "if not os.path.exists('calm'):\n    os.kill(os.getpid(), signal.SIGKILL)\nreturn"
+        " {'survived': 1.0}",
+    )
     flags = [*save_arrays(tmp_path), "--metrics=mig,killer,factor_vae"]
     assert command(*flags, cwd=tmp_path).returncode == -9
     assert list(json.loads((tmp_path / "scores" / "scores.json").read_text())) == ["mig"]
@@ -413,14 +566,20 @@ def test_a_killed_run_loses_at_most_the_metric_it_was_in(tmp_path, local_metric)
     done = command(*flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "mig: already there" in done.stdout
-    assert list(json.loads((tmp_path / "scores" / "scores.json").read_text())) == ["factor_vae", "killer", "mig"]
+    assert list(json.loads((tmp_path / "scores" / "scores.json").read_text())) == [
+        "factor_vae",
+        "killer",
+        "mig",
+    ]
 
 
 def test_the_folder_of_representations_is_explained(tmp_path, table):
     table.save(tmp_path / "mean" / "representation.npz")
     with pytest.raises(UserError, match=r"holds no representation.npz; it holds mean: name .*mean"):
         evaluate(tmp_path, tmp_path / "scores", ["mig"])
-    with pytest.raises(UserError, match="holds no representation.npz; name a folder that dlib_postprocess wrote"):
+    with pytest.raises(
+        UserError, match="holds no representation.npz; name a folder that dlib_postprocess wrote"
+    ):
         evaluate(tmp_path / "nothing", tmp_path / "scores", ["mig"])
     assert not (tmp_path / "scores").exists()
 
@@ -429,13 +588,25 @@ def test_the_fingerprint_sees_every_code_and_factor(table):
     codes, factors = table.codes.copy(), table.factors.copy()
     codes[-1, -1] += 1
     factors[0, 0] += 1
-    variants = [table, *(Representation(c, f, ("a", "b", "c"), (4, 5, 6)) for c, f in [(codes, table.factors), (table.codes, factors)])]
+    variants = [
+        table,
+        *(
+            Representation(c, f, ("a", "b", "c"), (4, 5, 6))
+            for c, f in [(codes, table.factors), (table.codes, factors)]
+        ),
+    ]
     assert len({stage.fingerprint(variant) for variant in variants}) == 3
 
 
 def test_command_scores_arrays_of_any_origin(tmp_path):
     flags = save_arrays(tmp_path)
-    done = command(*flags, "--metrics=mig,dci", "--gin_bindings=dci.num_train = 60", "--gin_bindings=dci.num_test = 60", cwd=tmp_path)
+    done = command(
+        *flags,
+        "--metrics=mig,dci",
+        "--gin_bindings=dci.num_train = 60",
+        "--gin_bindings=dci.num_test = 60",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
@@ -445,7 +616,10 @@ def test_command_scores_arrays_of_any_origin(tmp_path):
 
 
 def test_command_takes_its_list_and_seed_from_gin(tmp_path):
-    (tmp_path / "mine.gin").write_text("import dlib_tf2.evaluate\nevaluate.metrics = ['mig']\nevaluate.seed = 5\nmig.num_bins = 4\n")
+    (tmp_path / "mine.gin").write_text(
+        "import dlib_tf2.evaluate\nevaluate.metrics = ['mig']\nevaluate.seed = 5\nmig.num_bins"
+        " = 4\n"
+    )
     done = command(*save_arrays(tmp_path), "--gin_config=mine.gin", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     record = results.read_step(tmp_path / "scores" / "mig")
@@ -454,16 +628,30 @@ def test_command_takes_its_list_and_seed_from_gin(tmp_path):
 
 
 def test_command_runs_the_fast_suite(tmp_path):
-    flags = [*save_arrays(tmp_path, np.tile(FACTORS, (2, 1)), np.tile(FACTORS, (2, 1))), "--gin_config=suites/fast.gin", "--eval_seeds=2"]
+    flags = [
+        *save_arrays(tmp_path, np.tile(FACTORS, (2, 1)), np.tile(FACTORS, (2, 1))),
+        "--gin_config=suites/fast.gin",
+        "--eval_seeds=2",
+    ]
     few = ["dci", "modularity_explicitness", "sap"]
-    bindings = [f"--gin_bindings={name}.{part} = 50" for name in few for part in ("num_train", "num_test")]
-    bindings += [f"--gin_bindings={name}.{part} = 100" for name in ("beta_vae", "factor_vae") for part in ("num_train", "num_eval")]
-    bindings += ["--gin_bindings=downstream_task.num_train = [10, 60]", "--gin_bindings=downstream_task.num_test = 60"]
+    bindings = [
+        f"--gin_bindings={name}.{part} = 50" for name in few for part in ("num_train", "num_test")
+    ]
+    bindings += [
+        f"--gin_bindings={name}.{part} = 100"
+        for name in ("beta_vae", "factor_vae")
+        for part in ("num_train", "num_eval")
+    ]
+    bindings += [
+        "--gin_bindings=downstream_task.num_train = [10, 60]",
+        "--gin_bindings=downstream_task.num_test = 60",
+    ]
     done = command(*flags, *bindings, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     warned = [line.split(": about ")[0] for line in done.stderr.splitlines()]
     downstream = "downstream_task_boosted_trees, downstream_task_logistic_regression"
-    names = ("dci", downstream, "modularity_explicitness", "sap")  # the published protocol's overlap
+    # the published protocol's overlap
+    names = ("dci", downstream, "modularity_explicitness", "sap")
     assert warned == [f"warning: {name}" for name in names]
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
     assert len(scores) == 9
@@ -475,7 +663,9 @@ def test_command_runs_the_fast_suite(tmp_path):
 
 
 def test_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
-    done = command(*save_arrays(tmp_path), "--dry_run", "--gin_bindings=mig.num_bins = 7", cwd=tmp_path)
+    done = command(
+        *save_arrays(tmp_path), "--dry_run", "--gin_bindings=mig.num_bins = 7", cwd=tmp_path
+    )
     assert done.returncode == 0
     assert "mig.num_bins = 7" in done.stdout
     assert not (tmp_path / "scores").exists()
@@ -483,20 +673,40 @@ def test_dry_run_prints_the_configuration_and_writes_nothing(tmp_path):
 
 MISTAKES = {
     "no flags": ([], "missing required flag --output_dir"),
-    "no input": (["--output_dir=o"], "missing required flag: give either --input_dir, or --codes and --factors"),
+    "no input": (
+        ["--output_dir=o"],
+        "missing required flag: give either --input_dir, or --codes and --factors",
+    ),
     "no factors": (
         ["--output_dir=o", "--codes=codes.npy"],
         "missing required flag: codes.npy holds codes alone, so --factors is needed too",
     ),
     "metric": (["--metrics=mgi"], "; did you mean mig?"),
-    "path": (["--metrics=../suites/fast"], "no metric can be called '../suites/fast'; expected names such as mig"),
-    "comma": (["--metrics=mig,"], "no metric can be called ''; expected names such as mig, separated by single commas"),
-    "udr": (["--metrics=udr"], "udr scores several representations by each other, not one: run dlib_udr"),
+    "path": (
+        ["--metrics=../suites/fast"],
+        "no metric can be called '../suites/fast'; expected names such as mig",
+    ),
+    "comma": (
+        ["--metrics=mig,"],
+        "no metric can be called ''; expected names such as mig, separated by single commas",
+    ),
+    "udr": (
+        ["--metrics=udr"],
+        "udr scores several representations by each other, not one: run dlib_udr",
+    ),
     "no metrics": (
-        ["--output_dir=o", "--codes=codes.npy", "--factors=factors.npy", "--gin_bindings=evaluate.metrics = []"],
+        [
+            "--output_dir=o",
+            "--codes=codes.npy",
+            "--factors=factors.npy",
+            "--gin_bindings=evaluate.metrics = []",
+        ],
         "evaluate.metrics is []; expected a list of names, such as ['mig']",
     ),
-    "trees": (["--metrics=dci,fairness", "--gin_bindings=dci.classifier = @sklearn_gradient_boosting"], "bind TREES instead"),
+    "trees": (
+        ["--metrics=dci,fairness", "--gin_bindings=dci.classifier = @sklearn_gradient_boosting"],
+        "bind TREES instead",
+    ),
     "missing": (["--codes=absent.npy"], "the codes file absent.npy does not exist"),
     "corrupt": (["--codes=corrupt.npy"], "corrupt.npy is damaged or holds no plain numpy array"),
     "length": (["--codes=short.npy"], "codes have 100 rows and factors 120"),
@@ -534,10 +744,21 @@ def test_metrics_named_by_gin_alone_bring_their_files(tmp_path, table):
     np.save(tmp_path / "codes.npy", table.codes)
     np.save(tmp_path / "factors.npy", table.factors)
     flags = ["--codes=codes.npy", "--factors=factors.npy", "--output_dir=out"]
-    done = command(*flags, "--gin_bindings=evaluate.metrics = ['med']", "--gin_bindings=mig.num_train = 5", cwd=tmp_path)
+    done = command(
+        *flags,
+        "--gin_bindings=evaluate.metrics = ['med']",
+        "--gin_bindings=mig.num_train = 5",
+        cwd=tmp_path,
+    )
     assert done.returncode == 2  # only the files of the metrics that are asked for are read
     assert "mig" in done.stderr
-    done = command(*flags, "--gin_bindings=evaluate.metrics = ['mig']", "--gin_bindings=mig.num_train = 50", "--dry_run", cwd=tmp_path)
+    done = command(
+        *flags,
+        "--gin_bindings=evaluate.metrics = ['mig']",
+        "--gin_bindings=mig.num_train = 50",
+        "--dry_run",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert "mig.num_train = 50" in done.stdout
     assert "# evaluate.metrics = ['mig']" in done.stdout
@@ -547,7 +768,10 @@ def test_metrics_named_by_gin_alone_bring_their_files(tmp_path, table):
     assert "expected a list of names" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [{"eval_seeds": 1.5}, {"num_workers": True}, {"seed": "x"}, {"seed": -1}, {"overwrite": "no"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"eval_seeds": 1.5}, {"num_workers": True}, {"seed": "x"}, {"seed": -1}, {"overwrite": "no"}],
+)
 def test_arguments_of_another_kind_are_refused(arguments, table, tmp_path):
     (name,) = arguments
     with pytest.raises(UserError, match=rf"evaluate.{name} must be"):
@@ -572,8 +796,10 @@ def test_what_makes_a_score_mean_less_is_printed_and_kept(tmp_path, table, capsy
         f"sap, mig, dci: {index}",
         f"sap: {asked}, the table has 100 rows: 66 train and 34 test",
         "mig: num_train asks for 10,000 different rows, the table has 100: all of them are used",
-        "dci: about 87% of the test rows are training rows too (test_overlap), since 200 rows are "
-        "drawn with replacement from 100; bind dci.disjoint = True",
+        (
+            "dci: about 87% of the test rows are training rows too (test_overlap), since 200 rows"
+            " are drawn with replacement from 100; bind dci.disjoint = True"
+        ),
     ]
     assert len(printed) == len(expected)
     for line, begin in zip(printed, expected, strict=True):
@@ -606,10 +832,20 @@ def test_a_score_without_anything_to_say_of_it_warns_of_nothing(tmp_path, table,
 
 
 def test_constant_codes_are_warned_of_once_for_all_metrics(tmp_path, capsys):
-    evaluate(Representation(np.ones((120, 3)), FACTORS, ("a", "b", "c"), (4, 5, 6)), tmp_path, ["mig", "factor_vae", "irs"])
+    evaluate(
+        Representation(np.ones((120, 3)), FACTORS, ("a", "b", "c"), (4, 5, 6)),
+        tmp_path,
+        ["mig", "factor_vae", "irs"],
+    )
     printed = capsys.readouterr().err
-    assert printed == "warning: mig, factor_vae, irs: every code is constant: the representation says nothing, whatever the score\n"
-    assert [warning["kind"] for warning in results.read_step(tmp_path / "mig")["warnings"]] == ["no_active_code"]
+    assert (
+        printed
+        == "warning: mig, factor_vae, irs: every code is constant: the representation says nothing,"
+        " whatever the score\n"
+    )
+    assert [warning["kind"] for warning in results.read_step(tmp_path / "mig")["warnings"]] == [
+        "no_active_code"
+    ]
 
 
 def test_what_is_no_score_is_not_kept(table, local_metric):
@@ -621,7 +857,10 @@ def test_what_is_no_score_is_not_kept(table, local_metric):
     }
     for name, (value, said) in odd.items():
         local_metric(name, f"return {value}")
-        with pytest.raises(UserError, match=re.escape(f"1 of 2 metrics failed ({name}: the metric returned {said})")):
+        with pytest.raises(
+            UserError,
+            match=re.escape(f"1 of 2 metrics failed ({name}: the metric returned {said})"),
+        ):
             evaluate(table, "scores", [name, "mig"])
     assert list(saved()) == ["mig"]
 
@@ -629,16 +868,32 @@ def test_what_is_no_score_is_not_kept(table, local_metric):
 def test_codes_that_took_the_place_of_others_are_refused(table, tmp_path):
     folder = tmp_path / "mean"
     table.save(folder / "representation.npz")
-    results.write_step(folder, "postprocess", {}, started=0.0, config_text="", files=["representation.npz"])
+    results.write_step(
+        folder, "postprocess", {}, started=0.0, config_text="", files=["representation.npz"]
+    )
     assert list(evaluate(folder, tmp_path / "scores", ["mig"])) == ["mig"]
-    Representation(-table.codes, table.factors, table.factor_names, table.factor_sizes).save(folder / "representation.npz")
-    with pytest.raises(DlibError, match=r"mean/representation.npz is not the file that dlib_postprocess wrote: run that again"):
+    Representation(-table.codes, table.factors, table.factor_names, table.factor_sizes).save(
+        folder / "representation.npz"
+    )
+    with pytest.raises(
+        DlibError,
+        match=(
+            r"mean/representation.npz is not the file that dlib_postprocess wrote: run that again"
+        ),
+    ):
         evaluate(folder, tmp_path / "others", ["mig"])
 
 
 def test_a_refused_metric_stops_no_other(tmp_path, capsys):
     factors = np.stack(np.unravel_index(np.arange(2400), (1200, 2)), axis=1)
-    table = Representation(np.random.default_rng(0).normal(size=(2400, 2)), factors, ("height", "hue"), (1200, 2))
-    with pytest.raises(UserError, match=r"1 of 2 metrics failed \(sap: height has 1,200 values in 2,400 rows; .* at most 500:"):
+    table = Representation(
+        np.random.default_rng(0).normal(size=(2400, 2)), factors, ("height", "hue"), (1200, 2)
+    )
+    with pytest.raises(
+        UserError,
+        match=(
+            r"1 of 2 metrics failed \(sap: height has 1,200 values in 2,400 rows; .* at most 500:"
+        ),
+    ):
         evaluate(table, tmp_path, ["sap", "mig"])
     assert set(json.loads((tmp_path / "scores.json").read_text())) == {"mig"}

@@ -1,4 +1,6 @@
-"""dlib_list names what there is by its files, and completion offers flags and names in a real bash."""
+"""dlib_list names what there is by its files, and completion offers flags and names in a real
+bash.
+"""
 
 import os
 import pathlib
@@ -22,7 +24,9 @@ COMMANDS = sorted(path.name for path in (REPO / "bin").iterdir() if path.is_file
 def rows(kind, data_dir=None):
     """{first word: the other columns} of a list."""
     lines = list.describe([kind], data_dir).splitlines()[2:]
-    return {columns[0]: columns[1:] for columns in (re.split(r"  +", line.strip()) for line in lines)}
+    return {
+        columns[0]: columns[1:] for columns in (re.split(r"  +", line.strip()) for line in lines)
+    }
 
 
 def test_the_command_lists_everything_without_tensorflow(run_command, tmp_path):
@@ -33,7 +37,9 @@ def test_the_command_lists_everything_without_tensorflow(run_command, tmp_path):
     assert titles == ["Datasets", "Models", "Metrics", "Studies", "Suites"]
     code, names, _ = run_command("dlib_list", "--names=metrics", environment=without_tensorflow)
     assert code == 0
-    assert set(names.split()) == {path.stem for path in (REPO / "gin_configs" / "metrics").glob("*.gin")}
+    assert set(names.split()) == {
+        path.stem for path in (REPO / "gin_configs" / "metrics").glob("*.gin")
+    }
 
 
 def test_prepared_datasets_are_marked(tmp_path):
@@ -62,7 +68,8 @@ def test_models_show_their_strengths_and_metrics_their_headlines():
     assert "shared" not in rows("models")
     assert rows("metrics")["factor_vae"][:4] == ["eval_accuracy", "higher", "0.2", "instant"]
     assert rows("metrics")["fairness"][:2] == ["mean_fairness:mean_pred:mean_sens", "lower"]
-    assert rows("metrics")["downstream_task_boosted_trees"][0] == "10000:mean_test_accuracy"  # of the function it runs
+    # of the function it runs
+    assert rows("metrics")["downstream_task_boosted_trees"][0] == "10000:mean_test_accuracy"
     assert rows("studies")["unsupervised_study_v1"][:2] == ["12,600", "study"]
     assert rows("suites")["suites/study.gin"][0] == "9"
 
@@ -75,7 +82,10 @@ def test_a_users_own_metric_is_listed(tmp_path, monkeypatch):
 
 
 def test_unknown_kinds_are_refused():
-    with pytest.raises(UserError, match="unknown kind 'model'; known: datasets, models, metrics, studies, suites, gin_files"):
+    with pytest.raises(
+        UserError,
+        match="unknown kind 'model'; known: datasets, models, metrics, studies, suites, gin_files",
+    ):
         list.describe(["model"])
 
 
@@ -94,8 +104,19 @@ def complete(tmp_path_factory):
             _dlib {words[0]} '{words[-1]}' '{words[-2]}'
             printf '%s\\n' "${{COMPREPLY[@]}}"
         """
-        environment = {**os.environ, "PATH": f"{REPO / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(REPO)}
-        ended = subprocess.run(["bash", "-c", code], capture_output=True, text=True, env=environment, cwd=REPO, check=True)
+        environment = {
+            **os.environ,
+            "PATH": f"{REPO / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(REPO),
+        }
+        ended = subprocess.run(
+            ["bash", "-c", code],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=REPO,
+            check=True,
+        )
         return ended.stdout.split()
 
     return offered
@@ -112,7 +133,10 @@ def complete(tmp_path_factory):
         (["dlib_evaluate", "--metrics", "=", "mig,z"], ["mig,z_max"]),
         (["dlib_evaluate", "--gin_config", "=", "suites/q"], ["suites/quickstart.gin"]),
         (["dlib_prepare_data", "--dataset", "=", "mpi3d_re"], ["mpi3d_real", "mpi3d_realistic"]),
-        (["dlib_list", "--what", "="], ["datasets", "models", "metrics", "studies", "suites", "gin_files"]),
+        (
+            ["dlib_list", "--what", "="],
+            ["datasets", "models", "metrics", "studies", "suites", "gin_files"],
+        ),
         (["dlib_train", "--model_dir", "=", "gin_con"], ["gin_configs"]),
         (["dlib_train", "--model_dir=gin_con"], ["--model_dir=gin_configs"]),
     ],
@@ -124,16 +148,35 @@ def test_completion(complete, words, expected):
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
 def test_zsh_completes_every_command_without_anything_in_its_start_file(tmp_path):
     (tmp_path / "script").write_text(completion.script("zsh"))
-    code = f"source {tmp_path / 'script'}; for name in {' '.join(COMMANDS)}; do print ${{_comps[$name]}}; done"
-    ended = subprocess.run(["zsh", "-fc", code], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
-    assert (ended.stdout.splitlines(), ended.stderr) == (["_bash_complete -F _dlib"] * len(COMMANDS), "")
+    code = (
+        f"source {tmp_path / 'script'}; for name in {' '.join(COMMANDS)}; do print"
+        " ${_comps[$name]}; done"
+    )
+    ended = subprocess.run(
+        ["zsh", "-fc", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert (ended.stdout.splitlines(), ended.stderr) == (
+        ["_bash_complete -F _dlib"] * len(COMMANDS),
+        "",
+    )
 
 
 def test_the_script_for_zsh_is_the_same_after_its_loader():
-    assert completion.script("zsh").endswith("bashcompinit && bashcompinit\n" + completion.script("bash"))
+    assert completion.script("zsh").endswith(
+        "bashcompinit && bashcompinit\n" + completion.script("bash")
+    )
 
 
 def test_every_completed_value_is_a_flag_of_some_command():
-    flags = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', "".join(path.read_text() for path in (REPO / "bin").iterdir())))
+    flags = set(
+        re.findall(
+            r'DEFINE_\w+\(\s*"(\w+)"',
+            "".join(path.read_text() for path in (REPO / "bin").iterdir()),
+        )
+    )
     assert set(completion.VALUES) - {"gin_config"} <= flags  # defined for all commands in one place
     assert set(completion.VALUES.values()) - {"kinds"} <= set(list.KINDS)

@@ -1,4 +1,6 @@
-"""--overwrite by real processes: a live run is refused and goes on, and only what a step wrote goes."""
+"""--overwrite by real processes: a live run is refused and goes on, and only what a step wrote
+goes.
+"""
 
 import json
 import os
@@ -15,7 +17,9 @@ TESTS = pathlib.Path(__file__).parent
 
 
 def importing(folder):
-    """The environment of a process that imports modules of a folder, ours and those of the tests."""
+    """The environment of a process that imports modules of a folder, ours and those of the
+    tests.
+    """
     return {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent, TESTS, folder)))}
 
 
@@ -29,7 +33,9 @@ def wait_for(condition, command, seconds=120):
 
 @pytest.fixture(scope="module")
 def beside(tmp_path_factory, start_command, tiny_flags):
-    """A run of seed 1 with a start of seed 2 and --overwrite beside it: (folder, what each said)."""
+    """A run of seed 1 with a start of seed 2 and --overwrite beside it: (folder, what each
+    said).
+    """
     folder = tmp_path_factory.mktemp("overwrite") / "run"
     first = start_command(*tiny_flags(folder, "STEPS = 3000", "train.save_steps = 20"))
     wait_for(lambda: list((folder / "checkpoints").glob("*.index")), first)
@@ -65,12 +71,18 @@ def test_the_live_run_keeps_its_files_and_its_seed(beside, start_command, tiny_f
 def test_overwrite_leaves_a_users_files(tmp_path, tiny_train):
     run = tmp_path / "run"
     tiny_train(run, "STEPS = 6", "train.save_steps = 2")
-    mine = [run / "my.keras", run / "pictures" / "mine" / "a.png", run / "checkpoints" / "notes.txt", run / "summaries" / "notes.md"]
+    mine = [
+        run / "my.keras",
+        run / "pictures" / "mine" / "a.png",
+        run / "checkpoints" / "notes.txt",
+        run / "summaries" / "notes.md",
+    ]
     for path in mine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
     marker = json.loads((run / ".dlib_tf2").read_text())
-    (run / ".dlib_tf2").write_text(json.dumps({**marker, "writes": ["*"], "holds": ["*"]}))  # what a marker claims counts for nothing
+    # what a marker claims counts for nothing
+    (run / ".dlib_tf2").write_text(json.dumps({**marker, "writes": ["*"], "holds": ["*"]}))
     lock = (run / ".lock").stat().st_ino
     tiny_train(run, "STEPS = 4", "SEED = 2", overwrite=True)
     assert [path.read_text() for path in mine] == ["mine"] * 4
@@ -118,8 +130,9 @@ WIDTH = {width}
 @gin.register
 def own_encoder(observation_shape, num_latent):
     image = keras.layers.Input(observation_shape)
-    hidden = keras.layers.Dense(WIDTH)(keras.layers.Flatten()(keras.layers.AveragePooling2D(16)(image)))
-    return keras.Model(image, [keras.layers.Dense(num_latent)(hidden), keras.layers.Dense(num_latent)(hidden)])
+    pooled = keras.layers.Flatten()(keras.layers.AveragePooling2D(16)(image))
+    hidden = keras.layers.Dense(WIDTH)(pooled)
+    return keras.Model(image, [keras.layers.Dense(num_latent)(hidden) for _ in range(2)])
 """
 
 
@@ -143,15 +156,26 @@ def test_an_edited_encoder_is_another_configuration(tmp_path, start_command, tin
 def test_an_edited_regularizer_is_another_configuration(tmp_path, tiny_train, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     module = tmp_path / "own_regularizer.py"
-    source = "import gin\nfrom dlib_tf2.regularizers.beta_kl import kl_to_prior\n\n\n@gin.register\nclass OwnKL:\n"
-    source += "    def __call__(self, posterior, z, step):\n        return {'kl': kl_to_prior(posterior)}\n"
+    source = (
+        "import gin\nfrom dlib_tf2.regularizers.beta_kl import"
+        " kl_to_prior\n\n\n@gin.register\nclass OwnKL:\n"
+    )
+    source += (
+        "    def __call__(self, posterior, z, step):\n        return {'kl':"
+        " kl_to_prior(posterior)}\n"
+    )
     module.write_text(source)
     own = ("import own_regularizer", "VAE.regularizer = @OwnKL()")
     tiny_train(tmp_path / "run", *own, "STEPS = 2")
     before = (tmp_path / "run" / "encoder.keras").read_bytes()
     module.write_text(source.replace("kl_to_prior(posterior)}", "2 * kl_to_prior(posterior)}"))
     for steps in (2, 4):  # a finished run as well as one that would go on
-        with pytest.raises(UserError, match=rf"another configuration \(the source of own_regularizer, {module}, has changed\)"):
+        with pytest.raises(
+            UserError,
+            match=(
+                rf"another configuration \(the source of own_regularizer, {module}, has changed\)"
+            ),
+        ):
             tiny_train(tmp_path / "run", *own, f"STEPS = {steps}")
     assert (tmp_path / "run" / "encoder.keras").read_bytes() == before
 
@@ -159,7 +183,10 @@ def test_an_edited_regularizer_is_another_configuration(tmp_path, tiny_train, mo
 def test_an_edited_metric_is_another_configuration(tmp_path, run_command, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = tmp_path / "own_metric.py"
-    source = "import gin\n\n\n@gin.register\ndef own_metric(codes, factors, rng):\n    return {{'score': {}}}\n"
+    source = (
+        "import gin\n\n\n@gin.register\ndef own_metric(codes, factors, rng):\n    return {{'score':"
+        " {}}}\n"
+    )
     module.write_text(source.format("1.0"))
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "own_metric.gin").write_text("import own_metric\n")
@@ -172,4 +199,7 @@ def test_an_edited_metric_is_another_configuration(tmp_path, run_command, monkey
     module.write_text(source.format("2.0"))
     code, _, err = run_command(*flags, environment=environment)
     assert code == 2
-    assert f"holds a score of another configuration (the source of own_metric, {module}, has changed)" in err
+    assert (
+        f"holds a score of another configuration (the source of own_metric, {module}, has changed)"
+        in err
+    )

@@ -1,4 +1,6 @@
-"""An ordinary wheel, built from a clean copy and installed outside the clone, carries everything the commands need."""
+"""An ordinary wheel, built from a clean copy and installed outside the clone, carries everything
+the commands need.
+"""
 
 import os
 import pathlib
@@ -23,7 +25,18 @@ def wheel(tmp_path_factory):
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, copy)
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", out, copy]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        out,
+        copy,
+    ]
     subprocess.run(build, check=True, cwd=out, timeout=300)
     (path,) = out.glob("dlib_tf2-*.whl")
     return path
@@ -32,8 +45,20 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
     prefix = tmp_path_factory.mktemp("installed")
-    # Without --ignore-installed pip would take the clone's own installation out of this environment.
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--ignore-installed", "--prefix", prefix, wheel]
+    # Without --ignore-installed pip would take the clone's own installation out of this
+    # environment.
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--ignore-installed",
+        "--prefix",
+        prefix,
+        wheel,
+    ]
     subprocess.run(install, check=True, timeout=300)
     return prefix
 
@@ -42,16 +67,24 @@ def run(prefix, folder, *command):
     # The installed copy must come before an editable install of the clone.
     site = sysconfig.get_path("purelib", vars={"base": str(prefix)})
     environment = {**os.environ, "PYTHONPATH": site, "PATH": f"{prefix}/bin:{os.environ['PATH']}"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def tracked(folder, *suffixes):
-    return {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.suffix in suffixes and "__pycache__" not in path.parts}
+    return {
+        path.relative_to(ROOT)
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in suffixes and "__pycache__" not in path.parts
+    }
 
 
 def test_wheel_holds_every_module_every_gin_file_and_the_builders_texts(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    modules = {str(path) for path in tracked("dlib_tf2", ".py", ".md", ".bib", ".txt", ".tsv", ".bash")}
+    modules = {
+        str(path) for path in tracked("dlib_tf2", ".py", ".md", ".bib", ".txt", ".tsv", ".bash")
+    }
     gin_files = {f"dlib_tf2/{path}" for path in tracked("gin_configs", ".gin")}
     assert len(modules) > 20
     assert len(gin_files) > 5
@@ -61,7 +94,9 @@ def test_wheel_holds_every_module_every_gin_file_and_the_builders_texts(wheel):
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
 
 
-def test_commands_find_packaged_gin_files_from_any_folder_and_a_local_file_wins(installed, tmp_path):
+def test_commands_find_packaged_gin_files_from_any_folder_and_a_local_file_wins(
+    installed, tmp_path
+):
     command = ("dlib_train", "--gin_config=quickstart.gin", "--model_dir=x", "--dry_run")
     packaged = run(installed, tmp_path, *command)
     assert packaged.returncode == 0, packaged.stderr
@@ -71,11 +106,21 @@ def test_commands_find_packaged_gin_files_from_any_folder_and_a_local_file_wins(
     local = run(installed, tmp_path, *command)
     assert local.returncode == 0, local.stderr
     assert "STEPS = 77" in local.stdout
-    scores = run(installed, tmp_path, "dlib_evaluate", "--metrics=mig", "--input_dir=x", "--output_dir=y", "--dry_run")
+    scores = run(
+        installed,
+        tmp_path,
+        "dlib_evaluate",
+        "--metrics=mig",
+        "--input_dir=x",
+        "--output_dir=y",
+        "--dry_run",
+    )
     assert scores.returncode == 0, scores.stderr
     assert "mig.num_train = 10000" in scores.stdout
 
 
 def test_the_installed_copy_is_the_one_that_runs(installed, tmp_path):
-    where = run(installed, tmp_path, sys.executable, "-c", "import dlib_tf2; print(dlib_tf2.__file__)")
+    where = run(
+        installed, tmp_path, sys.executable, "-c", "import dlib_tf2; print(dlib_tf2.__file__)"
+    )
     assert where.stdout.startswith(str(installed))

@@ -1,4 +1,6 @@
-"""Every grid point is encoded once, in grid order, and what was made is kept, resumed, detected as damaged or refused."""
+"""Every grid point is encoded once, in grid order, and what was made is kept, resumed, detected as
+damaged or refused.
+"""
 
 import dataclasses
 import json
@@ -66,16 +68,24 @@ def made(made_once, tmp_path):
 
 @pytest.fixture
 def never_encode(monkeypatch):
-    return lambda: monkeypatch.setattr(postprocess, "encode_all", lambda *arguments: pytest.fail("nothing is to be encoded"))
+    return lambda: monkeypatch.setattr(
+        postprocess, "encode_all", lambda *arguments: pytest.fail("nothing is to be encoded")
+    )
 
 
 def files(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def direct(model, data):
     """(mean, log_variance) of every grid point, made without the stage."""
-    return load_encoder(model)(data.images(np.arange(data.space.size)).astype(np.float32) / data.scale)
+    return load_encoder(model)(
+        data.images(np.arange(data.space.size)).astype(np.float32) / data.scale
+    )
 
 
 @pytest.mark.parametrize("batch_size", [5, 24, 100])
@@ -86,19 +96,27 @@ def test_each_grid_point_is_encoded_in_grid_order(make, model, data, batch_size)
     np.testing.assert_allclose(posterior.mean, mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(posterior.log_variance, log_variance, rtol=1e-5, atol=1e-6)
     assert len(np.unique(posterior.mean, axis=0)) == 24
-    assert posterior.factors.tolist() == [[shape, place] for shape in range(4) for place in range(6)]
+    assert posterior.factors.tolist() == [
+        [shape, place] for shape in range(4) for place in range(6)
+    ]
     assert (posterior.factor_names, posterior.factor_sizes) == (("shape", "place"), (4, 6))
 
 
 def test_the_mean_representation_is_the_posterior_mean(made):
-    posterior, table = Posterior.load(made / "posterior.npz"), Representation.load(made / "mean" / "representation.npz")
+    posterior, table = (
+        Posterior.load(made / "posterior.npz"),
+        Representation.load(made / "mean" / "representation.npz"),
+    )
     assert table.codes.tobytes() == posterior.mean.tobytes()
     assert table.factors.tobytes() == posterior.factors.tobytes()
 
 
 def test_sampled_codes_are_fresh_draws_of_the_posterior(make):
     folder = make("sampled_representation.min_rows = 4800", representations=["sampled"])
-    posterior, table = Posterior.load(folder / "posterior.npz"), Representation.load(folder / "sampled" / "representation.npz")
+    posterior, table = (
+        Posterior.load(folder / "posterior.npz"),
+        Representation.load(folder / "sampled" / "representation.npz"),
+    )
     assert table.codes.shape == (4800, 3)
     assert table.factors.tobytes() == np.tile(posterior.factors, (200, 1)).tobytes()
     noise = (table.codes.reshape(200, 24, 3) - posterior.mean) / np.exp(posterior.log_variance / 2)
@@ -113,7 +131,11 @@ def test_the_number_of_draws_is_rounded_up(made):
 
 
 def test_sampled_depends_on_the_seed_alone_and_mean_on_nothing(make):
-    first, again, other = make(output="a", seed=1), make(output="b", seed=1, batch_size=7), make(output="c", seed=2)
+    first, again, other = (
+        make(output="a", seed=1),
+        make(output="b", seed=1, batch_size=7),
+        make(output="c", seed=2),
+    )
     codes = {
         (folder.name, name): Representation.load(folder / name / "representation.npz").codes
         for folder in (first, again, other)
@@ -127,11 +149,15 @@ def test_sampled_depends_on_the_seed_alone_and_mean_on_nothing(make):
 def test_images_are_divided_by_the_value_of_white(make, model, data, monkeypatch):
     white = dataclasses.replace(data, table=data.table * 255, scale=255)
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: white)
-    np.testing.assert_allclose(Posterior.load(make() / "posterior.npz").mean, direct(model, data)[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        Posterior.load(make() / "posterior.npz").mean, direct(model, data)[0], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_hidden_factors_are_encoded_but_not_scored(make, data, monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataclasses.replace(data, visible=("place",)))
+    monkeypatch.setattr(
+        datasets, "load", lambda name, data_dir: dataclasses.replace(data, visible=("place",))
+    )
     table = Representation.load(make() / "mean" / "representation.npz")
     assert (table.factor_names, table.factor_sizes) == (("place",), (6,))
     assert table.factors.ravel().tolist() == list(range(6)) * 4
@@ -148,7 +174,9 @@ def test_everything_is_float32_whatever_the_policy(make, model, data):
     np.testing.assert_allclose(posterior.mean, direct(model, data)[0], rtol=1e-5, atol=1e-6)
     for path in folder.rglob("*.npz"):
         arrays = np.load(path, allow_pickle=False)
-        assert {arrays[name].dtype for name in ("mean", "log_variance", "codes") if name in arrays.files} == {np.dtype(np.float32)}
+        assert {
+            arrays[name].dtype for name in ("mean", "log_variance", "codes") if name in arrays.files
+        } == {np.dtype(np.float32)}
 
 
 def test_records_tell_what_was_made_from_what(make, model, data):
@@ -160,7 +188,11 @@ def test_records_tell_what_was_made_from_what(make, model, data):
     np.testing.assert_allclose(posterior["values"]["latent_kl"], kl, rtol=1e-4)
     assert sampled["values"] == {"rows": 120, "num_latent": 3, "seed": 3, "min_rows": 100}
     assert sampled["config"]["sampled_representation.min_rows"] == 100
-    assert [record["step"] for record in results.history(sampled)] == ["postprocess", "posterior", "train"]
+    assert [record["step"] for record in results.history(sampled)] == [
+        "postprocess",
+        "posterior",
+        "train",
+    ]
     assert results.label(sampled, "dataset") == "tiny"
     assert results.label(sampled, "hyperparameters") == {"beta": 4.0}
     assert results.label(sampled, "representation") == "sampled"
@@ -173,7 +205,10 @@ def test_a_rerun_does_nothing(make, made, never_encode, capsys):
     never_encode()
     folder = make()
     assert files(folder) == before
-    assert capsys.readouterr() == (f"{folder}/mean is there; nothing to do\n{folder}/sampled is there; nothing to do\n", "")
+    assert capsys.readouterr() == (
+        f"{folder}/mean is there; nothing to do\n{folder}/sampled is there; nothing to do\n",
+        "",
+    )
 
 
 def test_another_representation_is_derived_without_encoding_again(make, never_encode):
@@ -191,9 +226,13 @@ def test_another_representation_is_derived_without_encoding_again(make, never_en
         (["sampled_representation.min_rows = 200"], {}, "was made with min_rows 100, not 200"),
     ],
 )
-def test_codes_of_another_configuration_are_refused_and_kept(make, made, bindings, arguments, message):
+def test_codes_of_another_configuration_are_refused_and_kept(
+    make, made, bindings, arguments, message
+):
     before = files(made)
-    with pytest.raises(UserError, match=rf"{message}; choose another --output_dir, or use --overwrite"):
+    with pytest.raises(
+        UserError, match=rf"{message}; choose another --output_dir, or use --overwrite"
+    ):
         make(*bindings, representations=["sampled"], **arguments)
     assert files(made) == before
 
@@ -206,14 +245,22 @@ def test_codes_that_took_the_place_of_others_are_made_again(make, made, capsys, 
     changed = {"mean": table.mean + 1} if kind is Posterior else {"codes": table.codes + 1}
     dataclasses.replace(table, **changed).save(made / part)
     make()
-    assert f"{part} is not the file that dlib_postprocess wrote: making it again" in capsys.readouterr().err
-    np.testing.assert_array_equal(Representation.load(made / "mean" / "representation.npz").codes, before)
+    assert (
+        f"{part} is not the file that dlib_postprocess wrote: making it again"
+        in capsys.readouterr().err
+    )
+    np.testing.assert_array_equal(
+        Representation.load(made / "mean" / "representation.npz").codes, before
+    )
 
 
 def test_an_edited_representation_is_refused_and_kept(make, never_encode, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     module = tmp_path / "own_codes.py"
-    source = "import gin\n\n\n@gin.register\ndef doubled_representation(mean, log_variance, rng):\n    return 2 * mean\n"
+    source = (
+        "import gin\n\n\n@gin.register\ndef doubled_representation(mean, log_variance, rng):\n   "
+        " return 2 * mean\n"
+    )
     module.write_text(source)
     before = files(make("import own_codes", representations=["doubled"]))
     never_encode()
@@ -229,7 +276,9 @@ def test_a_posterior_that_is_made_anew_renews_the_representations(make, model, t
     before = (folder / "mean" / "representation.npz").stat().st_mtime_ns
     (folder / "posterior.npz").write_bytes(b"damaged")
     make(representations=["mean"])
-    assert json.dumps(results.read_step(folder / "mean")["made_from"]) == json.dumps(results.read_step(folder))
+    assert json.dumps(results.read_step(folder / "mean")["made_from"]) == json.dumps(
+        results.read_step(folder)
+    )
     assert (folder / "mean" / "representation.npz").stat().st_mtime_ns > before
 
 
@@ -237,11 +286,22 @@ def test_another_model_is_refused_unless_it_may_overwrite(make, made, tmp_path, 
     folder = made
     before = files(folder)
     write_run(tmp_path / "other", data, seed=1)
-    with pytest.raises(UserError, match=r"out was made from .*model as trained at .*, not from this model as it is now \(.*other"):
+    with pytest.raises(
+        UserError,
+        match=(
+            r"out was made from .*model as trained at .*, not from this model as it is now"
+            r" \(.*other"
+        ),
+    ):
         make(model_dir=tmp_path / "other")
     assert files(folder) == before
     make(model_dir=tmp_path / "other", overwrite=True)
-    np.testing.assert_allclose(Posterior.load(folder / "posterior.npz").mean, direct(tmp_path / "other", data)[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        Posterior.load(folder / "posterior.npz").mean,
+        direct(tmp_path / "other", data)[0],
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_a_model_that_was_trained_further_is_another_one(make, model, data, tmp_path):
@@ -255,7 +315,9 @@ def test_a_model_that_was_trained_further_is_another_one(make, model, data, tmp_
 
 def test_an_interruption_after_the_posterior_is_resumed_from_it(make, never_encode, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(representation, "derive", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(
+            representation, "derive", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             make()
     never_encode()
@@ -268,7 +330,9 @@ def test_an_interruption_before_a_record_makes_that_part_again(make, made_once, 
     for stopped_at in (1, 2, 3):
         calls = []
 
-        def write_step(*arguments, number=stopped_at, calls=calls, write=results.write_step, **others):
+        def write_step(
+            *arguments, number=stopped_at, calls=calls, write=results.write_step, **others
+        ):
             calls.append(arguments)
             if len(calls) == number:
                 raise KeyboardInterrupt
@@ -281,7 +345,10 @@ def test_an_interruption_before_a_record_makes_that_part_again(make, made_once, 
         folder = make(output=f"stopped_at_{stopped_at}")
         tables = {name: content for name, content in files(folder).items() if name.endswith(".npz")}
         assert len(tables) == 3
-        assert all(np.load(folder / name)["factors"].shape == np.load(made_once / name)["factors"].shape for name in tables)
+        assert all(
+            np.load(folder / name)["factors"].shape == np.load(made_once / name)["factors"].shape
+            for name in tables
+        )
         assert set(files(folder)) == set(files(made_once))
 
 
@@ -318,17 +385,31 @@ def test_a_representation_whose_file_is_gone_is_made_again(make, made, never_enc
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"representations": ["mean", "meen"]}, r"no representation 'meen'; the known ones are (\w+, )*mean, (\w+, )*sampled"),
-        ({"representations": "mean"}, r"postprocess.representations is 'mean'; expected a list of names, such as \['mean'\]"),
+        (
+            {"representations": ["mean", "meen"]},
+            r"no representation 'meen'; the known ones are (\w+, )*mean, (\w+, )*sampled",
+        ),
+        (
+            {"representations": "mean"},
+            r"postprocess.representations is 'mean'; expected a list of names, such as \['mean'\]",
+        ),
         ({"representations": []}, r"postprocess.representations is \[\]; expected a list of names"),
-        ({"representations": [3]}, r"postprocess.representations is \[3\]; expected a list of names"),
+        (
+            {"representations": [3]},
+            r"postprocess.representations is \[3\]; expected a list of names",
+        ),
         ({"seed": -1}, "a seed must be a whole number of at least 0, got -1"),
         ({"seed": 0.5}, "a seed must be a whole number of at least 0, got 0.5"),
         ({"batch_size": 0}, "postprocess.batch_size must be a whole number of at least 1, got 0"),
-        ({"model_dir": "nowhere"}, "nowhere holds no finished training run; finish it with dlib_train --model_dir=nowhere"),
+        (
+            {"model_dir": "nowhere"},
+            "nowhere holds no finished training run; finish it with dlib_train --model_dir=nowhere",
+        ),
     ],
 )
-def test_a_mistake_is_refused_before_anything_is_encoded(make, never_encode, arguments, message, tmp_path):
+def test_a_mistake_is_refused_before_anything_is_encoded(
+    make, never_encode, arguments, message, tmp_path
+):
     if "batch_size" not in arguments:
         never_encode()
     with pytest.raises(UserError, match=message):
@@ -340,7 +421,9 @@ def test_a_mistake_is_refused_before_anything_is_encoded(make, never_encode, arg
 def test_the_folder_of_the_model_is_no_output_folder(make, data, tmp_path, overwrite):
     write_run(tmp_path / "runs" / "model", data)
     before = files(tmp_path)
-    with pytest.raises(UserError, match="holds the results of the step 'train', not of 'posterior'"):
+    with pytest.raises(
+        UserError, match="holds the results of the step 'train', not of 'posterior'"
+    ):
         make(output="runs/model", model_dir=tmp_path / "runs" / "model", overwrite=overwrite)
     assert files(tmp_path) == before
 
@@ -366,12 +449,19 @@ def test_a_foreign_folder_is_refused_and_untouched(make, tmp_path, overwrite):
 def test_an_encoder_for_other_images_is_refused(make, data, monkeypatch):
     larger = dataclasses.replace(data, table=np.zeros((24, 32, 32, 1), np.uint8))
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: larger)
-    with pytest.raises(UserError, match=r"the encoder in .* takes images \(16, 16, 1\), tiny has \(32, 32, 1\)"):
+    with pytest.raises(
+        UserError, match=r"the encoder in .* takes images \(16, 16, 1\), tiny has \(32, 32, 1\)"
+    ):
         make()
 
 
-@pytest.mark.parametrize("bias, message", [(1000.0, "the model has diverged"), (np.nan, "log_variance hold NaN or infinity")])
-def test_a_diverged_model_is_said_without_warnings_and_leaves_no_results(make, model, data, tmp_path, bias, message):
+@pytest.mark.parametrize(
+    "bias, message",
+    [(1000.0, "the model has diverged"), (np.nan, "log_variance hold NaN or infinity")],
+)
+def test_a_diverged_model_is_said_without_warnings_and_leaves_no_results(
+    make, model, data, tmp_path, bias, message
+):
     copy = shutil.copytree(model, tmp_path / "copy")
     encoder = keras.saving.load_model(copy / "encoder.keras")
     layer = encoder.get_layer("log_variance")
@@ -385,11 +475,17 @@ def test_a_diverged_model_is_said_without_warnings_and_leaves_no_results(make, m
 
 
 def test_a_full_disk_keeps_what_is_whole(make, small_disk, never_encode):
-    with pytest.raises(DlibError, match=r"cannot write .*sampled/representation.npz: No space left on device; free space"):
+    with pytest.raises(
+        DlibError,
+        match=r"cannot write .*sampled/representation.npz: No space left on device; free space",
+    ):
         make("sampled_representation.min_rows = 200000", output=small_disk / "out")
     assert results.is_complete(small_disk / "out" / "mean")
     assert not results.is_complete(small_disk / "out" / "sampled")
     assert not list(small_disk.rglob("*.tmp"))
     never_encode()
     make(output=small_disk / "out")
-    assert json.loads((small_disk / "out" / "sampled" / "results.json").read_text())["values"]["rows"] == 120
+    assert (
+        json.loads((small_disk / "out" / "sampled" / "results.json").read_text())["values"]["rows"]
+        == 120
+    )

@@ -11,12 +11,22 @@ README = (REPO / "README.md").read_text(encoding="utf-8")
 
 def quickstart_of_the_makefile():
     recipe = re.search(r"^quickstart:.*\n((?:\t.*\n)+)", (REPO / "Makefile").read_text(), re.M)[1]
-    return [line.strip() for line in recipe.replace("\\\n", " ").splitlines() if line.startswith("\tdlib_")]
+    return [
+        line.strip()
+        for line in recipe.replace("\\\n", " ").splitlines()
+        if line.startswith("\tdlib_")
+    ]
 
 
 def test_the_quickstart_runs_the_commands_of_the_readme():
-    commands = re.findall(r"^    (dlib_.*)$", README.split("`make quickstart` runs these")[1].split("\n## ")[0], re.M)
-    assert [command.split()[0] for command in commands] == ["dlib_train", "dlib_postprocess", "dlib_evaluate"]
+    commands = re.findall(
+        r"^    (dlib_.*)$", README.split("`make quickstart` runs these")[1].split("\n## ")[0], re.M
+    )
+    assert [command.split()[0] for command in commands] == [
+        "dlib_train",
+        "dlib_postprocess",
+        "dlib_evaluate",
+    ]
     assert quickstart_of_the_makefile() == commands
 
 

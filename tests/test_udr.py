@@ -1,4 +1,6 @@
-"""UDR: pair scores by hand, agreement and disagreement of made models, and the command on folders."""
+"""UDR: pair scores by hand, agreement and disagreement of made models, and the command on
+folders.
+"""
 
 import json
 
@@ -23,7 +25,12 @@ def latents():
 
 
 def run(codes, kl=None, seed=0, **parameters):
-    return udr(codes, [np.ones(array.shape[1]) for array in codes] if kl is None else kl, np.random.default_rng(seed), **parameters)
+    return udr(
+        codes,
+        [np.ones(array.shape[1]) for array in codes] if kl is None else kl,
+        np.random.default_rng(seed),
+        **parameters,
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,7 +41,8 @@ def run(codes, kl=None, seed=0, **parameters):
         (np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]]), 2 / 3),
         (np.zeros((4, 4)), 0.0),
         (np.zeros((0, 4)), 0.0),
-        (np.array([[0.5, 0.0]]), 0.5 * (0.25 + 0.5)),  # columns: 0.5 and 0, mean 0.25; the row: 0.25 / 0.5
+        # columns: 0.5 and 0, mean 0.25; the row: 0.25 / 0.5
+        (np.array([[0.5, 0.0]]), 0.5 * (0.25 + 0.5)),
     ],
 )
 def test_pair_scores_by_hand(relation, expected):
@@ -47,16 +55,24 @@ def test_the_lasso_of_equal_models_has_a_ceiling_of_nine_tenths(latents):
     ranking = run([latents, twin], num_data_points=2000)
     np.testing.assert_allclose(ranking.model_scores, 0.9, atol=0.005)
     np.testing.assert_allclose(ranking.relations[0, 1], 0.9 * np.eye(4)[:, order], atol=0.02)
-    assert 0.85 < run([latents, twin], num_data_points=2000, relation=spearman_relation).model_scores.min() <= 1
+    assert (
+        0.85
+        < run([latents, twin], num_data_points=2000, relation=spearman_relation).model_scores.min()
+        <= 1
+    )
 
 
 def test_relations_equal_scikit_learn_and_scipy(latents):
     targets = latents @ np.random.default_rng(1).normal(size=(4, 3)) + 1
     expected = np.abs(Lasso(alpha=0.1).fit(latents, targets).coef_).T
     np.testing.assert_allclose(lasso_relation()(latents, targets), expected)
-    np.testing.assert_allclose(lasso_relation()(latents, targets[:, :1]), expected[:, :1], atol=1e-6)
+    np.testing.assert_allclose(
+        lasso_relation()(latents, targets[:, :1]), expected[:, :1], atol=1e-6
+    )
     expected = np.abs(spearmanr(latents, targets)[0][:4, 4:])
-    np.testing.assert_allclose(spearman_relation()(latents.astype(float), targets), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        spearman_relation()(latents.astype(float), targets), expected, atol=1e-12
+    )
 
 
 def test_unrelated_and_rotated_models_score_low_and_the_odd_one_out_is_last(latents):
@@ -73,14 +89,18 @@ def test_unrelated_and_rotated_models_score_low_and_the_odd_one_out_is_last(late
 
 def test_latents_of_low_kl_are_left_out_if_asked_for(latents):
     rng = np.random.default_rng(3)
-    noisy = [np.concatenate([codes, rng.normal(size=(3000, 8))], axis=1) for codes in (latents, latents[:, ::-1])]
+    noisy = [
+        np.concatenate([codes, rng.normal(size=(3000, 8))], axis=1)
+        for codes in (latents, latents[:, ::-1])
+    ]
     kl = [np.r_[np.ones(4), np.full(8, 0.01)]] * 2  # the threshold itself is not above it
     for relation in (lasso_relation, spearman_relation):
         ranking = run(noisy, kl, relation=relation)
         assert ranking.model_scores.min() > 0.8
         assert ranking.num_informative.tolist() == [4, 4]
         unfiltered = run(noisy, kl, relation=relation, filter_low_kl=False)
-        np.testing.assert_allclose(unfiltered.model_scores, ranking.model_scores / 3, rtol=1e-6)  # 4 of 12 rows and columns
+        # 4 of 12 rows and columns
+        np.testing.assert_allclose(unfiltered.model_scores, ranking.model_scores / 3, rtol=1e-6)
 
 
 def test_a_collapsed_model_and_constant_codes_score_zero(latents):
@@ -92,7 +112,9 @@ def test_a_collapsed_model_and_constant_codes_score_zero(latents):
 
 
 def test_models_of_different_widths_are_ranked_whatever_their_order(latents):
-    wide = np.concatenate([latents, latents[:, :2] + 0.1 * np.random.default_rng(4).normal(size=(3000, 2))], axis=1)
+    wide = np.concatenate(
+        [latents, latents[:, :2] + 0.1 * np.random.default_rng(4).normal(size=(3000, 2))], axis=1
+    )
     one, other = run([latents, wide, latents[:, :1]]), run([latents[:, :1], latents, wide])
     np.testing.assert_allclose(one.model_scores, other.model_scores[[1, 2, 0]], rtol=1e-9)
     assert one.relations[1, 0].shape == (6, 4)
@@ -124,8 +146,21 @@ def folders(tmp_path):
     for name, array in made.items():
         folder = tmp_path / name / "mean"
         Representation(array, FACTORS, tuple("wxyz"), (8,) * 4).save(folder / "representation.npz")
-        posterior = {"step": "posterior", "values": {"latent_kl": [1.0] * 4}, "labels": {"dataset": "toy"}, "made_from": None}
-        results.write_step(folder, "postprocess", {}, started=0.0, previous=posterior, labels={"representation": "mean"}, config_text="")
+        posterior = {
+            "step": "posterior",
+            "values": {"latent_kl": [1.0] * 4},
+            "labels": {"dataset": "toy"},
+            "made_from": None,
+        }
+        results.write_step(
+            folder,
+            "postprocess",
+            {},
+            started=0.0,
+            previous=posterior,
+            labels={"representation": "mean"},
+            config_text="",
+        )
     return [str(tmp_path / name / "mean") for name in made]
 
 
@@ -142,7 +177,9 @@ def test_the_command_ranks_folders_and_keeps_the_ranking(folders, tmp_path, run_
     assert record["config"]["lasso_relation.alpha"] == 0.1
     with np.load(tmp_path / "udr" / "relations.npz", allow_pickle=False) as relations:
         assert len(relations.files) == 6
-        assert pair_score(relations["0_1"]) == pytest.approx(record["values"]["pairwise_disentanglement_scores"][0][1])
+        assert pair_score(relations["0_1"]) == pytest.approx(
+            record["values"]["pairwise_disentanglement_scores"][0][1]
+        )
 
     gin_utils.parse(["udr.gin"])
     written = (tmp_path / "udr" / "results.json").stat().st_mtime_ns
@@ -150,27 +187,48 @@ def test_the_command_ranks_folders_and_keeps_the_ranking(folders, tmp_path, run_
     assert (tmp_path / "udr" / "results.json").stat().st_mtime_ns == written
     with pytest.raises(UserError, match="holds a ranking of other models or parameters"):
         rank_folders(folders[:2], tmp_path / "udr", num_workers=1)
-    assert len(rank_folders(folders[:2], tmp_path / "udr", num_workers=1, overwrite=True)["model_scores"]) == 2
+    assert (
+        len(
+            rank_folders(folders[:2], tmp_path / "udr", num_workers=1, overwrite=True)[
+                "model_scores"
+            ]
+        )
+        == 2
+    )
 
 
 def test_an_edited_relation_is_another_configuration(folders, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     module = tmp_path / "own_relation.py"
-    source = "import gin\nimport numpy as np\n\n\n@gin.register\ndef own_relation():\n    return relate\n\n\n"
-    source += "def relate(latents, targets):\n    return np.abs(latents.T @ targets) / len(latents)\n"
+    source = (
+        "import gin\nimport numpy as np\n\n\n@gin.register\ndef own_relation():\n    return"
+        " relate\n\n\n"
+    )
+    source += (
+        "def relate(latents, targets):\n    return np.abs(latents.T @ targets) / len(latents)\n"
+    )
     module.write_text(source)
     gin_utils.parse(["udr.gin"], ["import own_relation", "udr.relation = @own_relation"])
-    scores = [rank_folders(folders, tmp_path / "udr", num_workers=1)["model_scores"] for _ in range(2)]
+    scores = [
+        rank_folders(folders, tmp_path / "udr", num_workers=1)["model_scores"] for _ in range(2)
+    ]
     assert scores[0] == scores[1]
     module.write_text(source.replace("len(latents)", "2 / len(latents)"))
-    with pytest.raises(UserError, match=rf"holds another ranking: the source of own_relation, {module}, has changed"):
+    with pytest.raises(
+        UserError,
+        match=rf"holds another ranking: the source of own_relation, {module}, has changed",
+    ):
         rank_folders(folders, tmp_path / "udr", num_workers=1)
 
 
 @pytest.mark.parametrize("relation, flags", [("lasso", ["--num_workers=2"]), ("spearman", [])])
-def test_scores_are_the_same_on_any_number_of_workers(folders, tmp_path, run_command, relation, flags):
+def test_scores_are_the_same_on_any_number_of_workers(
+    folders, tmp_path, run_command, relation, flags
+):
     binding, dirs = f"udr.relation = @{relation}_relation", f"--input_dirs={','.join(folders)}"
-    code, _, err = run_command("dlib_udr", dirs, f"--output_dir={tmp_path / 'many'}", f"--gin_bindings={binding}", *flags)
+    code, _, err = run_command(
+        "dlib_udr", dirs, f"--output_dir={tmp_path / 'many'}", f"--gin_bindings={binding}", *flags
+    )
     assert (code, err) == (0, "")
     gin_utils.parse(["udr.gin"], [binding])
     values = rank_folders(folders, tmp_path / "one", num_workers=1)
@@ -181,7 +239,10 @@ def test_scores_are_the_same_on_any_number_of_workers(folders, tmp_path, run_com
 def test_a_users_mistake_ends_the_command_with_one_line(folders, tmp_path, run_command):
     flags = ["dlib_udr", f"--input_dirs={','.join(folders)}", f"--output_dir={tmp_path / 'udr'}"]
     code, _, err = run_command(*flags, "--gin_bindings=lasso_relation.alpha = -1")
-    assert (code, err) == (2, "dlib_udr: lasso_relation.alpha must be a number of at least 0, got -1\n")
+    assert (code, err) == (
+        2,
+        "dlib_udr: lasso_relation.alpha must be a number of at least 0, got -1\n",
+    )
     (tmp_path / "b" / "mean" / "results.json").unlink()
     code, _, err = run_command(*flags)
     assert code == 2
@@ -195,25 +256,39 @@ def test_folders_that_cannot_be_ranked_are_refused_in_one_line(folders, tmp_path
         rank_folders(folders[:1], tmp_path / "out")
     with pytest.raises(UserError, match="2 input folders, expected at least two different ones"):
         rank_folders([folders[0], folders[0] + "/"], tmp_path / "out")
-    with pytest.raises(UserError, match=r"holds no representation.npz; name folders that dlib_postprocess wrote"):
+    with pytest.raises(
+        UserError, match=r"holds no representation.npz; name folders that dlib_postprocess wrote"
+    ):
         rank_folders([*folders, tmp_path], tmp_path / "out")
     other = tmp_path / "other"
-    Representation(FACTORS[::-1].astype(np.float32), FACTORS[::-1], tuple("wxyz"), (8,) * 4).save(other / "representation.npz")
+    Representation(FACTORS[::-1].astype(np.float32), FACTORS[::-1], tuple("wxyz"), (8,) * 4).save(
+        other / "representation.npz"
+    )
     results.write_step(other, "postprocess", {}, started=0.0, config_text="")
     with pytest.raises(UserError, match="shows other examples than"):
         rank_folders([*folders, other], tmp_path / "out")
-    Representation(FACTORS.astype(np.float32), FACTORS, tuple("wxyz"), (8,) * 4).save(other / "representation.npz")
-    with pytest.raises(UserError, match="has no latent_kl; make the representation with dlib_postprocess"):
+    Representation(FACTORS.astype(np.float32), FACTORS, tuple("wxyz"), (8,) * 4).save(
+        other / "representation.npz"
+    )
+    with pytest.raises(
+        UserError, match="has no latent_kl; make the representation with dlib_postprocess"
+    ):
         rank_folders([*folders, other], tmp_path / "out")
 
 
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"num_data_points": 100.5}, "num_data_points must be a whole number of at least 2, got 100.5"),
+        (
+            {"num_data_points": 100.5},
+            "num_data_points must be a whole number of at least 2, got 100.5",
+        ),
         ({"kl_threshold": float("nan")}, "kl_threshold must be a number of at least 0, got nan"),
         ({"filter_low_kl": "False"}, "filter_low_kl must be True or False, got 'False'"),
-        ({"relation": "lasso"}, "relation = 'lasso', expected @lasso_relation or @spearman_relation"),
+        (
+            {"relation": "lasso"},
+            "relation = 'lasso', expected @lasso_relation or @spearman_relation",
+        ),
     ],
 )
 def test_parameters_of_another_kind_are_refused(parameters, message):

@@ -18,7 +18,9 @@ from gin.config_parser import BindingStatement, ImportStatement
 from dlib_tf2.errors import UserError
 
 _PACKAGE = "dlib_tf2"
-_REGISTERED = re.compile(r"^@gin\.(?:register|configurable)\n(?:@.*\n)*(?:def|class) (\w+)", re.MULTILINE)
+_REGISTERED = re.compile(
+    r"^@gin\.(?:register|configurable)\n(?:@.*\n)*(?:def|class) (\w+)", re.MULTILINE
+)
 
 
 class Reference(str):
@@ -31,7 +33,9 @@ def refuse_unknown(statements: Sequence[BindingStatement | ImportStatement]) -> 
     Raises:
         UserError: in the words of gin, with what is close.
     """
-    imported = {_source_of(statement) for statement in statements if isinstance(statement, ImportStatement)}
+    imported = {
+        _source_of(statement) for statement in statements if isinstance(statement, ImportStatement)
+    }
     foreign = None in imported
     sources = _sources()
     known = {*sources, *registered_names()}
@@ -48,14 +52,21 @@ def refuse_unknown(statements: Sequence[BindingStatement | ImportStatement]) -> 
         *prefix, name = statement.selector.split(".")
         if name not in known:
             if not foreign:
-                _refuse(f"No configurable matching '{statement.selector}'.", statement, name, known, _UNKNOWN)
+                _refuse(
+                    f"No configurable matching '{statement.selector}'.",
+                    statement,
+                    name,
+                    known,
+                    _UNKNOWN,
+                )
         elif name in sources and not prefix and (sources[name] in imported or not foreign):
             _check_parameter(statement, _parameters(sources[name], name))
 
 
 def registered_names() -> set[str]:
     """The names that this process has registered so far."""
-    return {selector.rsplit(".", 1)[-1] for selector, _ in gin.config._REGISTRY.items()}  # no public reader
+    # no public reader
+    return {selector.rsplit(".", 1)[-1] for selector, _ in gin.config._REGISTRY.items()}
 
 
 def close_or(name: str, known: Collection[str], otherwise: str) -> str:
@@ -69,11 +80,26 @@ _UNKNOWN = "import the module that registers it, or correct the name"
 
 def _check_parameter(statement: BindingStatement, parameters: list[str] | None) -> None:
     if parameters is not None and statement.arg_name not in parameters:
-        what = f"Configurable '{statement.selector}' doesn't have a parameter named '{statement.arg_name}'."
-        _refuse(what, statement, statement.arg_name, parameters, f"it has {', '.join(parameters) or 'none'}")
+        what = (
+            f"Configurable '{statement.selector}' doesn't have a parameter named"
+            f" '{statement.arg_name}'."
+        )
+        _refuse(
+            what,
+            statement,
+            statement.arg_name,
+            parameters,
+            f"it has {', '.join(parameters) or 'none'}",
+        )
 
 
-def _refuse(what: str, statement: BindingStatement | ImportStatement, name: str, known: Collection[str], otherwise: str) -> NoReturn:
+def _refuse(
+    what: str,
+    statement: BindingStatement | ImportStatement,
+    name: str,
+    known: Collection[str],
+    otherwise: str,
+) -> NoReturn:
     file, number, _, line = statement.location
     where = f'In file "{file}", line {number}' if file else f"In bindings string line {number}"
     raise UserError(f"gin: {what} | {where} | {line.strip()}{close_or(name, known, otherwise)}")
@@ -90,7 +116,9 @@ def _source_of(statement: ImportStatement) -> pathlib.Path | None:
     if path.with_suffix(".py").is_file():
         return path.with_suffix(".py")
     beside = [file.stem for file in path.parent.glob("*.py")]
-    _refuse(f"No module named '{statement.module}'", statement, path.name, beside, "correct the name")
+    _refuse(
+        f"No module named '{statement.module}'", statement, path.name, beside, "correct the name"
+    )
 
 
 def _folder() -> pathlib.Path:
@@ -101,23 +129,36 @@ def _folder() -> pathlib.Path:
 def _sources() -> dict[str, pathlib.Path]:
     """The file of each function and class that the package registers."""
     files = _folder().rglob("*.py")
-    return {name: file for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8"))}
+    return {
+        name: file
+        for file in files
+        for name in _REGISTERED.findall(file.read_text(encoding="utf-8"))
+    }
 
 
 @functools.cache
 def _parameters(file: pathlib.Path, name: str) -> list[str] | None:
-    """The parameters of a function or class; None where the source does not say: inherited, or any keyword."""
+    """The parameters of a function or class; None where the source does not say: inherited, or any
+    keyword.
+    """
     found: ast.AST | None = _defined(ast.parse(file.read_text(encoding="utf-8")), name)
     if isinstance(found, ast.ClassDef):
         found = _defined(found, "__init__")
     if not isinstance(found, ast.FunctionDef) or found.args.kwarg is not None:
         return None
-    names = [argument.arg for argument in (*found.args.posonlyargs, *found.args.args, *found.args.kwonlyargs)]
+    names = [
+        argument.arg
+        for argument in (*found.args.posonlyargs, *found.args.args, *found.args.kwonlyargs)
+    ]
     return names[1:] if found.name == "__init__" else names
 
 
 def _defined(scope: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef | ast.ClassDef | None:
-    found = (node for node in scope.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name)
+    found = (
+        node
+        for node in scope.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name
+    )
     return next(found, None)
 
 

@@ -1,6 +1,8 @@
-"""Gin files as text and data, read without importing what they name: where files are, what is wrong with them, typed values.
+"""Gin files as text and data, read without importing what they name: where files are, what is wrong
+with them, typed values.
 
-Needs neither TensorFlow nor the package's own modules, so that a command can refuse a mistake before it loads either.
+Needs neither TensorFlow nor the package's own modules, so that a command can refuse a mistake
+before it loads either.
 """
 
 import contextlib
@@ -8,7 +10,6 @@ import difflib
 import importlib.util  # noqa: F401  gin 0.5 looks for importlib.util without importing it
 import os
 import pathlib
-import re
 import tokenize
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple, TypeAlias
@@ -23,12 +24,16 @@ Statement: TypeAlias = BindingStatement | ImportStatement
 
 
 def config_dir() -> pathlib.Path:
-    """The folder of the gin files that ship with the package, in a clone as in an installed wheel."""
+    """The folder of the gin files that ship with the package, in a clone as in an installed
+    wheel.
+    """
     package = pathlib.Path(__file__).parents[1]
     for folder in (package / "gin_configs", package.parent / "gin_configs"):
         if folder.is_dir():
             return folder
-    raise UserError(f"the gin files of dlib_tf2 are missing beside {package}; install the package again")
+    raise UserError(
+        f"the gin files of dlib_tf2 are missing beside {package}; install the package again"
+    )
 
 
 def find_file(name: str) -> pathlib.Path:
@@ -47,7 +52,10 @@ def find_file(name: str) -> pathlib.Path:
     known = [str(path.relative_to(packaged)) for path in packaged.rglob("*.gin")]
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(close)}?" if close else "; correct the name"
-    raise UserError(f"gin file {name!r} not found in the current folder ({pathlib.Path.cwd()}) or in {packaged}{hint}")
+    raise UserError(
+        f"gin file {name!r} not found in the current folder ({pathlib.Path.cwd()}) or in"
+        f" {packaged}{hint}"
+    )
 
 
 def open_text(path: str | os.PathLike) -> IO[str]:
@@ -63,9 +71,10 @@ def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
         bindings: gin text that wins over the files.
 
     Raises:
-        UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used but not set, or set by itself; a macro
-            among the bindings is neither in the files nor used by another binding (gin accepts that in silence); a module,
-            function, parameter or reference of this package does not exist.
+        UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used but
+            not set, or set by itself; a macro among the bindings is neither in the files nor used
+            by another binding (gin accepts that in silence); a module, function, parameter or
+            reference of this package does not exist.
     """
     _checked(files, bindings)
 
@@ -82,21 +91,34 @@ def _checked(files: Sequence[str], bindings: Sequence[str]) -> list[Statement]:
     return [*in_files, *in_bindings]
 
 
-def bound_value(files: Sequence[str], bindings: Sequence[str], key: str, default: Any = None) -> Any:
-    """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved; else `default`."""
+def bound_value(
+    files: Sequence[str], bindings: Sequence[str], key: str, default: Any = None
+) -> Any:
+    """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved;
+    else `default`.
+    """
     return bound_values(files, bindings, [key], default)[key]
 
 
-def bound_values(files: Sequence[str], bindings: Sequence[str], keys: Sequence[str], default: Any = None) -> dict[str, Any]:
+def bound_values(
+    files: Sequence[str], bindings: Sequence[str], keys: Sequence[str], default: Any = None
+) -> dict[str, Any]:
     """What `bound_value` gives for each of `keys`, by one look at the text."""
     statements = _bindings(_checked(files, bindings))
-    macros = {_scoped(statement): statement.value for statement in statements if not statement.arg_name}
-    found = {f"{_scoped(statement)}.{statement.arg_name}": statement.value for statement in statements}  # the last one wins
+    macros = {
+        _scoped(statement): statement.value for statement in statements if not statement.arg_name
+    }
+    # the last one wins
+    found = {
+        f"{_scoped(statement)}.{statement.arg_name}": statement.value for statement in statements
+    }
     return {key: _plain(found[key], macros) if key in found else default for key in keys}
 
 
 def typed_bindings(text: str) -> dict[str, Any]:
-    """Reads gin text into {"scope/name.parameter": value}; references become "@name", macros their values."""
+    """Reads gin text into {"scope/name.parameter": value}; references become "@name", macros their
+    values.
+    """
     macros, values = {}, {}
     for statement in config_parser.ConfigParser(text, _Delegate()):
         if not isinstance(statement, BindingStatement):
@@ -114,15 +136,22 @@ def syntax_errors(source: str) -> Iterator[None]:
     try:
         yield
     except tokenize.TokenError as error:
-        raise UserError(f"gin: unfinished statement in {source} ({error.args[0]}); close the bracket or quote") from error
+        raise UserError(
+            f"gin: unfinished statement in {source} ({error.args[0]}); close the bracket or quote"
+        ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"gin: {source} is not UTF-8 text ({error.reason} at byte {error.start}); name a gin file") from error
+        raise UserError(
+            f"gin: {source} is not UTF-8 text ({error.reason} at byte {error.start}); name a gin"
+            " file"
+        ) from error
     except SyntaxError as error:
         # Of several lines the last says it; the first may be the address of an object.
         reason = str(error.msg).splitlines()[-1].strip().rstrip(".")
         line = (error.text or "").strip()
         where = f"{source}, line {error.lineno}" + (f", {line!r}" if line else "")
-        raise UserError(f"gin: {where}: {reason}; expected NAME = VALUE, with text in quotes") from error
+        raise UserError(
+            f"gin: {where}: {reason}; expected NAME = VALUE, with text in quotes"
+        ) from error
 
 
 class _Macro(NamedTuple):
@@ -142,7 +171,10 @@ class _Delegate(config_parser.ParserDelegate):
 def _read_file(name: str, included_by: tuple[str, ...]) -> list[Statement]:
     """The bindings and imports of a file and of those it includes, in order."""
     if name in included_by:
-        raise UserError(f"gin files include each other in a circle: {' -> '.join([*included_by, name])}; remove one include")
+        raise UserError(
+            f"gin files include each other in a circle: {' -> '.join([*included_by, name])}; remove"
+            " one include"
+        )
     try:
         path = find_file(name)
     except UserError as error:
@@ -150,10 +182,14 @@ def _read_file(name: str, included_by: tuple[str, ...]) -> list[Statement]:
             raise UserError(f"{error} (included by {included_by[-1]})") from error
         raise
     with syntax_errors(name), open_text(path) as file:
-        return list(_statements(config_parser.ConfigParser(file, _Delegate()), (*included_by, name)))
+        return list(
+            _statements(config_parser.ConfigParser(file, _Delegate()), (*included_by, name))
+        )
 
 
-def _statements(statements: config_parser.ConfigParser, included_by: tuple[str, ...]) -> Iterator[Statement]:
+def _statements(
+    statements: config_parser.ConfigParser, included_by: tuple[str, ...]
+) -> Iterator[Statement]:
     for statement in statements:
         if isinstance(statement, config_parser.IncludeStatement):
             yield from _read_file(statement.filename, included_by)
@@ -187,9 +223,13 @@ def _macros_in(value: Any) -> set[str]:
     return set().union(*map(_macros_in, value)) if isinstance(value, list | tuple) else set()
 
 
-def _refuse_unknown_macros(in_files: Sequence[BindingStatement], in_bindings: Sequence[BindingStatement]) -> None:
+def _refuse_unknown_macros(
+    in_files: Sequence[BindingStatement], in_bindings: Sequence[BindingStatement]
+) -> None:
     known = {_scoped(statement) for statement in in_files if not statement.arg_name}
-    known |= set().union(*(_macros_in(statement.value) for statement in [*in_files, *in_bindings])) - {"gin.REQUIRED"}
+    known |= set().union(
+        *(_macros_in(statement.value) for statement in [*in_files, *in_bindings])
+    ) - {"gin.REQUIRED"}
     for name in (_scoped(statement) for statement in in_bindings if not statement.arg_name):
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
@@ -198,15 +238,29 @@ def _refuse_unknown_macros(in_files: Sequence[BindingStatement], in_bindings: Se
 
 
 def _refuse_unset_macros(statements: Sequence[BindingStatement]) -> None:
-    # Of several bindings of one parameter the last counts; a name may be written with or without its modules.
-    last = {(statement.scope, statement.selector.rsplit(".", 1)[-1], statement.arg_name): statement for statement in statements}
-    macros = {_scoped(statement): _macros_in(statement.value) for statement in last.values() if not statement.arg_name}
+    # Of several bindings of one parameter the last counts; a name may be written with or without
+    # its modules.
+    last = {
+        (statement.scope, statement.selector.rsplit(".", 1)[-1], statement.arg_name): statement
+        for statement in statements
+    }
+    macros = {
+        _scoped(statement): _macros_in(statement.value)
+        for statement in last.values()
+        if not statement.arg_name
+    }
     for statement in last.values():
-        where = f"{_scoped(statement)}.{statement.arg_name}" if statement.arg_name else _scoped(statement)
+        where = (
+            f"{_scoped(statement)}.{statement.arg_name}"
+            if statement.arg_name
+            else _scoped(statement)
+        )
         for name in sorted(_macros_in(statement.value) - set(macros)):
             if name == "gin.REQUIRED":
                 raise UserError(f'{where} must be set; add --gin_bindings="{where} = ..."')
-            raise UserError(f'macro %{name}, which {where} uses, is not set; add --gin_bindings="{name} = ..."')
+            raise UserError(
+                f'macro %{name}, which {where} uses, is not set; add --gin_bindings="{name} = ..."'
+            )
     for name in macros:
         reached, new = set(), macros[name]
         while new:

@@ -1,7 +1,8 @@
-"""The only place that gives configurations to gin: one-line errors, and the configuration in use as text and as typed data.
+"""The only place that gives configurations to gin: one-line errors, and the configuration in use as
+text and as typed data.
 
-A configuration is gin files, found by name in the current folder first and then among the files that ship with the
-package, plus bindings from the command line, which win.
+A configuration is gin files, found by name in the current folder first and then among the files
+that ship with the package, plus bindings from the command line, which win.
 """
 
 import contextlib
@@ -16,7 +17,15 @@ from typing import Any
 import gin
 
 from dlib_tf2.configuration.gin_names import close_or, registered_names
-from dlib_tf2.configuration.gin_text import bound_value, bound_values, check, config_dir, find_file, open_text, typed_bindings
+from dlib_tf2.configuration.gin_text import (
+    bound_value,
+    bound_values,
+    check,
+    config_dir,
+    find_file,
+    open_text,
+    typed_bindings,
+)
 from dlib_tf2.errors import DlibError, UserError
 
 __all__ = [
@@ -37,7 +46,8 @@ __all__ = [
 
 
 def parse(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
-    """Replaces the whole gin configuration by that of `files` (in order) and `bindings` (which win).
+    """Replaces the whole gin configuration by that of `files` (in order) and `bindings` (which
+    win).
 
     Args:
         files: gin files, see `find_file`.
@@ -57,7 +67,8 @@ def parse(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
 
 
 def parse_more(files: Sequence[str]) -> None:
-    """Adds the bindings of further files to the configuration; those already set from the command line stay.
+    """Adds the bindings of further files to the configuration; those already set from the command
+    line stay.
 
     Raises:
         UserError: as in `parse`.
@@ -80,7 +91,8 @@ def dry_run_text(stage: str, **given: Any) -> str:
 
     Args:
         stage: a gin-configurable stage function, e.g. "train".
-        given: what the command passes itself and so wins over gin, such as its flags; None is not passed, other names do not count.
+        given: what the command passes itself and so wins over gin, such as its flags; None is not
+            passed, other names do not count.
     """
     given = {name: value for name, value in given.items() if value is not None and value != []}
     bound = gin.get_bindings(stage, resolve_references=False)
@@ -93,12 +105,16 @@ def dry_run_text(stage: str, **given: Any) -> str:
 
 
 def operative_text() -> str:
-    """The part of the configuration that was used so far, defaults included, as gin text that parses again."""
+    """The part of the configuration that was used so far, defaults included, as gin text that
+    parses again.
+    """
     return gin.operative_config_str()
 
 
 def operative_bindings() -> dict[str, Any]:
-    """The operative configuration as data: {"train.steps": 1000, "train.model": "@VAE"}, macros resolved, JSON types."""
+    """The operative configuration as data: {"train.steps": 1000, "train.model": "@VAE"}, macros
+    resolved, JSON types.
+    """
     return typed_bindings(operative_text())
 
 
@@ -110,19 +126,32 @@ def registered(name: str) -> Any:
 
 @contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Turns what gin raises while parsing into a UserError of one line, and keeps gin's own log lines quiet."""
+    """Turns what gin raises while parsing into a UserError of one line, and keeps gin's own log
+    lines quiet.
+    """
     logging.disable(logging.ERROR)
     try:
         yield
     except DlibError:
         raise
-    except (ValueError, TypeError, RuntimeError, OSError, ImportError, SyntaxError, AttributeError, KeyError) as error:
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+        OSError,
+        ImportError,
+        SyntaxError,
+        AttributeError,
+        KeyError,
+    ) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip(" ^")]
         raise UserError("gin: " + " | ".join(lines[:3]) + _remedy(str(error))) from error
     except (Exception, SystemExit) as error:  # of a module that gin text imports
-        module, reason = traceback.extract_tb(error.__traceback__)[-1], str(error).split("\n")[0]  # gin adds lines of its own
+        # gin adds lines of its own
+        module, reason = traceback.extract_tb(error.__traceback__)[-1], str(error).split("\n")[0]
         raise UserError(
-            f"gin: importing {module.filename} ended in {type(error).__name__}({reason}) at line {module.lineno}; correct the module"
+            f"gin: importing {module.filename} ended in {type(error).__name__}({reason}) at line"
+            f" {module.lineno}; correct the module"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -131,8 +160,12 @@ def _one_line_errors() -> Iterator[None]:
 def _remedy(message: str) -> str:
     """What to write instead of a name that gin does not know; empty for other errors."""
     if match := re.match(r"No configurable matching (?:reference )?'@?(?:.*/)?([\w.]+)", message):
-        return close_or(match[1], registered_names(), "import the module that registers it, or correct the name")
-    if match := re.match(r"Configurable '([^']*)' doesn't have a parameter named '([^']*)'", message):
+        return close_or(
+            match[1], registered_names(), "import the module that registers it, or correct the name"
+        )
+    if match := re.match(
+        r"Configurable '([^']*)' doesn't have a parameter named '([^']*)'", message
+    ):
         known = list(inspect.signature(gin.get_configurable(match[1])).parameters)
         return close_or(match[2], known, f"it has {', '.join(known) or 'none'}")
     return ""
@@ -142,10 +175,11 @@ def _find_files() -> None:
     """Makes gin find our files in what other files include, and read plain files only."""
     if str(config_dir()) not in _search_path():
         gin.add_config_file_search_path(str(config_dir()))
-    # gin's second reader takes "models/x.gin" for a file in a Python package `models`, and crashes where a folder of that name
-    # lies on sys.path. No public call takes a reader away.
+    # gin's second reader takes "models/x.gin" for a file in a Python package `models`, and crashes
+    # where a folder of that name lies on sys.path. No public call takes a reader away.
     gin.config._FILE_READERS[:] = [(open_text, os.path.isfile)]
 
 
 def _search_path() -> list[str]:
-    return gin.config._LOCATION_PREFIXES  # no public reader; adding a folder twice would only repeat it in messages
+    # no public reader; adding a folder twice would only repeat it in messages
+    return gin.config._LOCATION_PREFIXES

@@ -1,7 +1,9 @@
-"""From the name of a metric to what runs: its gin file, its function, and the configuration that a result is kept under.
+"""From the name of a metric to what runs: its gin file, its function, and the configuration that a
+result is kept under.
 
-A metric is called NAME where `gin_configs/metrics/NAME.gin` (or `metrics/NAME.gin` in the current folder) exists. It runs the registered
-function NAME, or, where the file says `NAME/metric.function = @other`, another one; both inside the gin scope NAME.
+A metric is called NAME where `gin_configs/metrics/NAME.gin` (or `metrics/NAME.gin` in the current
+folder) exists. It runs the registered function NAME, or, where the file says `NAME/metric.function
+= @other`, another one; both inside the gin scope NAME.
 """
 
 import difflib
@@ -17,8 +19,12 @@ from dlib_tf2.errors import UserError, check_names
 
 
 @gin.register
-def metric(name: str, function: Callable[..., dict[str, float]] | None = None) -> Callable[..., dict[str, float]]:
-    """Returns the function that the metric `name` runs: `function`, by default the registered one of that name."""
+def metric(
+    name: str, function: Callable[..., dict[str, float]] | None = None
+) -> Callable[..., dict[str, float]]:
+    """Returns the function that the metric `name` runs: `function`, by default the registered one
+    of that name.
+    """
     return gin.get_configurable(name) if function is None else function
 
 
@@ -27,7 +33,8 @@ class MetricCall(NamedTuple):
 
     name: str
     function: Callable[..., dict[str, float]]
-    config_text: str  # gin text of every parameter of the function and of what it refers to; parses again
+    # gin text of every parameter of the function and of what it refers to; parses again
+    config_text: str
 
     def __call__(self, *args: Any) -> dict[str, float]:
         with gin.config_scope(self.name):
@@ -42,7 +49,10 @@ def names(metrics: Any) -> list[str]:
     """
     check_names("evaluate.metrics", metrics, "mig")
     if wrong := [name for name in metrics if not name.isidentifier()]:
-        raise UserError(f"no metric can be called {wrong[0]!r}; expected names such as mig, separated by single commas")
+        raise UserError(
+            f"no metric can be called {wrong[0]!r}; expected names such as mig, separated by single"
+            " commas"
+        )
     return list(dict.fromkeys(metrics))
 
 
@@ -67,8 +77,12 @@ def files(names: Sequence[str]) -> list[str]:
             close = difflib.get_close_matches(name, known(), n=1, cutoff=0.4)
             hint = f"; did you mean {close[0]}?" if close else ""
             if name == "udr":
-                raise UserError("udr scores several representations by each other, not one: run dlib_udr") from error
-            raise UserError(f"unknown metric {name!r}; the known ones are {', '.join(known())}{hint}") from error
+                raise UserError(
+                    "udr scores several representations by each other, not one: run dlib_udr"
+                ) from error
+            raise UserError(
+                f"unknown metric {name!r}; the known ones are {', '.join(known())}{hint}"
+            ) from error
     return found
 
 
@@ -85,19 +99,29 @@ def resolve(name: str) -> MetricCall:
             function = metric(name, gin.get_bindings("metric").get("function"))
         except ValueError as error:
             raise UserError(
-                f"metrics/{name}.gin registers no metric {name}; add the import of its module, or {name}/metric.function"
+                f"metrics/{name}.gin registers no metric {name}; add the import of its module, or"
+                f" {name}/metric.function"
             ) from error
         parameters = list(_parameters(selector, "" if bound is None else f"{name}/"))
-        modules = {gin.get_configurable(used).__module__ for used in [selector, *(used for used, _ in parameters)]}
+        modules = {
+            gin.get_configurable(used).__module__
+            for used in [selector, *(used for used, _ in parameters)]
+        }
     lines = [line for _, line in parameters]
     if bound is not None:
         modules.add(__name__)
         lines.insert(0, f"{name}/metric.function = {bound!r}")
-    return MetricCall(name, function, "\n".join([*(f"import {module}" for module in sorted(modules)), "", *lines]) + "\n")
+    return MetricCall(
+        name,
+        function,
+        "\n".join([*(f"import {module}" for module in sorted(modules)), "", *lines]) + "\n",
+    )
 
 
 def trees(config: str) -> set[str]:
-    """The implementations of boosted trees that a configuration refers to, by the names of the classifiers."""
+    """The implementations of boosted trees that a configuration refers to, by the names of the
+    classifiers.
+    """
     return set(re.findall(r"@(?:[\w.]+[/.])*(\w+_gradient_boosting)\b", config))
 
 
@@ -109,14 +133,24 @@ def one_kind_of_trees(calls: Sequence[MetricCall]) -> set[str]:
     """
     found = {call.name: trees(call.config_text) for call in calls}
     if len(kinds := set().union(*found.values())) > 1:
-        which = "; ".join(f"{name}: {', '.join(sorted(some))}" for name, some in found.items() if some)
-        raise UserError(f"scores of different boosted trees do not compare ({which}); bind TREES instead of single metrics' classifiers")
+        which = "; ".join(
+            f"{name}: {', '.join(sorted(some))}" for name, some in found.items() if some
+        )
+        raise UserError(
+            f"scores of different boosted trees do not compare ({which}); bind TREES instead of"
+            " single metrics' classifiers"
+        )
     return kinds
 
 
 def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
-    """Yields (selector, gin line) for each parameter of a configurable that has a value, and of what it refers to, in this scope."""
-    bound, resolved = gin.get_bindings(selector, resolve_references=False), gin.get_bindings(selector)
+    """Yields (selector, gin line) for each parameter of a configurable that has a value, and of
+    what it refers to, in this scope.
+    """
+    bound, resolved = (
+        gin.get_bindings(selector, resolve_references=False),
+        gin.get_bindings(selector),
+    )
     signature = inspect.signature(gin.get_configurable(selector)).parameters.values()
     defaults = {p.name: p.default for p in signature if p.default is not p.empty}
     for parameter in sorted({*defaults, *bound}):
@@ -133,7 +167,9 @@ def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _behind_macros(value: Any) -> Any:
-    """What is bound, with the values of macros, also of those in lists, in the place of their names."""
+    """What is bound, with the values of macros, also of those in lists, in the place of their
+    names.
+    """
     if isinstance(value, list | tuple):
         return type(value)(map(_behind_macros, value))
     if getattr(value, "selector", None) != "gin.macro":

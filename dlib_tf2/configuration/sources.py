@@ -94,7 +94,9 @@ def _references(value: Any) -> Iterator[str]:
     if isinstance(value, list):
         for item in value:
             yield from _references(item)
-    elif isinstance(value, str) and (match := re.fullmatch(r"@(?:[\w.]+/)*(?:\w+\.)*(\w+)(?:\(\))?", value)):
+    elif isinstance(value, str) and (
+        match := re.fullmatch(r"@(?:[\w.]+/)*(?:\w+\.)*(\w+)(?:\(\))?", value)
+    ):
         yield match[1]
 
 
@@ -110,7 +112,10 @@ def _file_of_loaded(module: str) -> pathlib.Path | None:
 def _file_on_path(module: str) -> pathlib.Path | None:
     parts = module.split(".")
     for folder in map(pathlib.Path, sys.path):
-        for file in (folder.joinpath(*parts).with_suffix(".py"), folder.joinpath(*parts, "__init__.py")):
+        for file in (
+            folder.joinpath(*parts).with_suffix(".py"),
+            folder.joinpath(*parts, "__init__.py"),
+        ):
             if file.is_file():
                 return file
     return None

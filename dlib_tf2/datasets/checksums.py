@@ -1,7 +1,9 @@
-"""Checksums of images: of the blocks of a table, and the fingerprint by which a run knows its images.
+"""Checksums of images: of the blocks of a table, and the fingerprint by which a run knows its
+images.
 
-They are there for damage and mistakes, not for attacks: a CRC-32 of each row, made as the row comes, in
-whatever order. What stands for many rows is a SHA-256 of theirs. One core makes about 2 GB/s.
+They are there for damage and mistakes, not for attacks: a CRC-32 of each row, made as the row
+comes, in whatever order. What stands for many rows is a SHA-256 of theirs. One core makes about 2
+GB/s.
 """
 
 import hashlib
@@ -14,7 +16,8 @@ import numpy as np
 
 from dlib_tf2.errors import few
 
-_BLOCK_BYTES = 64 << 20  # a table of 12.7 GB has 190 blocks: table.json stays small, and opening fast
+# a table of 12.7 GB has 190 blocks: table.json stays small, and opening fast
+_BLOCK_BYTES = 64 << 20
 _PIECE_BYTES = 16 << 20
 
 
@@ -36,7 +39,9 @@ def of_rows(images: np.ndarray, done: Callable[[int], None] = lambda count: None
 
 
 def of_blocks(sums: np.ndarray, row_bytes: int) -> dict[str, Any]:
-    """What a table keeps of its rows' checksums: {"rows": number in a block, "sha256": [of each block]}."""
+    """What a table keeps of its rows' checksums: {"rows": number in a block, "sha256": [of each
+    block]}.
+    """
     rows = max(1, _BLOCK_BYTES // row_bytes)
     return {"rows": rows, "sha256": _of_blocks(sums, rows)}
 
@@ -51,7 +56,11 @@ def damage(sums: np.ndarray, kept: Mapping[str, Any]) -> str:
     rows, found = kept["rows"], _of_blocks(sums, kept["rows"])
     if len(found) != len(kept["sha256"]):
         return f"it has {len(found):,} blocks of checksums, expected {len(kept['sha256']):,}"
-    bad = [number for number, (now, then) in enumerate(zip(found, kept["sha256"], strict=True)) if now != then]
+    bad = [
+        number
+        for number, (now, then) in enumerate(zip(found, kept["sha256"], strict=True))
+        if now != then
+    ]
     if not bad:
         return ""
     spans = [f"{number * rows:,}..{min((number + 1) * rows, len(sums)) - 1:,}" for number in bad]
@@ -66,4 +75,7 @@ def fingerprint(sums: np.ndarray, *about: Any) -> str:
 
 def _of_blocks(sums: np.ndarray, rows: int) -> list[str]:
     content = sums.astype("<u4")
-    return [hashlib.sha256(content[first : first + rows].tobytes()).hexdigest() for first in range(0, len(content), rows)]
+    return [
+        hashlib.sha256(content[first : first + rows].tobytes()).hexdigest()
+        for first in range(0, len(content), rows)
+    ]

@@ -1,4 +1,6 @@
-"""Downloads that resume: a file is fetched to <name>.part, verified, and renamed when it is whole."""
+"""Downloads that resume: a file is fetched to <name>.part, verified, and renamed when it is
+whole.
+"""
 
 import contextlib
 import dataclasses
@@ -22,7 +24,8 @@ from dlib_tf2.errors import FEW, DlibError, UserError, few
 from dlib_tf2.system.files import sync_folder
 
 _BLOCK = 1 << 20
-_TRIES, _TIMEOUT, _PAUSE = 5, 60.0, 1.0  # tries without progress; seconds without a byte; seconds between tries
+# tries without progress; seconds without a byte; seconds between tries
+_TRIES, _TIMEOUT, _PAUSE = 5, 60.0, 1.0
 _MOST_PAUSE = 30.0  # seconds; a server that asks for a longer one is left alone
 _BUSY = (408, 429)  # request timeout, too many requests: the only refusals that pass by themselves
 
@@ -53,22 +56,33 @@ class RemoteFile:
 
     def found_in(self, folder: pathlib.Path) -> pathlib.Path | None:
         """The file, or another edition of it, in `folder`."""
-        return next((folder / name for name in (self.name, *self.other_names) if (folder / name).is_file()), None)
+        return next(
+            (folder / name for name in (self.name, *self.other_names) if (folder / name).is_file()),
+            None,
+        )
 
     def describe(self) -> str:
         """Name, address and size, for a person who has to get it."""
-        size = format_bytes(self.size) if self.size else f"at most {format_bytes(self.at_most)}" if self.at_most else "size not known here"
+        size = (
+            format_bytes(self.size)
+            if self.size
+            else f"at most {format_bytes(self.at_most)}"
+            if self.at_most
+            else "size not known here"
+        )
         return f"{self.name} ({size}) from {self.url}"
 
 
 def fetch(file: RemoteFile, folder: pathlib.Path) -> pathlib.Path:
-    """Downloads a file into `folder`, or goes on downloading it; one that is there already is only verified.
+    """Downloads a file into `folder`, or goes on downloading it; one that is there already is only
+    verified.
 
     Returns:
         Its path.
 
     Raises:
-        DlibError: the server does not answer or refuses, the connection breaks for good, the content is wrong, or the disk is full.
+        DlibError: the server does not answer or refuses, the connection breaks for good, the
+            content is wrong, or the disk is full.
     """
     path = file.found_in(folder)
     if path is None:
@@ -77,7 +91,10 @@ def fetch(file: RemoteFile, folder: pathlib.Path) -> pathlib.Path:
         try:
             _receive(file, part)
         except OSError as error:
-            raise DlibError(f"cannot write {part}: {error.strerror or error}; free space or choose another data_dir") from error
+            raise DlibError(
+                f"cannot write {part}: {error.strerror or error}; free space or choose another"
+                " data_dir"
+            ) from error
         verify(file, part, folder)
         os.replace(part, path)
         _edition(part).unlink(missing_ok=True)
@@ -91,14 +108,17 @@ def check_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
     """Refuses a folder in which a person has not put all files.
 
     Raises:
-        UserError: some are missing; the message lists name, size and address of the first, and where
-            they are more, a line for each of them was printed.
+        UserError: some are missing; the message lists name, size and address of the first, and
+            where they are more, a line for each of them was printed.
     """
     missing = [file.describe() for file in files if file.found_in(folder) is None]
     if len(missing) > FEW:
         print(*missing, sep="\n", file=sys.stderr, flush=True)
     if missing:
-        raise UserError(f"{folder} lacks {len(missing)} of {len(files)} files; put there under these names: {few(missing)}")
+        raise UserError(
+            f"{folder} lacks {len(missing)} of {len(files)} files; put there under these names:"
+            f" {few(missing)}"
+        )
 
 
 def find_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
@@ -124,12 +144,15 @@ def to_come(file: RemoteFile, folder: pathlib.Path) -> int | None:
 
 
 def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None = None) -> None:
-    """Compares size and SHA-256 with what is known of a file; another edition of it is taken as it is.
+    """Compares size and SHA-256 with what is known of a file; another edition of it is taken as it
+    is.
 
     Args:
         file: what is known.
-        path: the content; a `.part` that is not what was published is removed, since going on with it is useless.
-        record: folder of the hashes of earlier downloads, by which a file is judged whose hash nobody published.
+        path: the content; a `.part` that is not what was published is removed, since going on with
+            it is useless.
+        record: folder of the hashes of earlier downloads, by which a file is judged whose hash
+            nobody published.
 
     Raises:
         DlibError: it is another content.
@@ -139,7 +162,11 @@ def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None = N
     known = recorded(record).get(file.name) if record and not file.sha256 else None
     expected_size, expected = known or (file.size, file.sha256)
     size = path.stat().st_size
-    fault = f"has {size:,} bytes, expected {expected_size:,}" if expected_size and size != expected_size else ""
+    fault = (
+        f"has {size:,} bytes, expected {expected_size:,}"
+        if expected_size and size != expected_size
+        else ""
+    )
     if not fault and expected and (found := digest(path)) != expected:
         fault = f"has the SHA-256 {found}, expected {expected}"
     if not fault:
@@ -160,16 +187,22 @@ def _warn_of_md5(file: RemoteFile, path: pathlib.Path) -> None:
         return
     found, what = digest(path, "md5"), ""
     if found == file.corrupted_md5:
-        what = f"the one of a corrupted edition that its authors have replaced: get it again from {file.url}"
+        what = (
+            "the one of a corrupted edition that its authors have replaced: get it again from"
+            f" {file.url}"
+        )
     elif file.md5 and found != file.md5:
         what = f"others report {file.md5}: it may be damaged or another edition"
     if what:
-        path = path.with_name(file.name) if path.suffix == ".part" else path  # as it is about to be called
+        # as it is about to be called
+        path = path.with_name(file.name) if path.suffix == ".part" else path
         print(f"warning: {path} has the MD5 {found}, {what}", file=sys.stderr, flush=True)
 
 
 def _receive(file: RemoteFile, part: pathlib.Path) -> None:
-    """Appends to `part` until it is whole; a connection that breaks is opened again where it broke off."""
+    """Appends to `part` until it is whole; a connection that breaks is opened again where it broke
+    off.
+    """
     tries = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
@@ -178,12 +211,22 @@ def _receive(file: RemoteFile, part: pathlib.Path) -> None:
             total = _request(file, part, before)
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in _BUSY:
-                by_hand = f"get {file.name} by hand, put it into a folder and use --manual_dir=FOLDER"
+                by_hand = (
+                    f"get {file.name} by hand, put it into a folder and use --manual_dir=FOLDER"
+                )
                 raise DlibError(f"{file.url}: {_refusal(error)}; {by_hand}") from error
             pause = max(_PAUSE, _asked_pause(error))
             reason, total = _refusal(error), None
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            reason, total = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__, None
+        except (
+            urllib.error.URLError,
+            http.client.HTTPException,
+            ConnectionError,
+            TimeoutError,
+        ) as error:
+            reason, total = (
+                " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__,
+                None,
+            )
         else:
             reason = "the connection was closed"
         now = part.stat().st_size if part.exists() else 0
@@ -191,8 +234,15 @@ def _receive(file: RemoteFile, part: pathlib.Path) -> None:
             return
         tries = 0 if now > before else tries + 1
         if tries >= _TRIES or pause > _MOST_PAUSE:
-            kept = f" at byte {now:,}" + (f" of {total:,}" if total else "") + ", which are kept" if now else ""
-            remedy = "run the same command again to resume, or get the file by hand and use --manual_dir=FOLDER"
+            kept = (
+                f" at byte {now:,}" + (f" of {total:,}" if total else "") + ", which are kept"
+                if now
+                else ""
+            )
+            remedy = (
+                "run the same command again to resume, or get the file by hand and use"
+                " --manual_dir=FOLDER"
+            )
             raise DlibError(f"cannot download {file.url} ({reason}{kept}); {remedy}")
         time.sleep(pause)
 
@@ -208,7 +258,9 @@ def _refusal(error: urllib.error.HTTPError) -> str:
 
 
 def _asked_pause(error: urllib.error.HTTPError) -> float:
-    """Seconds until the next try that the server asks for: a number, or a date; 0 if it does not."""
+    """Seconds until the next try that the server asks for: a number, or a date; 0 if it does
+    not.
+    """
     asked = error.headers.get("Retry-After") or ""
     if asked.isdecimal():
         return float(asked)
@@ -219,17 +271,25 @@ def _asked_pause(error: urllib.error.HTTPError) -> float:
 
 
 def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
-    """One request for what is missing from byte `start` on; returns the size of the whole file, if the server says it."""
-    headers = {"User-Agent": f"dlib_tf2/{__version__} (dataset download)", "Accept-Encoding": "identity"}
+    """One request for what is missing from byte `start` on; returns the size of the whole file, if
+    the server says it.
+    """
+    headers = {
+        "User-Agent": f"dlib_tf2/{__version__} (dataset download)",
+        "Accept-Encoding": "identity",
+    }
     edition, whole = _read_edition(part)
     if start:
         headers["Range"] = f"bytes={start}-"
         if edition:
             headers["If-Range"] = edition  # or two editions of the file would be mixed
     try:
-        response = urllib.request.urlopen(urllib.request.Request(file.url, headers=headers), timeout=_TIMEOUT)
+        response = urllib.request.urlopen(
+            urllib.request.Request(file.url, headers=headers), timeout=_TIMEOUT
+        )
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # "range not satisfiable": nothing is missing, or what is there is no part of the file
+        # "range not satisfiable": nothing is missing, or what is there is no part of the file
+        if error.code != 416:
             raise
         total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
         if total.isdigit() and int(total) == start:
@@ -239,9 +299,12 @@ def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
     with response:
         length = response.headers.get("Content-Length")
         if response.status == 206:
-            given = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range") or "")
+            given = re.fullmatch(
+                r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range") or ""
+            )
             if given and (int(given[1]) != start or (whole and given[2] not in ("*", whole))):
-                _drop(part)  # other bytes than were asked for, or of a file that has changed: begin anew
+                # other bytes than were asked for, or of a file that has changed: begin anew
+                _drop(part)
                 return None
         else:
             start = 0
@@ -249,10 +312,17 @@ def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
             _edition(part).write_text(f"{'' if mark.startswith('W/') else mark}\n{length or ''}")
         total_bytes = start + int(length) if length else file.size
         _append(response, part, start, f"{file.name}: downloading, MB", total_bytes)
-    return total_bytes if total_bytes is not None else part.stat().st_size  # without a length, the end of the stream is the end
+    # without a length, the end of the stream is the end
+    return total_bytes if total_bytes is not None else part.stat().st_size
 
 
-def _append(response: http.client.HTTPResponse, part: pathlib.Path, start: int, label: str, total: int | None) -> None:
+def _append(
+    response: http.client.HTTPResponse,
+    part: pathlib.Path,
+    start: int,
+    label: str,
+    total: int | None,
+) -> None:
     progress = Progress(label, round((total or 0) / 1e6), round(start / 1e6))
     shown = done = start
     with open(part, "r+b" if start else "wb") as out:
@@ -269,7 +339,9 @@ def _append(response: http.client.HTTPResponse, part: pathlib.Path, start: int, 
 
 
 def _edition(part: pathlib.Path) -> pathlib.Path:
-    """Where the server's mark of the file's edition, and its size, are kept while it is incomplete."""
+    """Where the server's mark of the file's edition, and its size, are kept while it is
+    incomplete.
+    """
     return part.with_name(f"{part.name}.etag")
 
 

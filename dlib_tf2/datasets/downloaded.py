@@ -1,4 +1,6 @@
-"""Datasets whose files come from elsewhere: from files to TFDS records to the table, prepared once, then opened at once."""
+"""Datasets whose files come from elsewhere: from files to TFDS records to the table, prepared once,
+then opened at once.
+"""
 
 from __future__ import annotations
 
@@ -49,20 +51,29 @@ class Recipe:
     transform: Callable[[np.ndarray], np.ndarray] | None = None
     transform_one: Callable[[tf.Tensor], tf.Tensor] | None = None
 
-    def records(self, data_dir: pathlib.Path) -> Callable[[str | None, int, int], tuple[tf.data.Dataset, Callable]]:
+    def records(
+        self, data_dir: pathlib.Path
+    ) -> Callable[[str | None, int, int], tuple[tf.data.Dataset, Callable]]:
         """What `GroundTruthDataset.records` asks for."""
 
-        def share(folder: str | None, num_hosts: int, host: int) -> tuple[tf.data.Dataset, Callable]:
+        def share(
+            folder: str | None, num_hosts: int, host: int
+        ) -> tuple[tf.data.Dataset, Callable]:
             from dlib_tf2.datasets import tfds_records
 
-            return tfds_records.share(self.builder(folder or data_dir), num_hosts, host, self.transform_one)
+            return tfds_records.share(
+                self.builder(folder or data_dir), num_hosts, host, self.transform_one
+            )
 
         return share
 
 
 def tfds_files(builder: type[tfds.core.DatasetBuilder]) -> tuple[RemoteFile, ...]:
     """The files of one of TFDS's own builders, as its checksums file lists them."""
-    return tuple(RemoteFile(info.filename, url, int(info.size), info.checksum) for url, info in sorted(builder.url_infos.items()))
+    return tuple(
+        RemoteFile(info.filename, url, int(info.size), info.checksum)
+        for url, info in sorted(builder.url_infos.items())
+    )
 
 
 def no_config(name: str, config: str) -> None:
@@ -82,12 +93,17 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
     Raises:
         UserError: it is not prepared there; the message is the command that prepares it.
     """
-    opened = image_table.open_built(image_table.table_folder(data_dir, recipe.source), recipe.source)
+    opened = image_table.open_built(
+        image_table.table_folder(data_dir, recipe.source), recipe.source
+    )
     if isinstance(opened, str):
         reason = f" ({opened})" if opened else ""
         remedy = f"run: dlib_prepare_data --dataset={name} --data_dir={data_dir}"
         if isinstance(data_dir, RemotePath):
-            remedy = f"run dlib_prepare_data --dataset={name} --data_dir=DIR with a local DIR, and copy all that it holds to {data_dir}"
+            remedy = (
+                f"run dlib_prepare_data --dataset={name} --data_dir=DIR with a local DIR, and copy"
+                f" all that it holds to {data_dir}"
+            )
         where = data_dir if data_dir.exists() else f"{data_dir}, which does not exist"
         raise UserError(f"{name} is not prepared in {where}{reason}; {remedy}")
     return opened
@@ -96,13 +112,13 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
 def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None = None) -> None:
     """Gets the files, writes the records, builds the table; what is there already is verified.
 
-    A table that is damaged is built again. Records that make no table are removed, and if they are not of
-    this call they are written again: a file that was repaired after a failure is read.
+    A table that is damaged is built again. Records that make no table are removed, and if they are
+    not of this call they are written again: a file that was repaired after a failure is read.
 
     Args:
         recipe: of the dataset.
-        data_dir: where datasets are kept. Files are downloaded into the folder in which TFDS looks for files that a person put there,
-            so that there is one way from files to records.
+        data_dir: where datasets are kept. Files are downloaded into the folder in which TFDS looks
+            for files that a person put there, so that there is one way from files to records.
         manual_dir: the folder of files that a person put there; then nothing is downloaded.
 
     Raises:
@@ -119,18 +135,30 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
             image_table.announce(folder)
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot write {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
+            raise UserError(
+                f"cannot write {folder}: {error.strerror}; change its permissions or choose another"
+                " data_dir"
+            ) from error
         with image_table.lock(folder, recipe.source, ".prepare.lock"):
             _prepare(recipe, data_dir, manual_dir, folder)
     _say(f"{recipe.source} is prepared in {data_dir}")
 
 
-def _prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None, folder: pathlib.Path) -> None:
+def _prepare(
+    recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None, folder: pathlib.Path
+) -> None:
     from dlib_tf2.datasets import tfds_records
 
     builder, downloads = recipe.builder(data_dir), data_dir / "downloads" / "manual"
-    if manual_dir and tfds_records.is_written(builder) and (other := source_files.changed(folder, _found(recipe, manual_dir))):
-        _say(f"{other[0]} has changed since the records of {recipe.source} were made of it; they are made again")
+    if (
+        manual_dir
+        and tfds_records.is_written(builder)
+        and (other := source_files.changed(folder, _found(recipe, manual_dir)))
+    ):
+        _say(
+            f"{other[0]} has changed since the records of {recipe.source} were made of it; they are"
+            " made again"
+        )
         tfds_records.remove(builder)
     while True:
         fresh = not tfds_records.is_written(builder)
@@ -151,7 +179,11 @@ def _prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | 
 
 
 def _write_records(
-    recipe: Recipe, builder: tfds.core.DatasetBuilder, data_dir: pathlib.Path, manual_dir: pathlib.Path | None, folder: pathlib.Path
+    recipe: Recipe,
+    builder: tfds.core.DatasetBuilder,
+    data_dir: pathlib.Path,
+    manual_dir: pathlib.Path | None,
+    folder: pathlib.Path,
 ) -> None:
     from dlib_tf2.datasets import tfds_records
 
@@ -167,7 +199,9 @@ def _write_records(
     source_files.keep(folder, _found(recipe, manual_dir or downloads))
 
 
-def _build_table(recipe: Recipe, builder: tfds.core.DatasetBuilder, data_dir: pathlib.Path, folder: pathlib.Path) -> None:
+def _build_table(
+    recipe: Recipe, builder: tfds.core.DatasetBuilder, data_dir: pathlib.Path, folder: pathlib.Path
+) -> None:
     from dlib_tf2.datasets import tfds_records
 
     info = recipe.info(builder)
@@ -185,19 +219,32 @@ def _found(recipe: Recipe, folder: pathlib.Path) -> list[pathlib.Path]:
     return [path for file in recipe.files() if (path := file.found_in(folder)) is not None]
 
 
-def _say_unread(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path, folder: pathlib.Path) -> None:
+def _say_unread(
+    recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path, folder: pathlib.Path
+) -> None:
     """Says so where a person gave other files than those that a set was prepared from."""
     files = _found(recipe, manual_dir)
     other = source_files.changed(folder, files)
-    anew = f"to prepare it from {manual_dir}, delete {folder} and {data_dir / recipe.source}, and run again"
+    anew = (
+        f"to prepare it from {manual_dir}, delete {folder} and {data_dir / recipe.source}, and run"
+        " again"
+    )
     if other:
         names = few([path.name for path in other])
-        _say(f"{recipe.source} was prepared from other content of {names}, which is not read now; {anew}")
+        _say(
+            f"{recipe.source} was prepared from other content of {names}, which is not read now;"
+            f" {anew}"
+        )
     elif other is None and files:
-        _say(f"{recipe.source} was prepared by an older version, which kept no record of its files, and is not read now; {anew}")
+        _say(
+            f"{recipe.source} was prepared by an older version, which kept no record of its files,"
+            f" and is not read now; {anew}"
+        )
 
 
-def plan(recipes: Sequence[Recipe], data_dir: pathlib.Path, manual_dir: pathlib.Path | None) -> Needs:
+def plan(
+    recipes: Sequence[Recipe], data_dir: pathlib.Path, manual_dir: pathlib.Path | None
+) -> Needs:
     """What several recipes need together, before any of them is begun.
 
     Raises:
@@ -228,11 +275,28 @@ class Needs:
     unknown: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, recipe: Recipe, files: Sequence[RemoteFile], data_dir: pathlib.Path, manual_dir: pathlib.Path | None) -> Needs:
-        """What one recipe needs, whose records are to be made from `files`, or are there if there are none."""
-        sizes = {} if manual_dir else {file.name: to_come(file, data_dir / "downloads" / "manual") for file in files}
+    def of(
+        cls,
+        recipe: Recipe,
+        files: Sequence[RemoteFile],
+        data_dir: pathlib.Path,
+        manual_dir: pathlib.Path | None,
+    ) -> Needs:
+        """What one recipe needs, whose records are to be made from `files`, or are there if there
+        are none.
+        """
+        sizes = (
+            {}
+            if manual_dir
+            else {file.name: to_come(file, data_dir / "downloads" / "manual") for file in files}
+        )
         unknown = tuple(name for name, size in sizes.items() if size is None)
-        return cls(sum(filter(None, sizes.values())), recipe.record_bytes if files else 0, recipe.table_bytes, unknown)
+        return cls(
+            sum(filter(None, sizes.values())),
+            recipe.record_bytes if files else 0,
+            recipe.table_bytes,
+            unknown,
+        )
 
     def __add__(self, other: Needs) -> Needs:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
@@ -244,11 +308,22 @@ class Needs:
         Raises:
             DlibError: it is more than is free.
         """
-        parts = {"the download": self.download, "the records": self.records, "the table": self.table}
+        parts = {
+            "the download": self.download,
+            "the records": self.records,
+            "the table": self.table,
+        }
         needed, free = sum(parts.values()), shutil.disk_usage(_existing(data_dir)).free
-        shown = ", ".join(f"{format_bytes(size)} for {part}" for part, size in parts.items() if size)
-        more = f", and {', '.join(self.unknown)}, whose size is not known here" if self.unknown else ""
-        line = f"{what}: needs about {format_bytes(needed)} under {data_dir} ({shown}{more}); {format_bytes(free)} are free"
+        shown = ", ".join(
+            f"{format_bytes(size)} for {part}" for part, size in parts.items() if size
+        )
+        more = (
+            f", and {', '.join(self.unknown)}, whose size is not known here" if self.unknown else ""
+        )
+        line = (
+            f"{what}: needs about {format_bytes(needed)} under {data_dir} ({shown}{more});"
+            f" {format_bytes(free)} are free"
+        )
         if needed > free:
             raise DlibError(f"{line}; free some space or choose another data_dir")
         _say(line)

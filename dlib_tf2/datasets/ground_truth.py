@@ -40,20 +40,26 @@ class ComputedTable(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class GroundTruthDataset:
-    """Images of known factors. Nothing here is random but the training streams, which are functions of their seed.
+    """Images of known factors. Nothing here is random but the training streams, which are functions
+    of their seed.
 
     Attributes:
         name: what `load` was asked for, such as "rendered_sprites/small".
         space: the full grid, hidden factors included.
         visible: the names of the factors that are scored, in the order of `space`.
-        table: uint8 [rows, h, w, c], memory-mapped or computed from such; row i is grid point i, or `cells[i]`.
+        table: uint8 [rows, h, w, c], memory-mapped or computed from such; row i is grid point i, or
+            `cells[i]`.
         scale: the pixel value that means white; images divided by it lie within 0 .. 1.
-        records: opens the prepared TFDS records for `record_batches`: (data_dir or None for where they were prepared,
-            num_hosts, host) -> tf.data of one host's share of the images, not decoded, and their decoder. None: there are none.
-        nuisance: what is done to an image on top of the table; None where the image is a function of the factors.
-        cells: int64 [rows], ascending: the grid point of each row where only some have an image; None: all have, in order.
-        drawn_once: hidden factors whose values the table stream draws once for each combination of the others, by a fixed seed,
-            instead of running through all of them; for grids too large to encode whole.
+        records: opens the prepared TFDS records for `record_batches`: (data_dir or None for where
+            they were prepared, num_hosts, host) -> tf.data of one host's share of the images, not
+            decoded, and their decoder. None: there are none.
+        nuisance: what is done to an image on top of the table; None where the image is a function
+            of the factors.
+        cells: int64 [rows], ascending: the grid point of each row where only some have an image;
+            None: all have, in order.
+        drawn_once: hidden factors whose values the table stream draws once for each combination of
+            the others, by a fixed seed, instead of running through all of them; for grids too large
+            to encode whole.
     """
 
     name: str
@@ -61,19 +67,25 @@ class GroundTruthDataset:
     visible: tuple[str, ...]
     table: np.ndarray | ComputedTable = dataclasses.field(repr=False)
     scale: int
-    records: Callable[[str | None, int, int], tuple[tf.data.Dataset, Callable]] | None = dataclasses.field(repr=False)
+    records: Callable[[str | None, int, int], tuple[tf.data.Dataset, Callable]] | None = (
+        dataclasses.field(repr=False)
+    )
     nuisance: Nuisance | None = dataclasses.field(default=None, repr=False)
     cells: np.ndarray | None = dataclasses.field(default=None, repr=False)
     drawn_once: tuple[str, ...] = ()
 
     @property
     def base(self) -> np.ndarray:
-        """What is stored: the table, or that which its rows are computed from; uint8 [n, h, w, c]."""
+        """What is stored: the table, or that which its rows are computed from; uint8 [n, h, w,
+        c].
+        """
         return self.table if isinstance(self.table, np.ndarray) else self.table.base
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image in the table and in training batches, before the nuisance."""
+        """Height, width and channels of an image in the table and in training batches, before the
+        nuisance.
+        """
         height, width, channels = self.table.shape[1:]
         return height, width, channels
 
@@ -84,8 +96,9 @@ class GroundTruthDataset:
         return height, width, channels if self.nuisance is None else self.nuisance.channels
 
     def fingerprint(self) -> str:
-        """What tells these images from others of the same name: of their bytes, grid, shape and scale, and of the rules by
-        which they are computed and changed. Which factors are hidden has no part in it.
+        """What tells these images from others of the same name: of their bytes, grid, shape and
+        scale, and of the rules by which they are computed and changed. Which factors are hidden has
+        no part in it.
 
         It reads every image once, and compares a table with its checksums on the way.
 
@@ -96,12 +109,23 @@ class GroundTruthDataset:
             DlibError: the table is damaged; the message names the rows and the remedy.
         """
         sums = table_check.row_sums(self.base, self.name)
-        cells = None if self.cells is None else hashlib.sha256(self.cells.astype("<i8").tobytes()).hexdigest()
-        rules = ["" if isinstance(self.table, np.ndarray) else self.table.rule, self.nuisance.rule if self.nuisance else ""]
-        return checksums.fingerprint(sums, self.space.sizes, self.stored_shape, self.scale, cells, rules)
+        cells = (
+            None
+            if self.cells is None
+            else hashlib.sha256(self.cells.astype("<i8").tobytes()).hexdigest()
+        )
+        rules = [
+            "" if isinstance(self.table, np.ndarray) else self.table.rule,
+            self.nuisance.rule if self.nuisance else "",
+        ]
+        return checksums.fingerprint(
+            sums, self.space.sizes, self.stored_shape, self.scale, cells, rules
+        )
 
     def augment(self, image: tf.Tensor, seed: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-        """Adds the nuisance, drawn afresh, to a batch of `train_batches` on the device; see `Nuisance.augment`."""
+        """Adds the nuisance, drawn afresh, to a batch of `train_batches` on the device; see
+        `Nuisance.augment`.
+        """
         return image if self.nuisance is None else self.nuisance.augment(image, seed, position)
 
     def images(self, index: np.ndarray) -> np.ndarray:
@@ -122,7 +146,9 @@ class GroundTruthDataset:
 
     def visible_factors(self, index: np.ndarray) -> np.ndarray:
         """The scored factors of grid points [n]: int64 [n, len(visible)]."""
-        return self.space.to_factors(index)[:, [self.space.names.index(name) for name in self.visible]]
+        return self.space.to_factors(index)[
+            :, [self.space.names.index(name) for name in self.visible]
+        ]
 
     def table_index(self) -> np.ndarray:
         """The grid point of each row of `table_batches`, in order: int64 [rows]."""
@@ -131,11 +157,15 @@ class GroundTruthDataset:
         if not self.drawn_once:
             return np.arange(self.space.size)
         drawn = np.array([name in self.drawn_once for name in self.space.names])
-        kept = FactorSpace(tuple(np.array(self.space.names)[~drawn]), tuple(np.array(self.space.sizes)[~drawn]))
+        kept = FactorSpace(
+            tuple(np.array(self.space.names)[~drawn]), tuple(np.array(self.space.sizes)[~drawn])
+        )
         factors = np.empty((kept.size, len(drawn)), np.int64)
         factors[:, ~drawn] = kept.to_factors(np.arange(kept.size))
         sizes = np.array(self.space.sizes)[drawn]
-        factors[:, drawn] = np.random.default_rng(TABLE_SEED).integers(0, sizes, (kept.size, len(sizes)))
+        factors[:, drawn] = np.random.default_rng(TABLE_SEED).integers(
+            0, sizes, (kept.size, len(sizes))
+        )
         return self.space.to_index(factors)
 
     def sample_index(self, rng: np.random.Generator, n: int) -> np.ndarray:
@@ -144,17 +174,31 @@ class GroundTruthDataset:
         return index if self.cells is None else self.cells[index]
 
     def train_batches(
-        self, batch_size: int, seed: int, start: int = 0, num_replicas: int = 1, replicas: Sequence[int] | None = None
+        self,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        num_replicas: int = 1,
+        replicas: Sequence[int] | None = None,
     ) -> tf.data.Dataset:
-        """An endless stream of training batches, as in the table; `augment` adds the nuisance. See `stream.train_batches`."""
+        """An endless stream of training batches, as in the table; `augment` adds the nuisance. See
+        `stream.train_batches`.
+        """
         from dlib_tf2.datasets import stream
 
         return stream.train_batches(self.table, batch_size, seed, start, num_replicas, replicas)
 
     def record_batches(
-        self, batch_size: int, seed: int, num_hosts: int = 1, host: int = 0, replicas_per_host: int = 1, data_dir: str | None = None
+        self,
+        batch_size: int,
+        seed: int,
+        num_hosts: int = 1,
+        host: int = 0,
+        replicas_per_host: int = 1,
+        data_dir: str | None = None,
     ) -> tf.data.Dataset:
-        """The stream for hosts on which no Python runs; see `stream.record_batches`. `data_dir` may be a bucket, gs://...
+        """The stream for hosts on which no Python runs; see `stream.record_batches`. `data_dir` may
+        be a bucket, gs://...
 
         Raises:
             UserError: the dataset has no records.
@@ -162,12 +206,19 @@ class GroundTruthDataset:
         from dlib_tf2.datasets import stream
 
         if self.records is None:
-            raise UserError(f"{self.name} has no TFDS records, which hosts without Python read; train it on one host or another dataset")
+            raise UserError(
+                f"{self.name} has no TFDS records, which hosts without Python read; train it on one"
+                " host or another dataset"
+            )
         records, decode = self.records(data_dir, num_hosts, host)
-        return stream.record_batches(records, decode, self.stored_shape, batch_size, seed, num_hosts, host, replicas_per_host)
+        return stream.record_batches(
+            records, decode, self.stored_shape, batch_size, seed, num_hosts, host, replicas_per_host
+        )
 
     def table_batches(self, batch_size: int) -> tf.data.Dataset:
-        """The images of the grid points of `table_index`, in order: tf.data of (images as in `images`, int64 index)."""
+        """The images of the grid points of `table_index`, in order: tf.data of (images as in
+        `images`, int64 index).
+        """
         from dlib_tf2.datasets import stream
 
         whole = self.cells is None and not self.drawn_once
@@ -184,8 +235,10 @@ class GroundTruthDataset:
         if len(missing):
             point = zip(self.space.names, self.space.to_factors(missing[:1])[0], strict=True)
             raise UserError(
-                f"{self.name} is an incomplete grid: {len(self.cells):,} of {self.space.size:,} grid points have an image, "
-                f"{', '.join(f'{name}={value}' for name, value in point)} has none; use only points that are there, or add the images"
+                f"{self.name} is an incomplete grid: {len(self.cells):,} of {self.space.size:,}"
+                " grid points have an image,"
+                f" {', '.join(f'{name}={value}' for name, value in point)} has none; use only"
+                " points that are there, or add the images"
             )
         return rows
 

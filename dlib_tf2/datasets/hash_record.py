@@ -1,4 +1,6 @@
-"""The hashes of files whose hash nobody published: kept once a file was read without fault, and binding from then on."""
+"""The hashes of files whose hash nobody published: kept once a file was read without fault, and
+binding from then on.
+"""
 
 import hashlib
 import pathlib
@@ -24,9 +26,11 @@ def recorded(folder: pathlib.Path) -> dict[str, tuple[int, str]]:
 
 
 def record(files: "Sequence[RemoteFile]", folder: pathlib.Path) -> None:
-    """Puts files on record that were downloaded to `folder` and read; those whose hash is known already are left out.
+    """Puts files on record that were downloaded to `folder` and read; those whose hash is known
+    already are left out.
 
-    Only content that proved to be the dataset may bind: a login page that came in its place must not.
+    Only content that proved to be the dataset may bind: a login page that came in its place must
+    not.
     """
     if all(file.sha256 or file.name in recorded(folder) for file in files):
         return
@@ -38,10 +42,15 @@ def record(files: "Sequence[RemoteFile]", folder: pathlib.Path) -> None:
                 continue
             rows[file.name] = path.stat().st_size, digest(path)
             size, value = rows[file.name]
-            line = f"{file.name}: no checksum is known for it; recorded that of this download: {size:,} bytes, SHA-256 {value}"
+            line = (
+                f"{file.name}: no checksum is known for it; recorded that of this download:"
+                f" {size:,} bytes, SHA-256 {value}"
+            )
             print(line, file=sys.stderr, flush=True)
         with atomic_write(folder / RECORD, "w") as out:
-            out.writelines(f"{name}\t{size}\t{value}\n" for name, (size, value) in sorted(rows.items()))
+            out.writelines(
+                f"{name}\t{size}\t{value}\n" for name, (size, value) in sorted(rows.items())
+            )
 
 
 def digest(path: pathlib.Path, kind: str = "sha256") -> str:

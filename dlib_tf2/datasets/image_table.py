@@ -1,4 +1,6 @@
-"""The image table: one memory-mapped uint8 file per dataset, rows in grid order, shared by every process that opens it."""
+"""The image table: one memory-mapped uint8 file per dataset, rows in grid order, shared by every
+process that opens it.
+"""
 
 import contextlib
 import dataclasses
@@ -23,17 +25,21 @@ from dlib_tf2.system.paths import RemotePath
 
 TABLES = "dlib_tables"  # the folder of all tables in a data folder
 FILE, ABOUT = "images.npy", "table.json"  # of one table
-# (uint8 images [n, h, w, c], grid indices [n]), in any order, each grid point exactly once over the whole iteration.
+# (uint8 images [n, h, w, c], grid indices [n]), in any order, each grid point exactly once over the
+# whole iteration.
 Rows = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 class DamagedSource(DlibError):
-    """Rows that cannot be those of the dataset: the files, or the records made of them, are damaged."""
+    """Rows that cannot be those of the dataset: the files, or the records made of them, are
+    damaged.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class TableInfo:
-    """What a table holds; saved beside it as table.json, with checksums, and what an opened table must match.
+    """What a table holds; saved beside it as table.json, with checksums, and what an opened table
+    must match.
 
     Attributes:
         space: the full grid, hidden factors included; row i of the table is grid point i.
@@ -67,14 +73,23 @@ class TableInfo:
 
     @classmethod
     def from_json(cls, content: dict) -> "TableInfo":
-        """The inverse of `to_json`; raises KeyError, TypeError or ValueError where `content` is something else."""
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError where `content` is
+        something else.
+        """
         space = FactorSpace(tuple(content["names"]), tuple(content["sizes"]))
         height, width, channels = content["shape"]
-        return cls(space, tuple(content["visible"]), (height, width, channels), content["scale"], content["source"])
+        return cls(
+            space,
+            tuple(content["visible"]),
+            (height, width, channels),
+            content["scale"],
+            content["source"],
+        )
 
 
 def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
-    """Where the table of `source` (name/config/version) lives; of a data_dir in a bucket, the local folder that it is copied to.
+    """Where the table of `source` (name/config/version) lives; of a data_dir in a bucket, the local
+    folder that it is copied to.
 
     Raises:
         DlibError: it cannot be copied.
@@ -89,7 +104,10 @@ def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
             with lock(local, source):
                 table_cache.fetch(folder, local)
         except OSError as error:
-            raise DlibError(f"cannot copy {folder} to {local}: {error.strerror or error}; free space or set XDG_CACHE_HOME") from error
+            raise DlibError(
+                f"cannot copy {folder} to {local}: {error.strerror or error}; free space or set"
+                " XDG_CACHE_HOME"
+            ) from error
     return local
 
 
@@ -100,9 +118,11 @@ def open_or_build(
     extra_bytes: int = 0,
     data_dir: pathlib.Path | None = None,
 ) -> np.ndarray:
-    """Opens the table in `folder`; builds it first where it is missing, truncated or another dataset's.
+    """Opens the table in `folder`; builds it first where it is missing, truncated or another
+    dataset's.
 
-    Processes that ask at the same time build it once: the others wait for the first and then open its table.
+    Processes that ask at the same time build it once: the others wait for the first and then open
+    its table.
 
     Args:
         folder: where images.npy and table.json live.
@@ -116,7 +136,8 @@ def open_or_build(
         uint8 [grid points, h, w, c], read-only, backed by the page cache.
 
     Raises:
-        DlibError: the rows do not cover the grid exactly once, or the disk is full; an unfinished table is removed.
+        DlibError: the rows do not cover the grid exactly once, or the disk is full; an unfinished
+            table is removed.
         UserError: the folder cannot be read or written.
     """
     if _fault(folder, info) is None:
@@ -125,7 +146,8 @@ def open_or_build(
         announce(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with lock(folder, info.source):
-            fault = _fault(folder, info)  # another process may have built the table while this one waited for the lock
+            # another process may have built the table while this one waited for the lock
+            fault = _fault(folder, info)
             if fault is not None:
                 if fault:
                     _say(f"{folder}: {fault}; building the table again")
@@ -136,8 +158,14 @@ def open_or_build(
         return open_images(folder)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "free space or choose another data_dir" if full else "change its permissions or choose another data_dir"
-        what = f"cannot prepare {info.source}: {error.strerror or error}: {error.filename or folder}"
+        remedy = (
+            "free space or choose another data_dir"
+            if full
+            else "change its permissions or choose another data_dir"
+        )
+        what = (
+            f"cannot prepare {info.source}: {error.strerror or error}: {error.filename or folder}"
+        )
         raise (DlibError if full else UserError)(f"{what}; {remedy}") from error
 
 
@@ -149,7 +177,8 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
         source: what the table must have been made from.
 
     Returns:
-        The table as `open_or_build` returns it, and what it says of itself; or what is wrong with it, "" where there is none.
+        The table as `open_or_build` returns it, and what it says of itself; or what is wrong with
+        it, "" where there is none.
 
     Raises:
         UserError: the folder cannot be read.
@@ -159,7 +188,10 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
             return ""
         info = TableInfo.from_json(json.loads((folder / ABOUT).read_text()))
     except PermissionError as error:
-        raise UserError(f"cannot read {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
+        raise UserError(
+            f"cannot read {folder}: {error.strerror}; change its permissions or choose another"
+            " data_dir"
+        ) from error
     except NotADirectoryError:
         return ""
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -179,7 +211,8 @@ def _change(folder: pathlib.Path, source: str, data_dir: pathlib.Path) -> str:
 
 def open_images(folder: pathlib.Path) -> np.ndarray:
     """The images of a table that is known to be sound: uint8 [grid points, h, w, c], mapped."""
-    # np.asarray drops the memmap subclass, whose indexing is several times slower; the pages stay mapped through .base.
+    # np.asarray drops the memmap subclass, whose indexing is several times slower; the pages stay
+    # mapped through .base.
     return np.asarray(np.load(folder / FILE, mmap_mode="r", allow_pickle=False))
 
 
@@ -194,14 +227,23 @@ def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
             return "table.json describes another dataset"
         with open(folder / FILE, "rb") as file:
             version = np.lib.format.read_magic(file)
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((), True, np.dtype(object))
+            shape, fortran, dtype = (
+                np.lib.format.read_array_header_1_0(file)
+                if version == (1, 0)
+                else ((), True, np.dtype(object))
+            )
             expected = file.tell() + int(np.prod(info.table_shape))
         if (shape, fortran, dtype) != (info.table_shape, False, np.dtype(np.uint8)):
-            return f"images.npy holds {dtype} {list(shape)}, expected uint8 {list(info.table_shape)}"
+            return (
+                f"images.npy holds {dtype} {list(shape)}, expected uint8 {list(info.table_shape)}"
+            )
         size = (folder / FILE).stat().st_size
         return None if size == expected else f"images.npy has {size:,} bytes, expected {expected:,}"
     except PermissionError as error:
-        raise UserError(f"cannot read {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
+        raise UserError(
+            f"cannot read {folder}: {error.strerror}; change its permissions or choose another"
+            " data_dir"
+        ) from error
     except (OSError, ValueError) as error:
         return f"the table cannot be read ({str(error).splitlines()[0]})"
 
@@ -216,43 +258,64 @@ def forget(folder: pathlib.Path, source: str) -> None:
         with lock(folder, source):
             (folder / ABOUT).unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}; change its permissions or choose another data_dir") from error
+        raise UserError(
+            f"cannot write {folder}: {error.strerror}; change its permissions or choose another"
+            " data_dir"
+        ) from error
 
 
 def announce(folder: pathlib.Path) -> None:
-    """Prints a line if the data folder above a table's folder is about to be created: its name may be mistyped."""
+    """Prints a line if the data folder above a table's folder is about to be created: its name may
+    be mistyped.
+    """
     data_dir = next((parent.parent for parent in folder.parents if parent.name == TABLES), folder)
     if not os.path.exists(data_dir):
         _say(f"the data folder {data_dir} does not exist and is created")
 
 
-def lock(folder: pathlib.Path, source: str, name: str = ".lock") -> contextlib.AbstractContextManager[None]:
+def lock(
+    folder: pathlib.Path, source: str, name: str = ".lock"
+) -> contextlib.AbstractContextManager[None]:
     """Holds a lock file in `folder`; while another process does, says so and waits."""
-    return own_turn(folder / name, lambda: _say(f"{source}: another process is preparing it; waiting for it to finish"))
+    return own_turn(
+        folder / name,
+        lambda: _say(f"{source}: another process is preparing it; waiting for it to finish"),
+    )
 
 
 def _check_space(folder: pathlib.Path, info: TableInfo, extra_bytes: int) -> None:
     table, free = int(np.prod(info.table_shape)), shutil.disk_usage(folder).free
-    needs = f"{info.source}: needs {format_bytes(table + extra_bytes)} under {folder}, {format_bytes(free)} are free"
+    needs = (
+        f"{info.source}: needs {format_bytes(table + extra_bytes)} under {folder},"
+        f" {format_bytes(free)} are free"
+    )
     if free < table + extra_bytes:
         raise DlibError(f"{needs}; free some space or choose another data_dir")
     _say(needs)
 
 
 def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
-    """Writes every row once under a temporary name, and renames the table when it is whole and on the disk."""
-    temporary = folder / ".images.npy.tmp"  # one name, since the lock is held: what a killed build left is replaced
+    """Writes every row once under a temporary name, and renames the table when it is whole and on
+    the disk.
+    """
+    # one name, since the lock is held: what a killed build left is replaced
+    temporary = folder / ".images.npy.tmp"
     seen, sums = np.zeros(info.space.size, np.uint8), np.zeros(info.space.size, np.uint32)
     try:
         with open(temporary, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": info.table_shape})
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": "|u1", "fortran_order": False, "shape": info.table_shape}
+            )
             header = file.tell()
             file.flush()
-            # Reserving the space now turns a full disk into an error here; writes through a memory map would die of SIGBUS.
+            # Reserving the space now turns a full disk into an error here; writes through a memory
+            # map would die of SIGBUS.
             os.posix_fallocate(file.fileno(), 0, header + int(np.prod(info.table_shape)))
             progress: Progress | None = None
             for images, index in rows:
-                progress = progress or Progress(f"{info.source}: building the table", info.space.size)
+                progress = progress or Progress(
+                    f"{info.source}: building the table", info.space.size
+                )
                 _check_rows(images, index, info)
                 np.add.at(seen, index, np.minimum(1, 255 - seen[index]))
                 sums[index] = checksums.of_rows(np.ascontiguousarray(images))
@@ -261,12 +324,20 @@ def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
             _check_cover(seen, info)
             file.flush()
             os.fsync(file.fileno())
-        # What is said of the images goes before them and comes after them: it never stands beside others.
+        # What is said of the images goes before them and comes after them: it never stands beside
+        # others.
         (folder / ABOUT).unlink(missing_ok=True)
         os.replace(temporary, folder / FILE)
         sync_folder(folder)
         with atomic_write(folder / ABOUT, "w") as file:
-            json.dump({**info.to_json(), "checksums": checksums.of_blocks(sums, int(np.prod(info.shape)))}, file, indent=1)
+            json.dump(
+                {
+                    **info.to_json(),
+                    "checksums": checksums.of_blocks(sums, int(np.prod(info.shape))),
+                },
+                file,
+                indent=1,
+            )
         if progress:
             progress.finish()
     finally:
@@ -276,7 +347,10 @@ def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
 def _check_rows(images: np.ndarray, index: np.ndarray, info: TableInfo) -> None:
     if images.dtype != np.uint8 or images.shape != (len(index), *info.shape):
         got = f"{images.dtype} {list(images.shape)}"
-        raise DamagedSource(f"{info.source}: expected uint8 images {[len(index), *info.shape]}, got {got}; the source is damaged")
+        raise DamagedSource(
+            f"{info.source}: expected uint8 images {[len(index), *info.shape]}, got {got}; the"
+            " source is damaged"
+        )
     try:
         info.space.check_index(index)
     except ValueError as error:
@@ -284,7 +358,9 @@ def _check_rows(images: np.ndarray, index: np.ndarray, info: TableInfo) -> None:
 
 
 def _write_rows(descriptor: int, header: int, images: np.ndarray, index: np.ndarray) -> None:
-    """Writes each run of consecutive rows with one call; plain writes keep resident memory at one batch."""
+    """Writes each run of consecutive rows with one call; plain writes keep resident memory at one
+    batch.
+    """
     row_bytes = images[0].nbytes if len(images) else 0
     for run in np.split(np.arange(len(index)), np.flatnonzero(np.diff(index) != 1) + 1):
         if len(run):
@@ -298,12 +374,21 @@ def _write_rows(descriptor: int, header: int, images: np.ndarray, index: np.ndar
 def _check_cover(seen: np.ndarray, info: TableInfo) -> None:
     """Each grid cell must have come exactly once."""
     faults = []
-    for cells, what in ((np.flatnonzero(seen > 1), "more than once"), (np.flatnonzero(seen == 0), "never")):
+    for cells, what in (
+        (np.flatnonzero(seen > 1), "more than once"),
+        (np.flatnonzero(seen == 0), "never"),
+    ):
         if len(cells):
             values = zip(info.space.names, info.space.to_factors(cells[:1])[0], strict=True)
-            faults.append(f"{len(cells):,} grid cells came {what} (such as {', '.join(f'{name}={value}' for name, value in values)})")
+            faults.append(
+                f"{len(cells):,} grid cells came {what} (such as"
+                f" {', '.join(f'{name}={value}' for name, value in values)})"
+            )
     if faults:
-        raise DamagedSource(f"{info.source}: {' and '.join(faults)}; the source is damaged, remove it and prepare it again")
+        raise DamagedSource(
+            f"{info.source}: {' and '.join(faults)}; the source is damaged, remove it and prepare"
+            " it again"
+        )
 
 
 def format_bytes(count: float) -> str:

@@ -21,20 +21,28 @@ if TYPE_CHECKING:
 
 
 def known_names() -> list[str]:
-    """The names that `load` accepts: the files of `named/`, so that a new dataset is a new file and nothing else."""
-    return sorted(path.stem for path in (pathlib.Path(__file__).parent / "named").glob("*.py") if path.stem != "__init__")
+    """The names that `load` accepts: the files of `named/`, so that a new dataset is a new file and
+    nothing else.
+    """
+    return sorted(
+        path.stem
+        for path in (pathlib.Path(__file__).parent / "named").glob("*.py")
+        if path.stem != "__init__"
+    )
 
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDataset:
-    """Opens a dataset; one that is drawn, not downloaded, is prepared first where that was not done yet.
+    """Opens a dataset; one that is drawn, not downloaded, is prepared first where that was not done
+    yet.
 
     Args:
         name: "name" or "name/config", such as "rendered_sprites/small".
-        data_dir: where datasets are kept; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets. From a bucket (gs://...) the
-            table is copied once to a local folder, see `table_cache`.
+        data_dir: where datasets are kept; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+            From a bucket (gs://...) the table is copied once to a local folder, see `table_cache`.
 
     Raises:
-        UserError: an unknown name or config, a downloaded dataset that is not prepared, or a data_dir that cannot be read or written.
+        UserError: an unknown name or config, a downloaded dataset that is not prepared, or a
+            data_dir that cannot be read or written.
     """
     base, _, config = name.partition("/")
     _check_config(base, config)
@@ -42,7 +50,9 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
 
 
 def check_name(name: object) -> None:
-    """Refuses a name that does not exist, without opening anything; what is no text is refused where it is used."""
+    """Refuses a name that does not exist, without opening anything; what is no text is refused
+    where it is used.
+    """
     if not isinstance(name, str):
         return
     base = name.partition("/")[0]
@@ -82,7 +92,9 @@ def tables(name: str, data_dir: str | os.PathLike | None = None) -> dict[str, li
     module, folder = _module(name), data_folder(data_dir) / image_table.TABLES
     recipes = [folder / recipe.source for recipe in getattr(module, "RECIPES", ())]
     if hasattr(module, "DRAWING"):
-        return {config: [folder / module.DRAWING.source(config), *recipes] for config in module.CONFIGS}
+        return {
+            config: [folder / module.DRAWING.source(config), *recipes] for config in module.CONFIGS
+        }
     return {"": recipes} if recipes else {}
 
 
@@ -95,37 +107,48 @@ def downloaded_names() -> list[str]:
     return [name for name in names if not hasattr(_module(name), "CONFIGS")]
 
 
-def prepare(name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None) -> GroundTruthDataset:
+def prepare(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
+) -> GroundTruthDataset:
     """Downloads and prepares one dataset, and opens it; see `prepare_all`."""
     ((_, dataset),) = prepare_all([name], data_dir, manual_dir)
     return dataset
 
 
 def prepare_all(
-    names: Sequence[str], data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None
+    names: Sequence[str],
+    data_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
 ) -> Iterator[tuple[str, GroundTruthDataset]]:
-    """Downloads and prepares datasets, as far as that was not done yet, and opens them; one that fails does not keep the others.
+    """Downloads and prepares datasets, as far as that was not done yet, and opens them; one that
+    fails does not keep the others.
 
     Tables that are there are compared with their checksums; a damaged one is built again.
 
     Args:
         names: each as in `load`.
         data_dir: as in `load`.
-        manual_dir: folder of the datasets' files, under their original names, where they are not to be downloaded.
+        manual_dir: folder of the datasets' files, under their original names, where they are not to
+            be downloaded.
 
     Yields:
         (name, dataset) of each that is ready.
 
     Raises:
         UserError: as in `load`, or files are missing in `manual_dir`; before anything is done.
-        DlibError: the disk cannot hold all, said beforehand; or, after the others, a download fails or a file is damaged.
+        DlibError: the disk cannot hold all, said beforehand; or, after the others, a download fails
+            or a file is damaged.
     """
     from dlib_tf2.datasets import downloaded
 
     folder, manual = data_folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None
     # Into a bucket one copies what was prepared locally, as `load` says.
     recipes = {name: () if isinstance(folder, RemotePath) else _recipes(name) for name in names}
-    needs = downloaded.plan([recipe for part in recipes.values() for recipe in part], folder, manual)
+    needs = downloaded.plan(
+        [recipe for part in recipes.values() for recipe in part], folder, manual
+    )
     if len(names) > 1 and needs != downloaded.Needs():
         needs.check(f"all {len(names)} datasets", folder)
     failures: dict[str, DlibError] = {}
@@ -133,7 +156,9 @@ def prepare_all(
     for name in names:
         try:
             for recipe in recipes[name]:
-                if (table := image_table.table_folder(folder, recipe.source).resolve()) not in verified:
+                if (
+                    table := image_table.table_folder(folder, recipe.source).resolve()
+                ) not in verified:
                     downloaded.prepare(recipe, folder, manual)
                     verified.add(table)
             dataset = load(name, data_dir)
@@ -146,18 +171,30 @@ def prepare_all(
             if len(names) == 1:
                 raise
             failures[name] = error
-            print(f"{name} is not prepared, going on with the others: {error}", file=sys.stderr, flush=True)
+            print(
+                f"{name} is not prepared, going on with the others: {error}",
+                file=sys.stderr,
+                flush=True,
+            )
         else:
             yield name, dataset
     if failures:
         shown = few([f"{name}: {error}" for name, error in failures.items()])
-        raise DlibError(f"{len(failures)} of {len(names)} datasets are not prepared; run the same command again for them: {shown}")
+        raise DlibError(
+            f"{len(failures)} of {len(names)} datasets are not prepared; run the same command again"
+            f" for them: {shown}"
+        )
 
 
-def _verified(dataset: GroundTruthDataset, name: str, data_dir: str | os.PathLike | None) -> GroundTruthDataset:
-    """Compares the table of a dataset that was not downloaded; a damaged one is made or copied anew."""
+def _verified(
+    dataset: GroundTruthDataset, name: str, data_dir: str | os.PathLike | None
+) -> GroundTruthDataset:
+    """Compares the table of a dataset that was not downloaded; a damaged one is made or copied
+    anew.
+    """
     remote = isinstance(data_folder(data_dir), RemotePath)
-    if table_check.renew(dataset.base, name, complete=not remote):  # a local copy stays what the bucket holds
+    # a local copy stays what the bucket holds
+    if table_check.renew(dataset.base, name, complete=not remote):
         return dataset
     dataset = load(name, data_dir)
     table_check.row_sums(dataset.base, name)  # what is copied from a bucket may be damaged there
@@ -166,7 +203,8 @@ def _verified(dataset: GroundTruthDataset, name: str, data_dir: str | os.PathLik
 
 def _module(base: str) -> ModuleType:
     check_name(base)
-    with gin.unlock_config():  # own data registers itself, and by its name alone it is first met within a running command
+    # own data registers itself, and by its name alone it is first met within a running command
+    with gin.unlock_config():
         return importlib.import_module(f"dlib_tf2.datasets.named.{base}")
 
 
@@ -183,4 +221,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that does not exist: what is known, and the closest of it."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
-    return f"unknown {what} {name!r}; known: {', '.join(known)}" + (f" (did you mean {close[0]}?)" if close else "")
+    return f"unknown {what} {name!r}; known: {', '.join(known)}" + (
+        f" (did you mean {close[0]}?)" if close else ""
+    )

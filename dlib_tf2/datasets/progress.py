@@ -1,4 +1,6 @@
-"""One progress line on stderr: rewritten in place on a terminal, a new line now and then in a log file."""
+"""One progress line on stderr: rewritten in place on a terminal, a new line now and then in a log
+file.
+"""
 
 import sys
 import time
@@ -36,4 +38,9 @@ class Progress:
 
     def _say(self, tail: str) -> None:
         line = f"{self._label}: {self._count:,} of {self._total:,}{tail}"
-        print(f"\r{line:<100}" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r{line:<100}" if self._terminal else line,
+            end="" if self._terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,4 +1,6 @@
-"""Which files a dataset was prepared from: kept beside its table, so that other files of the same names are noticed."""
+"""Which files a dataset was prepared from: kept beside its table, so that other files of the same
+names are noticed.
+"""
 
 import json
 import pathlib
@@ -12,7 +14,14 @@ _RECORD = "sources.json"  # {name: {"size": bytes, "mtime_ns": ..., "sha256": ..
 
 def keep(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> None:
     """Records in a table's folder what its records were made from."""
-    content = {path.name: {"size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns, "sha256": digest(path)} for path in files}
+    content = {
+        path.name: {
+            "size": path.stat().st_size,
+            "mtime_ns": path.stat().st_mtime_ns,
+            "sha256": digest(path),
+        }
+        for path in files
+    }
     with atomic_write(folder / _RECORD, "w") as file:
         json.dump(content, file, indent=1)
 
@@ -25,7 +34,8 @@ def forget(folder: pathlib.Path) -> None:
 def changed(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> list[pathlib.Path] | None:
     """The files that are not those on record; None if nothing is on record.
 
-    A file of the same size and time is taken for the same. One that was copied, or touched, is read once.
+    A file of the same size and time is taken for the same. One that was copied, or touched, is read
+    once.
     """
     try:
         kept = json.loads((folder / _RECORD).read_text())

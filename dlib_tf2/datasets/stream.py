@@ -1,4 +1,6 @@
-"""The streams that feed training and the representation table: uint8 batches gathered from the memory-mapped table."""
+"""The streams that feed training and the representation table: uint8 batches gathered from the
+memory-mapped table.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,15 @@ import tensorflow as tf
 from dlib_tf2.datasets.ground_truth import ComputedTable
 from dlib_tf2.errors import UserError, check_whole
 
-# The grid points of this many steps are drawn at once. The number is part of what a seed means: another one, other batches.
+# The grid points of this many steps are drawn at once. The number is part of what a seed means:
+# another one, other batches.
 _STEPS_PER_DRAW = 32
-# Small batches are gathered several steps at a time, which spreads the cost of a pass through the graph over them.
+# Small batches are gathered several steps at a time, which spreads the cost of a pass through the
+# graph over them.
 _BYTES_PER_GATHER, _STEPS_PER_GATHER = 2**21, 32
 _PREFETCH = 4
-_MOST_SEED, _MOST_STEPS = 2**63 - 1, 2**62  # what 64-bit integers carry through the stateless operations
+# what 64-bit integers carry through the stateless operations
+_MOST_SEED, _MOST_STEPS = 2**63 - 1, 2**62
 
 
 def train_batches(
@@ -28,8 +33,9 @@ def train_batches(
 ) -> tf.data.Dataset:
     """An endless stream of training batches, of which batch t is a function of (seed, t) only.
 
-    The grid points of a batch are drawn uniformly, independently and with replacement. Nothing is skipped through to begin
-    at `start`, and the number of replicas changes only how a global batch is cut.
+    The grid points of a batch are drawn uniformly, independently and with replacement. Nothing is
+    skipped through to begin at `start`, and the number of replicas changes only how a global batch
+    is cut.
 
     Args:
         table: uint8 [grid points, h, w, c].
@@ -37,11 +43,12 @@ def train_batches(
         seed: of the stream; 0 .. 2**63 - 1.
         start: the first step t; 0 .. 2**62 - 1.
         num_replicas: the global batch is cut into this many equal, consecutive slices.
-        replicas: whose slices this process feeds, in this order; by default all. Each is an element of its own, as
-            `distribute_datasets_from_function` takes them.
+        replicas: whose slices this process feeds, in this order; by default all. Each is an element
+            of its own, as `distribute_datasets_from_function` takes them.
 
     Returns:
-        tf.data of {"image": uint8 [b, h, w, c], "position": int32 [b]}, b = batch_size / num_replicas; "position" is the row
+        tf.data of {"image": uint8 [b, h, w, c], "position": int32 [b]}, b = batch_size /
+        num_replicas; "position" is the row
         in the global batch, by which noise drawn for the global batch is gathered.
 
     Raises:
@@ -55,9 +62,14 @@ def train_batches(
     rows = _slice_rows(batch_size, num_replicas)
     replicas = range(num_replicas) if replicas is None else replicas
     if not replicas or not all(0 <= replica < num_replicas for replica in replicas):
-        raise UserError(f"replicas {list(replicas)} do not exist; with {num_replicas} replicas their ids are 0..{num_replicas - 1}")
+        raise UserError(
+            f"replicas {list(replicas)} do not exist; with {num_replicas} replicas their ids are"
+            f" 0..{num_replicas - 1}"
+        )
     # The positions in the global batch that this process feeds in one step, slice after slice.
-    positions = np.concatenate([np.arange(replica * rows, (replica + 1) * rows, dtype=np.int32) for replica in replicas])
+    positions = np.concatenate(
+        [np.arange(replica * rows, (replica + 1) * rows, dtype=np.int32) for replica in replicas]
+    )
     step_bytes = len(positions) * int(np.prod(table.shape[1:]))
     num_steps = max(1, min(_STEPS_PER_GATHER, _BYTES_PER_GATHER // step_bytes))
     images = _gatherer(table)
@@ -65,17 +77,26 @@ def train_batches(
     def draw(block: tf.Tensor) -> tf.Tensor:
         pair = tf.stack([tf.constant(seed, tf.int64), block])
         # 64-bit integers: the bias of drawing modulo the number of grid points is below 1e-12.
-        index = tf.random.stateless_uniform([_STEPS_PER_DRAW, batch_size], pair, 0, len(table), tf.int64, alg="philox")
-        to_come = index[tf.maximum(start - block * _STEPS_PER_DRAW, 0) :]  # all but in the block in which `start` lies
+        index = tf.random.stateless_uniform(
+            [_STEPS_PER_DRAW, batch_size], pair, 0, len(table), tf.int64, alg="philox"
+        )
+        # all but in the block in which `start` lies
+        to_come = index[tf.maximum(start - block * _STEPS_PER_DRAW, 0) :]
         return tf.gather(to_come, positions, axis=1)
 
     def gather(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"image": images(tf.reshape(index, [-1])), "position": tf.tile(tf.constant(positions), [num_steps])}  # [steps * rows]
+        # [steps * rows]
+        return {
+            "image": images(tf.reshape(index, [-1])),
+            "position": tf.tile(tf.constant(positions), [num_steps]),
+        }
 
-    # The upper end is out of reach. Unlike unbatch, rebatch cuts what was drawn or gathered without copying it.
+    # The upper end is out of reach. Unlike unbatch, rebatch cuts what was drawn or gathered without
+    # copying it.
     blocks = tf.data.Dataset.range(start // _STEPS_PER_DRAW, _MOST_STEPS)
     indices = blocks.map(draw).rebatch(num_steps, drop_remainder=True)
-    batches = indices.map(gather).rebatch(rows, drop_remainder=True)  # a parallel map is slower: large batches leave the cache
+    # a parallel map is slower: large batches leave the cache
+    batches = indices.map(gather).rebatch(rows, drop_remainder=True)
     return _light(batches, num_steps * len(replicas) + _PREFETCH)
 
 
@@ -124,12 +145,15 @@ def record_batches(
     host: int = 0,
     replicas_per_host: int = 1,
 ) -> tf.data.Dataset:
-    """The training stream for hosts on which no Python runs beside the data: the workers of a TPU pod slice driven from one host.
+    """The training stream for hosts on which no Python runs beside the data: the workers of a TPU
+    pod slice driven from one host.
 
-    It reads the TFDS records (from a bucket that every worker reaches) with TensorFlow operations only. Each image of a host's
-    share comes once per pass, shuffled anew for each pass, so a single image is drawn as often as in `train_batches`; but the
-    draws are other ones, they are without replacement within a pass, and a resumed run does not continue bit-identically, since
-    the shuffle starts again. Use `train_batches` wherever Python runs beside the data, a single TPU VM included.
+    It reads the TFDS records (from a bucket that every worker reaches) with TensorFlow operations
+    only. Each image of a host's share comes once per pass, shuffled anew for each pass, so a single
+    image is drawn as often as in `train_batches`; but the draws are other ones, they are without
+    replacement within a pass, and a resumed run does not continue bit-identically, since the
+    shuffle starts again. Use `train_batches` wherever Python runs beside the data, a single TPU VM
+    included.
 
     Args:
         records: this host's share of the images, encoded, in any order.
@@ -139,7 +163,8 @@ def record_batches(
         seed: of the shuffle.
         num_hosts: hosts that read; each makes an equal part of the global batch.
         host: which of them this is.
-        replicas_per_host: the host's part is cut into this many consecutive slices, each an element of its own.
+        replicas_per_host: the host's part is cut into this many consecutive slices, each an element
+            of its own.
 
     Returns:
         tf.data of {"image", "position"} as in `train_batches`, endless.
@@ -153,12 +178,17 @@ def record_batches(
 
     def element(count: tf.Tensor, image: tf.Tensor) -> dict[str, tf.Tensor]:
         replica = host * replicas_per_host + tf.cast(count % replicas_per_host, tf.int32)
-        return {"image": tf.ensure_shape(image, (rows, *shape)), "position": replica * rows + tf.range(rows)}
+        return {
+            "image": tf.ensure_shape(image, (rows, *shape)),
+            "position": replica * rows + tf.range(rows),
+        }
 
-    # The whole share is shuffled while still encoded (some hundred bytes to a few KB an image): the records lie in grid
-    # order, and a small buffer would make batches of nearly equal images.
+    # The whole share is shuffled while still encoded (some hundred bytes to a few KB an image): the
+    # records lie in grid order, and a small buffer would make batches of nearly equal images.
     records = records.shuffle(max(1, int(records.cardinality())), seed=seed).repeat()
-    batches = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(rows, drop_remainder=True)
+    batches = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(
+        rows, drop_remainder=True
+    )
     return batches.enumerate().map(element).prefetch(_PREFETCH)
 
 
@@ -172,7 +202,10 @@ def _slice_rows(batch_size: int, num_replicas: int) -> int:
     check_whole(1, batch_size=batch_size, num_replicas=num_replicas)
     if batch_size % num_replicas:
         close = max(1, round(batch_size / num_replicas)) * num_replicas
-        raise UserError(f"batch size {batch_size} cannot be cut into {num_replicas} equal parts; use a multiple of it, such as {close}")
+        raise UserError(
+            f"batch size {batch_size} cannot be cut into {num_replicas} equal parts; use a multiple"
+            f" of it, such as {close}"
+        )
     return batch_size // num_replicas
 
 
@@ -185,7 +218,9 @@ def _gatherer(table: np.ndarray | ComputedTable) -> Callable[[tf.Tensor], tf.Ten
 
 
 class _Pages:
-    """A table's memory under a writable flag, the only one that DLPack can carry; nothing writes to a tensor that is captured."""
+    """A table's memory under a writable flag, the only one that DLPack can carry; nothing writes to
+    a tensor that is captured.
+    """
 
     def __init__(self, table: np.ndarray):
         self._table = table  # keeps the pages mapped
@@ -193,11 +228,14 @@ class _Pages:
 
 
 def _as_tensor(table: np.ndarray) -> tf.Tensor:
-    """The table as a tensor on the very same pages: nothing is copied, and no Python runs while batches are gathered.
+    """The table as a tensor on the very same pages: nothing is copied, and no Python runs while
+    batches are gathered.
 
-    A `numpy_function` is slower, and a stream that is still prefetching through one when Python exits can hang that exit.
+    A `numpy_function` is slower, and a stream that is still prefetching through one when Python
+    exits can hang that exit.
     """
-    if table.ctypes.data % 64 or not table.flags.c_contiguous:  # TensorFlow wants aligned memory, which a mapped table always is
+    # TensorFlow wants aligned memory, which a mapped table always is
+    if table.ctypes.data % 64 or not table.flags.c_contiguous:
         return tf.constant(table)
     with tf.device("CPU:0"):
         return tf.experimental.dlpack.from_dlpack(np.asarray(_Pages(table)).__dlpack__())
@@ -206,7 +244,8 @@ def _as_tensor(table: np.ndarray) -> tf.Tensor:
 def _light(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
     """One thread of its own: gathering needs no more, and must not take the cores from training.
 
-    The default rewrites are off because they would copy the captured table, all gigabytes of it, into every process.
+    The default rewrites are off because they would copy the captured table, all gigabytes of it,
+    into every process.
     """
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1

@@ -1,4 +1,6 @@
-"""Tables that lie in a bucket: copied once to a local folder, since only a local file can be mapped into memory."""
+"""Tables that lie in a bucket: copied once to a local folder, since only a local file can be mapped
+into memory.
+"""
 
 import os
 import pathlib
@@ -15,32 +17,46 @@ _SMALL = 1 << 20  # bytes; files below it are compared, not only measured
 
 
 def local_folder(remote: RemotePath) -> pathlib.Path:
-    """Where the copy of a remote folder lives: below $XDG_CACHE_HOME/dlib_tf2, ~/.cache/dlib_tf2 by default."""
+    """Where the copy of a remote folder lives: below $XDG_CACHE_HOME/dlib_tf2, ~/.cache/dlib_tf2 by
+    default.
+    """
     scheme, _, rest = str(remote).partition("://")
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return cache / "dlib_tf2" / scheme / rest
 
 
 def fetch(remote: RemotePath, folder: pathlib.Path) -> None:
-    """Copies the files of a remote folder that are not in the local one with the same size; call it with the folder locked.
+    """Copies the files of a remote folder that are not in the local one with the same size; call it
+    with the folder locked.
 
-    Where one of the small files, which say what the large ones hold, is another one, all are copied.
+    Where one of the small files, which say what the large ones hold, is another one, all are
+    copied.
 
     Raises:
-        DlibError: the bucket cannot be read, a copy has another size than its source, or the disk is full.
+        DlibError: the bucket cannot be read, a copy has another size than its source, or the disk
+            is full.
     """
-    sources = {path: path.stat().st_size for path in remote.iterdir() if not path.name.startswith(".") and not path.is_dir()}
+    sources = {
+        path: path.stat().st_size
+        for path in remote.iterdir()
+        if not path.name.startswith(".") and not path.is_dir()
+    }
     small = {path: path.read_bytes() for path, size in sources.items() if size < _SMALL}
     if any(_content(folder / path.name) != content for path, content in small.items()):
         missing = list(sources)
     else:
-        missing = [path for path, size in sources.items() if not _has_size(folder / path.name, size)]
+        missing = [
+            path for path, size in sources.items() if not _has_size(folder / path.name, size)
+        ]
     if not missing:
         return
     total, free = sum(sources[path] for path in missing), shutil.disk_usage(folder).free
     line = f"{remote}: copying {total / 1e6:,.0f} MB to {folder}, once"
     if total > free:
-        raise DlibError(f"{line}: only {free / 1e6:,.0f} MB are free; free space, or let XDG_CACHE_HOME name a folder on a larger disk")
+        raise DlibError(
+            f"{line}: only {free / 1e6:,.0f} MB are free; free space, or let XDG_CACHE_HOME name a"
+            " folder on a larger disk"
+        )
     print(line, file=sys.stderr, flush=True)
     progress = Progress(f"{remote}: copying, MB", max(1, round(total / 1e6)))
     # The small ones last: a copy that was cut off does not say that it is one.
@@ -57,7 +73,10 @@ def _copy(source: RemotePath, target: pathlib.Path, size: int, progress: Progres
             written += len(piece)
             progress.advance(round(written / 1e6) - round((written - len(piece)) / 1e6))
         if written != size:
-            raise DlibError(f"{source} has {size:,} bytes, {written:,} came; run the same command again to copy it anew")
+            raise DlibError(
+                f"{source} has {size:,} bytes, {written:,} came; run the same command again to copy"
+                " it anew"
+            )
 
 
 def _content(path: pathlib.Path) -> bytes | None:

@@ -1,4 +1,6 @@
-"""Whether the images of a table are what they were when it was built: compared on demand, repaired by `dlib_prepare_data`."""
+"""Whether the images of a table are what they were when it was built: compared on demand, repaired
+by `dlib_prepare_data`.
+"""
 
 import json
 import pathlib
@@ -20,7 +22,8 @@ class DamagedTable(DlibError):
 
 
 def row_sums(table: np.ndarray, name: str) -> np.ndarray:
-    """The CRC-32 of each image, compared with what the table keeps, if the array is a table of ours.
+    """The CRC-32 of each image, compared with what the table keeps, if the array is a table of
+    ours.
 
     It reads every image once (about 2 GB/s from the page cache).
 
@@ -31,14 +34,20 @@ def row_sums(table: np.ndarray, name: str) -> np.ndarray:
     Raises:
         DamagedTable: some are not what they were; the message names the rows.
     """
-    progress = Progress(f"{name}: reading the images for their checksums", len(table)) if table.nbytes > _SHOWN_BYTES else None
+    progress = (
+        Progress(f"{name}: reading the images for their checksums", len(table))
+        if table.nbytes > _SHOWN_BYTES
+        else None
+    )
     sums = checksums.of_rows(table, progress.advance if progress else lambda count: None)
     if progress:
         progress.finish()
     folder = folder_of(table)
     kept = _read(folder).get("checksums") if folder else None
     if folder and kept and (damage := checksums.damage(sums, kept)):
-        raise DamagedTable(f"{folder / image_table.FILE} is damaged: {damage}; {_remedy(folder, name)}")
+        raise DamagedTable(
+            f"{folder / image_table.FILE} is damaged: {damage}; {_remedy(folder, name)}"
+        )
     return sums
 
 
@@ -63,8 +72,8 @@ def verify(folder: pathlib.Path) -> bool:
 def renew(table: np.ndarray, name: str, complete: bool = True) -> bool:
     """Compares a table's images with its checksums, and makes what is missing.
 
-    A damaged table is no longer one, so that the next opening builds it again. One that an older version
-    built gets checksums, of the bytes as they are.
+    A damaged table is no longer one, so that the next opening builds it again. One that an older
+    version built gets checksums, of the bytes as they are.
 
     Args:
         table: as it was opened; nothing happens to an array that is no table of ours.
@@ -99,17 +108,29 @@ def _add(folder: pathlib.Path, name: str, before: dict[str, Any], sums: dict[str
                 with atomic_write(folder / image_table.ABOUT, "w") as file:
                     json.dump({**before, "checksums": sums}, file, indent=1)
     except (OSError, DlibError) as error:
-        _say(f"{folder}: an older version built this table, without checksums, and they cannot be added ({error})")
+        _say(
+            f"{folder}: an older version built this table, without checksums, and they cannot be"
+            f" added ({error})"
+        )
     else:
-        _say(f"{folder}: an older version built this table, without checksums; those of its bytes as they are now were added")
+        _say(
+            f"{folder}: an older version built this table, without checksums; those of its bytes as"
+            " they are now were added"
+        )
 
 
 def folder_of(table: np.ndarray) -> pathlib.Path | None:
-    """Where a table lies, which its memory map knows; None for an array that is no table of ours."""
+    """Where a table lies, which its memory map knows; None for an array that is no table of
+    ours.
+    """
     if not isinstance(table.base, np.memmap) or not table.base.filename:
         return None
     path = pathlib.Path(table.base.filename)
-    return path.parent.resolve() if path.name == image_table.FILE and (path.parent / image_table.ABOUT).is_file() else None
+    return (
+        path.parent.resolve()
+        if path.name == image_table.FILE and (path.parent / image_table.ABOUT).is_file()
+        else None
+    )
 
 
 def _read(folder: pathlib.Path) -> dict[str, Any]:
@@ -117,8 +138,14 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _remedy(folder: pathlib.Path, name: str) -> str:
-    data_dir = next((parent.parent for parent in folder.parents if parent.name == image_table.TABLES), None)
-    return f"run: dlib_prepare_data --dataset={name}" + (f" --data_dir={data_dir}" if data_dir else "") + ", which builds it again"
+    data_dir = next(
+        (parent.parent for parent in folder.parents if parent.name == image_table.TABLES), None
+    )
+    return (
+        f"run: dlib_prepare_data --dataset={name}"
+        + (f" --data_dir={data_dir}" if data_dir else "")
+        + ", which builds it again"
+    )
 
 
 def _say(line: str) -> None:

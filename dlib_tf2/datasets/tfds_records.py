@@ -1,4 +1,6 @@
-"""What this room asks of a TFDS builder: prepare the records, read them as table rows, and share them between hosts."""
+"""What this room asks of a TFDS builder: prepare the records, read them as table rows, and share
+them between hosts.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,23 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 _READ_BATCH = 1024
-_SHUFFLE_BYTES = 128 << 20  # of records that TFDS holds back in memory before it goes on with files; its own limit is 1 GB
+# of records that TFDS holds back in memory before it goes on with files; its own limit is 1 GB
+_SHUFFLE_BYTES = 128 << 20
 
 
-def prepare(builder: tfds.core.DatasetBuilder, space: FactorSpace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Prepares the records where that was not done yet, then reads them all; see `write` and `read`."""
+def prepare(
+    builder: tfds.core.DatasetBuilder, space: FactorSpace
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Prepares the records where that was not done yet, then reads them all; see `write` and
+    `read`.
+    """
     write(builder)
     yield from read(builder, space)
 
 
 def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = None) -> None:
-    """Writes the records where that was not done yet, and removes what an attempt that failed or was killed left.
+    """Writes the records where that was not done yet, and removes what an attempt that failed or
+    was killed left.
 
     Args:
         builder: of the dataset.
@@ -46,7 +54,8 @@ def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = N
     import tensorflow_datasets as tfds
 
     config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
-    # TFDS announces its work on stdout, which belongs to the command's results, and with bars that know no total.
+    # TFDS announces its work on stdout, which belongs to the command's results, and with bars that
+    # know no total.
     tfds.display_progress_bar(enable=False)
     try:
         _remove_unfinished(builder)
@@ -54,14 +63,24 @@ def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = N
             builder.download_and_prepare(download_config=config)
     except DlibError:
         raise
-    except (tf.errors.OpError, RuntimeError) as error:  # how TFDS reports a file that cannot be written, a full disk above all
+    except (
+        tf.errors.OpError,
+        RuntimeError,
+    ) as error:  # how TFDS reports a file that cannot be written, a full disk above all
         remedy = "free space or choose another data_dir"
-        raise DlibError(f"cannot write the records of {builder.name} to {builder.data_dir}: {_first_line(error)}; {remedy}") from error
+        raise DlibError(
+            f"cannot write the records of {builder.name} to {builder.data_dir}:"
+            f" {_first_line(error)}; {remedy}"
+        ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise _damaged_source(builder, manual_dir, error) from error
-        raise DlibError(f"cannot write the records of {builder.name}: {error.strerror}; free space or choose another data_dir") from error
-    except Exception as error:  # whatever readers of npz, HDF5, MATLAB, NORB, gzip and tar files raise on damage; there is no common base
+        raise DlibError(
+            f"cannot write the records of {builder.name}: {error.strerror}; free space or choose"
+            " another data_dir"
+        ) from error
+    # Readers of npz, HDF5, MATLAB, NORB, gzip and tar files share no base class for damage.
+    except Exception as error:
         raise _damaged_source(builder, manual_dir, error) from error
     finally:
         tfds.display_progress_bar(enable=True)
@@ -102,41 +121,58 @@ def read(
 
     features = [(labels or {}).get(name, f"label_{name}") for name in space.names]
     try:
-        records = builder.as_dataset(split="all", read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False))
-        records = records.map(lambda record: (record["image"], [record[feature] for feature in features])).batch(_READ_BATCH)
+        records = builder.as_dataset(
+            split="all", read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        )
+        records = records.map(
+            lambda record: (record["image"], [record[feature] for feature in features])
+        ).batch(_READ_BATCH)
         for images, factors in records.as_numpy_iterator():
             yield images if transform is None else transform(images), space.to_index(factors)
     except (tf.errors.OpError, ValueError) as error:
         remedy = f"remove {builder.data_dir} and prepare it again"
-        raise DamagedSource(f"the records of {builder.name} are damaged ({_first_line(error)}); {remedy}") from error
+        raise DamagedSource(
+            f"the records of {builder.name} are damaged ({_first_line(error)}); {remedy}"
+        ) from error
 
 
 def share(
-    builder: tfds.core.DatasetBuilder, num_hosts: int, host: int, transform: Callable[[tf.Tensor], tf.Tensor] | None = None
+    builder: tfds.core.DatasetBuilder,
+    num_hosts: int,
+    host: int,
+    transform: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[tf.data.Dataset, Callable]:
     """One host's share of the prepared records, in their order, with images still encoded.
 
-    Shares are cut by record, not by file, so any number of hosts works whatever the number of files.
+    Shares are cut by record, not by file, so any number of hosts works whatever the number of
+    files.
 
     Returns:
-        The encoded images, and the function that decodes one of them to uint8 [h, w, c]; `transform` is its last step.
+        The encoded images, and the function that decodes one of them to uint8 [h, w, c];
+        `transform` is its last step.
     """
     import tensorflow_datasets as tfds
 
     records = builder.as_dataset(
         split=tfds.even_splits("all", num_hosts)[host],
         decoders={"image": tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, skip_prefetch=True),
+        read_config=tfds.ReadConfig(
+            interleave_cycle_length=1, try_autocache=False, skip_prefetch=True
+        ),
     )
     decode = builder.info.features["image"].decode_example
-    return records.map(lambda record: record["image"]), decode if transform is None else lambda image: transform(decode(image))
+    return records.map(lambda record: record["image"]), (
+        decode if transform is None else lambda image: transform(decode(image))
+    )
 
 
 @contextlib.contextmanager
 def _small_shuffle_buffer(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
-    """Keeps the memory of preparing large sets flat: TFDS has no setting for how much of a split it holds before it uses files.
+    """Keeps the memory of preparing large sets flat: TFDS has no setting for how much of a split it
+    holds before it uses files.
 
-    Where shuffling is off its files are of no use: all records go to the first of them, which is read and sorted as a whole.
+    Where shuffling is off its files are of no use: all records go to the first of them, which is
+    read and sorted as a whole.
     """
     from tensorflow_datasets.core import shuffle
 
@@ -150,14 +186,21 @@ def _small_shuffle_buffer(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
 
 
 def _remove_unfinished(builder: tfds.core.DatasetBuilder) -> None:
-    """Removes the folder of an attempt that was killed: TFDS would write another one beside it. The caller holds the lock."""
+    """Removes the folder of an attempt that was killed: TFDS would write another one beside it. The
+    caller holds the lock.
+    """
     final = pathlib.Path(os.fspath(builder.data_dir))
     for folder in final.parent.glob(f"incomplete.*_{final.name}"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _damaged_source(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None, error: Exception) -> DlibError:
-    what = f"the files of {builder.name} in {manual_dir} cannot be read ({type(error).__name__}: {_first_line(error)})"
+def _damaged_source(
+    builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None, error: Exception
+) -> DlibError:
+    what = (
+        f"the files of {builder.name} in {manual_dir} cannot be read ({type(error).__name__}:"
+        f" {_first_line(error)})"
+    )
     return DlibError(f"{what}; they are truncated or damaged: remove them and get them again")
 
 

@@ -1,4 +1,6 @@
-"""The table of mutual information [codes, factors] that the information-based metrics read their gaps from."""
+"""The table of mutual information [codes, factors] that the information-based metrics read their
+gaps from.
+"""
 
 from typing import NamedTuple
 
@@ -16,8 +18,15 @@ class Information(NamedTuple):
     factor_entropy: NDArray[np.float64]  # [v]
 
 
-def measure(codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, num_train: int | None, num_bins: int | None) -> Information:
-    """Checks a table, draws `num_train` rows, bins the codes, and estimates information as `mig` does.
+def measure(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    rng: np.random.Generator,
+    num_train: int | None,
+    num_bins: int | None,
+) -> Information:
+    """Checks a table, draws `num_train` rows, bins the codes, and estimates information as `mig`
+    does.
 
     Raises:
         UserError: a table that cannot be scored, bins out of range, or no factor that varies among
@@ -33,5 +42,6 @@ def measure(codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, num_
 
 def top_two(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Largest and second largest value of each column of [m, k]; with one row the second is 0."""
-    ordered = np.sort(np.concatenate([np.zeros((1, values.shape[1])), values]), axis=0)  # the zero is last only where all are 0
+    # the zero is last only where all are 0
+    ordered = np.sort(np.concatenate([np.zeros((1, values.shape[1])), values]), axis=0)
     return ordered[-1], ordered[-2]

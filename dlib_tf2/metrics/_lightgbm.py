@@ -1,4 +1,6 @@
-"""The study's boosted trees, grown by LightGBM: scikit-learn's GradientBoostingClassifier at a fraction of its time."""
+"""The study's boosted trees, grown by LightGBM: scikit-learn's GradientBoostingClassifier at a
+fraction of its time.
+"""
 
 from typing import Any
 
@@ -22,19 +24,22 @@ def lightgbm_exact_gradient_boosting(
     max_depth: int = 3,
     min_child_samples: int = 1,
 ) -> "LightGBMGradientBoosting":
-    """Makes scikit-learn's boosted trees, grown by LightGBM: every distinct value of a code is a candidate for a split.
+    """Makes scikit-learn's boosted trees, grown by LightGBM: every distinct value of a code is a
+    candidate for a split.
 
-    LightGBM's own multiclass objective would choose splits by gradient and curvature, where scikit-learn
-    fits each tree to the residuals by least squares and then takes one Newton step per leaf; on codes that
-    share factors this moves importances by 0.06. Here LightGBM grows least-squares trees on residuals that
-    we compute, and the leaves get scikit-learn's values.
+    LightGBM's own multiclass objective would choose splits by gradient and curvature, where
+    scikit-learn fits each tree to the residuals by least squares and then takes one Newton step per
+    leaf; on codes that share factors this moves importances by 0.06. Here LightGBM grows
+    least-squares trees on residuals that we compute, and the leaves get scikit-learn's values.
 
-    As in scikit-learn, chance decides between codes that split equally well. Three differences stay: of
-    equally good thresholds of one code LightGBM takes the largest, scikit-learn the smallest; a threshold
-    lies between two neighbours among all training values, scikit-learn's among those in the node; and
-    gradients have 24 bits. docs/metrics.md shows what remains of that in scores.
+    As in scikit-learn, chance decides between codes that split equally well. Three differences
+    stay: of equally good thresholds of one code LightGBM takes the largest, scikit-learn the
+    smallest; a threshold lies between two neighbours among all training values, scikit-learn's
+    among those in the node; and gradients have 24 bits. docs/metrics.md shows what remains of that
+    in scores.
 
-    Importance is by gain: by counts of splits, LightGBM's default, a perfect code beside dead ones gets disentanglement 0.70.
+    Importance is by gain: by counts of splits, LightGBM's default, a perfect code beside dead ones
+    gets disentanglement 0.70.
 
     Args:
         random_state: seed of the choice between codes that split equally well.
@@ -46,7 +51,8 @@ def lightgbm_exact_gradient_boosting(
     Raises:
         UserError: the package or its system library is missing.
     """
-    # Everything is pinned: one thread, deterministic, no sampling of rows or codes, no penalty on leaves.
+    # Everything is pinned: one thread, deterministic, no sampling of rows or codes, no penalty on
+    # leaves.
     _import_lightgbm()  # in the caller's process, where the message is seen
     settings = {
         "objective": "none",
@@ -91,7 +97,8 @@ class LightGBMGradientBoosting:
         self._start = np.log(prior[1:] / prior[0]) if binary else np.log(prior)
         self._values, self._outputs = np.zeros((0, 1)), np.zeros((0, len(self._start)))
         self.feature_importances_ = np.zeros(codes.shape[1])
-        if (ranks == 1).all():  # LightGBM refuses a table of constants; without a tree the most frequent class wins
+        # LightGBM refuses a table of constants; without a tree the most frequent class wins
+        if (ranks == 1).all():
             return self
         # Arrays are [trees per round, n], the order that LightGBM reads without copying.
         targets = classes == (np.array([[1]]) if binary else np.arange(len(prior))[:, None])
@@ -110,21 +117,31 @@ class LightGBMGradientBoosting:
             leaves = self._leaves(self._ranks(codes[begin : begin + ROWS_AT_ONCE]), 0)
             values = self._values[np.arange(len(leaves))[:, None], leaves]  # [trees, rows]
             scores[begin : begin + ROWS_AT_ONCE] += values.T @ self._outputs
-        return self.classes_[scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(int)]
+        return self.classes_[
+            scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(int)
+        ]
 
     def _boost(self, ranks: NDArray, targets: NDArray, rng: np.random.Generator) -> None:
-        """Adds rounds of one tree per row of targets [k, n]; keeps the trees' leaf values and which output each adds to."""
+        """Adds rounds of one tree per row of targets [k, n]; keeps the trees' leaf values and which
+        output each adds to.
+        """
         scores, values, outputs = np.tile(self._start[:, None], (1, len(ranks))), [], []
         for _ in range(self._num_rounds):
             residual = targets - _probabilities(scores)
             first = self._booster.num_trees()
-            grown = [k for k in range(len(targets)) if _grow(self._booster, residual[k].astype(np.float32), rng)]
+            grown = [
+                k
+                for k in range(len(targets))
+                if _grow(self._booster, residual[k].astype(np.float32), rng)
+            ]
             if not grown:
                 break  # no split helps any class, now or later
             leaves = self._leaves(ranks, first)
             steps = _leaf_values(leaves, residual[grown], len(targets)) * self._rate
             scores[grown] += np.take_along_axis(steps, leaves, axis=1)
-            values.append(np.pad(steps, ((0, 0), (0, self._settings["num_leaves"] - steps.shape[1]))))
+            values.append(
+                np.pad(steps, ((0, 0), (0, self._settings["num_leaves"] - steps.shape[1])))
+            )
             outputs += grown
         if outputs:
             self._values, self._outputs = np.concatenate(values), np.eye(len(targets))[outputs]
@@ -135,13 +152,19 @@ class LightGBMGradientBoosting:
         return np.ascontiguousarray(found.reshape(len(ranks), -1).T, dtype=np.intp)
 
     def _ranks(self, codes: NDArray) -> NDArray[np.float64]:
-        """Numbers each code by the training values, from 1: LightGBM takes 1e-35 for 0 and bins either sign by itself."""
+        """Numbers each code by the training values, from 1: LightGBM takes 1e-35 for 0 and bins
+        either sign by itself.
+        """
         columns = zip(self._borders, codes.T, strict=True)
-        return np.stack([1.0 + np.searchsorted(borders, column) for borders, column in columns], axis=1)
+        return np.stack(
+            [1.0 + np.searchsorted(borders, column) for borders, column in columns], axis=1
+        )
 
 
 def _borders(column: NDArray) -> NDArray[np.float64]:
-    """The midpoints between neighbouring distinct values; a value equal to one belongs to its left, as in scikit-learn."""
+    """The midpoints between neighbouring distinct values; a value equal to one belongs to its left,
+    as in scikit-learn.
+    """
     values = np.unique(column).astype(np.float64)
     return values[:-1] / 2 + values[1:] / 2
 
@@ -149,10 +172,14 @@ def _borders(column: NDArray) -> NDArray[np.float64]:
 def _import_lightgbm() -> Any:
     try:
         import lightgbm
-    except (ImportError, OSError) as error:  # OSError: the wheel is there, the system library it needs is not
+    except (
+        ImportError,
+        OSError,
+    ) as error:  # OSError: the wheel is there, the system library it needs is not
         raise UserError(
-            f"LightGBM does not load ({(str(error).splitlines() or ['?'])[0]}): pip install lightgbm, and on Debian or Ubuntu "
-            "apt-get install libgomp1; or take scikit-learn's trees, classifier = @sklearn_gradient_boosting"
+            f"LightGBM does not load ({(str(error).splitlines() or ['?'])[0]}): pip install"
+            " lightgbm, and on Debian or Ubuntu apt-get install libgomp1; or take scikit-learn's"
+            " trees, classifier = @sklearn_gradient_boosting"
         ) from error
     return lightgbm
 
@@ -167,21 +194,32 @@ def _probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _grow(booster: Any, residual: NDArray[np.float32], rng: np.random.Generator) -> bool:
-    """Adds a tree that fits residuals [n] by least squares (curvature 1 everywhere); False if there is none to add."""
+    """Adds a tree that fits residuals [n] by least squares (curvature 1 everywhere); False if there
+    is none to add.
+    """
     before, gradient = booster.num_trees(), -residual
-    # Of codes that split equally well LightGBM takes the first, scikit-learn any: these factors draw one.
-    booster.reset_parameter({"feature_contri": (1 + TIE * rng.random(booster.num_feature())).tolist()})
+    # Of codes that split equally well LightGBM takes the first, scikit-learn any: these factors
+    # draw one.
+    booster.reset_parameter(
+        {"feature_contri": (1 + TIE * rng.random(booster.num_feature())).tolist()}
+    )
     booster.update(fobj=lambda _scores, _data: (gradient, np.ones_like(gradient)))
     return booster.num_trees() > before
 
 
-def _leaf_values(leaves: NDArray[np.intp], residual: NDArray[np.float64], num_outputs: int) -> NDArray[np.float64]:
-    """Newton steps [tree, leaf] as scikit-learn takes them: (K - 1) / K sum(r) / sum(|r| (1 - |r|)), for two classes without the factor."""
+def _leaf_values(
+    leaves: NDArray[np.intp], residual: NDArray[np.float64], num_outputs: int
+) -> NDArray[np.float64]:
+    """Newton steps [tree, leaf] as scikit-learn takes them: (K - 1) / K sum(r) / sum(|r| (1 -
+    |r|)), for two classes without the factor.
+    """
     trees, width = len(residual), int(leaves.max()) + 1
     cells = (leaves + np.arange(trees)[:, None] * width).ravel()
     size = np.abs(residual)
     factor = (num_outputs - 1) / num_outputs if num_outputs > 1 else 1.0
     numerator = factor * np.bincount(cells, residual.ravel(), width * trees)
     denominator = np.bincount(cells, (size * (1 - size)).ravel(), width * trees)
-    values = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > TINY)
+    values = np.divide(
+        numerator, denominator, out=np.zeros_like(numerator), where=denominator > TINY
+    )
     return values.reshape(trees, width)

@@ -54,7 +54,9 @@ def check_bins(num_bins: object, optional: bool = True) -> None:
     if whole and num_bins in range(2, MOST_BINS + 1):
         return
     otherwise = ", or None for one bin per distinct value" if optional else ""
-    raise UserError(f"num_bins = {num_bins!r}, expected a whole number from 2 to {MOST_BINS:,}{otherwise}")
+    raise UserError(
+        f"num_bins = {num_bins!r}, expected a whole number from 2 to {MOST_BINS:,}{otherwise}"
+    )
 
 
 def check_classes(labels: NDArray[np.int64]) -> None:
@@ -66,8 +68,9 @@ def check_classes(labels: NDArray[np.int64]) -> None:
     for number, column in enumerate(labels.T):
         if (values := len(np.unique(column))) > MOST_CLASSES:
             raise UserError(
-                f"factor_{number} has {values:,} values in {len(labels):,} rows; a model per value is fitted, at most "
-                f"{MOST_CLASSES:,}: leave the factor out, or merge its values (numpy.digitize)"
+                f"factor_{number} has {values:,} values in {len(labels):,} rows; a model per value"
+                f" is fitted, at most {MOST_CLASSES:,}: leave the factor out, or merge its values"
+                " (numpy.digitize)"
             )
 
 
@@ -78,12 +81,14 @@ def warn_of_many_values(sizes: NDArray[np.int64], num_rows: int) -> None:
         which = ", ".join(f"factor_{number} ({sizes[number]:,} values)" for number in many)
         warn(
             "many_values",
-            f"nearly as many values as rows ({num_rows:,}): {which}; such a factor is little more than "
-            "a row number: leave it out, or merge its values (numpy.digitize)",
+            f"nearly as many values as rows ({num_rows:,}): {which}; such a factor is little more"
+            " than a row number: leave it out, or merge its values (numpy.digitize)",
         )
 
 
-def warn_of_no_active_code(deviation: float = 0.0, threshold: float = 0.0, reason: str = "every code is constant") -> None:
+def warn_of_no_active_code(
+    deviation: float = 0.0, threshold: float = 0.0, reason: str = "every code is constant"
+) -> None:
     """Warns of a score of 0 that comes from codes of which none is active.
 
     Args:

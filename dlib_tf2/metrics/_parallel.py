@@ -1,4 +1,6 @@
-"""Many fits at once: one thread each, on all workers, the most expensive first, with a listener for progress."""
+"""Many fits at once: one thread each, on all workers, the most expensive first, with a listener for
+progress.
+"""
 
 import contextlib
 import contextvars
@@ -26,18 +28,26 @@ class _Listener:
         self._started = self._started or begin
         now = time.monotonic()
         end = begin + (now - begin) / part
-        self._say((now - self._started) / (end - self._started) if part < 1 and end > self._started else part)
+        self._say(
+            (now - self._started) / (end - self._started)
+            if part < 1 and end > self._started
+            else part
+        )
 
 
-_listener: contextvars.ContextVar[_Listener | None] = contextvars.ContextVar("listener", default=None)
+_listener: contextvars.ContextVar[_Listener | None] = contextvars.ContextVar(
+    "listener", default=None
+)
 
 
 @contextlib.contextmanager
 def reporting(listener: Callable[[float], None]) -> Iterator[None]:
-    """Within the block, `run` tells `listener` the finished part of the work begun so far, in (0, 1], after each task.
+    """Within the block, `run` tells `listener` the finished part of the work begun so far, in (0,
+    1], after each task.
 
-    Of a second call of `run` the part is one of time: what the calls have taken, over what they will have taken when this one ends at its
-    own rate. Whoever says from the part how long it still takes says it of the running call; how long a later one takes nobody knows yet.
+    Of a second call of `run` the part is one of time: what the calls have taken, over what they
+    will have taken when this one ends at its own rate. Whoever says from the part how long it still
+    takes says it of the running call; how long a later one takes nobody knows yet.
     """
     token = _listener.set(_Listener(listener))
     try:
@@ -47,12 +57,15 @@ def reporting(listener: Callable[[float], None]) -> Iterator[None]:
 
 
 def run(function: Callable[..., Any], tasks: Sequence[tuple], costs: Sequence[float]) -> list[Any]:
-    """Calls `function(*task)` for every task through `joblib.Parallel()`, whose workers `joblib.parallel_config` sets around the call.
+    """Calls `function(*task)` for every task through `joblib.Parallel()`, whose workers
+    `joblib.parallel_config` sets around the call.
 
     Args:
-        function: a function of a module, so that it pickles; its result must depend on the task alone.
+        function: a function of a module, so that it pickles; its result must depend on the task
+            alone.
         tasks: arguments of each call.
-        costs: how long each takes, in any unit. A long task that came last would leave the other workers idle.
+        costs: how long each takes, in any unit. A long task that came last would leave the other
+            workers idle.
 
     Returns:
         The results in the order of `tasks`.
@@ -62,7 +75,8 @@ def run(function: Callable[..., Any], tasks: Sequence[tuple], costs: Sequence[fl
     listener, begin, done, total = _listener.get(), time.monotonic(), 0.0, float(sum(costs))
     # One task at a time: joblib's own batches would put several long fits on one worker.
     calls = (joblib.delayed(_on_one_thread)(function, tasks[index]) for index in order)
-    # The limit of this process comes first, for tasks begin with the next line: those in threads of it leave each other's limits alone.
+    # The limit of this process comes first, for tasks begin with the next line: those in threads of
+    # it leave each other's limits alone.
     with _libraries().limit(limits=1):
         finished = spread(calls)
         for index, result in zip(order, finished, strict=True):
@@ -74,13 +88,17 @@ def run(function: Callable[..., Any], tasks: Sequence[tuple], costs: Sequence[fl
 
 
 def _on_one_thread(function: Callable[..., Any], task: tuple) -> Any:
-    """Calls `function(*task)` in whatever process this is: joblib limits the threads of its own workers only."""
+    """Calls `function(*task)` in whatever process this is: joblib limits the threads of its own
+    workers only.
+    """
     with _libraries().limit(limits=1):
         return function(*task)
 
 
 def _libraries() -> ThreadpoolController:
-    """The libraries with threads of their own. Only loaded ones are found, so what fits is imported first."""
+    """The libraries with threads of their own. Only loaded ones are found, so what fits is imported
+    first.
+    """
     import sklearn  # noqa: F401
 
     return _look_up(len(sys.modules))

@@ -41,23 +41,35 @@ def aggregate(matrix: Matrix, factor_entropy: Matrix, names: list[int]) -> dict[
         result[f"mig.factor_{name}"] = float(gap[factor] / factor_entropy[factor])
         result[f"sap.factor_{name}"] = float(gap[factor])
     merges = merge_ranks(matrix)
-    return result | {f"merge_{names[a]}_{names[b]}": float(merges[a, b]) for a in range(len(names)) for b in range(a + 1, len(names))}
+    return result | {
+        f"merge_{names[a]}_{names[b]}": float(merges[a, b])
+        for a in range(len(names))
+        for b in range(a + 1, len(names))
+    }
 
 
 def precision(matrix: Matrix) -> dict[str, float]:
-    """Largest number, and area over thresholds, of the connected components of the graph of entries at or above a threshold."""
+    """Largest number, and area over thresholds, of the connected components of the graph of entries
+    at or above a threshold.
+    """
     thresholds = np.sort(matrix.ravel())[::-1]
     counts = np.zeros(len(thresholds))
     for position, (_, components) in enumerate(_grow(matrix)):
-        counts[position:] = components  # zeros never become edges, so the count stays from the last edge on
+        # zeros never become edges, so the count stays from the last edge on
+        counts[position:] = components
     # Equal entries enter together: the count at a threshold is the one after the last of them.
     last = np.searchsorted(-thresholds, -thresholds, side="right") - 1
     counts = counts[last]
-    return {"max_precision": float(counts.max()), "area_precision": float(np.trapezoid(counts[::-1], thresholds[::-1]))}
+    return {
+        "max_precision": float(counts.max()),
+        "area_precision": float(np.trapezoid(counts[::-1], thresholds[::-1])),
+    }
 
 
 def merge_ranks(matrix: Matrix) -> NDArray[np.int64]:
-    """Number of edges added, from the largest entry down, before the one that connects two factors: [v, v], all edges if none does."""
+    """Number of edges added, from the largest entry down, before the one that connects two factors:
+    [v, v], all edges if none does.
+    """
     num_factors = matrix.shape[1]
     ranks = np.full((num_factors, num_factors), int((matrix > 0).sum()))
     before = np.arange(num_factors)
@@ -70,7 +82,9 @@ def merge_ranks(matrix: Matrix) -> NDArray[np.int64]:
 
 
 def _grow(matrix: Matrix) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Adds the positive entries as edges, largest first: yields each node's component (codes, then factors) and how many have an edge."""
+    """Adds the positive entries as edges, largest first: yields each node's component (codes, then
+    factors) and how many have an edge.
+    """
     num_codes, num_factors = matrix.shape
     component = np.arange(num_codes + num_factors)
     used = np.zeros(num_codes + num_factors, bool)

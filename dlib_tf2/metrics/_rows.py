@@ -38,7 +38,9 @@ def expected_overlap(num_rows: int, num_train: int) -> float:
     return 1 - (1 - 1 / num_rows) ** num_train
 
 
-def draw_rows(rng: np.random.Generator, labels: Labels, num_rows: int | None, name: str = "num_train") -> Labels:
+def draw_rows(
+    rng: np.random.Generator, labels: Labels, num_rows: int | None, name: str = "num_train"
+) -> Labels:
     """Draws the rows that a score is computed from.
 
     Args:
@@ -61,7 +63,9 @@ def draw_rows(rng: np.random.Generator, labels: Labels, num_rows: int | None, na
     if num_rows is None:
         return np.arange(len(labels))
     if not common.is_count(num_rows):
-        raise UserError(f"{name} = {num_rows!r}, expected a positive whole number, or None for all rows")
+        raise UserError(
+            f"{name} = {num_rows!r}, expected a positive whole number, or None for all rows"
+        )
     if is_full_grid(labels):
         return rng.integers(len(labels), size=num_rows)
     if num_rows > len(labels):
@@ -150,7 +154,10 @@ def training_sizes(
         return [None]
     sizes = list(num_train) if isinstance(num_train, Sequence | np.ndarray) else [num_train]
     if not sizes or not all(map(common.is_count, sizes)):
-        raise UserError(f"num_train = {num_train!r}, expected sizes such as (100, 1000), or None for all rows split 2:1")
+        raise UserError(
+            f"num_train = {num_train!r}, expected sizes such as (100, 1000), or None for all rows"
+            " split 2:1"
+        )
     used = {}
     for size in sizes:
         short = _all_different(labels, size, disjoint) and size + (num_test or 0) > len(labels)

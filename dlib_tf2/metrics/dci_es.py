@@ -1,4 +1,6 @@
-"""DCI-ES: how much capacity a probe needs before it reads the factors off the codes, and how many codes there are."""
+"""DCI-ES: how much capacity a probe needs before it reads the factors off the codes, and how many
+codes there are.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -11,9 +13,13 @@ from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.metrics import _limits, _rows, common
 from dlib_tf2.metrics.declaration import Headline
 
-HEADLINE = Headline(key="informativeness", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds")
+HEADLINE = Headline(
+    key="informativeness", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds"
+)
 
-NO_GAIN = 1e-3  # of the constant predictor's loss; smaller gains are chance, and their ratio to an area means nothing
+# of the constant predictor's loss; smaller gains are chance, and their ratio to an area means
+# nothing
+NO_GAIN = 1e-3
 RIDGE = 1e-4  # of the number of training rows; codes and features have variance about one
 
 
@@ -30,19 +36,23 @@ def dci_es(
     bandwidth: float = 1.0,
     one_hot: bool = False,
 ) -> dict[str, float]:
-    """Computes explicitness E and size S of DCI-ES, Eastwood et al., ICLR 2023 (arXiv 2210.00364), section 4; D, C and I are in `dci`.
+    """Computes explicitness E and size S of DCI-ES, Eastwood et al., ICLR 2023 (arXiv 2210.00364),
+    section 4; D, C and I are in `dci`.
 
-    Probes of growing capacity predict each factor from all codes; the running best of their test losses is a curve over capacity.
-    E = 1 - 2 * area(loss - best loss) / (range of capacity * loss scale), by trapezoids: 1 where the smallest probe is as good as any, 0
-    where the loss falls in a straight line, below 0 where capacity helps late. `explicitness` scales by the loss of a constant predictor,
-    as if a loss of 0 were attainable; `explicitness_attainable` by that loss minus the best one. `informativeness` is 1 - best loss /
-    constant's loss, `size` is F / d.
+    Probes of growing capacity predict each factor from all codes; the running best of their test
+    losses is a curve over capacity. E = 1 - 2 * area(loss - best loss) / (range of capacity * loss
+    scale), by trapezoids: 1 where the smallest probe is as good as any, 0 where the loss falls in a
+    straight line, below 0 where capacity helps late. `explicitness` scales by the loss of a
+    constant predictor, as if a loss of 0 were attainable; `explicitness_attainable` by that loss
+    minus the best one. `informativeness` is 1 - best loss / constant's loss, `size` is F / d.
 
-    The probes here are ridge regressions on the standardised codes and, from the second on, on growing nested sets of random Fourier
-    features; capacity is the log of the number of weights, loss the squared error. So the smallest probe is linear: a perfect code and its
-    rotations score 1, a nonlinear mixture less. Numbers of other probes (trees, networks) are not comparable. **Read it beside
-    informativeness**: codes that hold nothing have a flat curve and `explicitness` 1 (noise, constant codes);
-    `explicitness_attainable` is 0 where no probe beats the constant by a thousandth.
+    The probes here are ridge regressions on the standardised codes and, from the second on, on
+    growing nested sets of random Fourier features; capacity is the log of the number of weights,
+    loss the squared error. So the smallest probe is linear: a perfect code and its rotations score
+    1, a nonlinear mixture less. Numbers of other probes (trees, networks) are not comparable.
+    **Read it beside informativeness**: codes that hold nothing have a flat curve and `explicitness`
+    1 (noise, constant codes); `explicitness_attainable` is 0 where no probe beats the constant by a
+    thousandth.
 
     A factor with one value among the training rows or among the test rows is left out.
 
@@ -54,12 +64,16 @@ def dci_es(
         num_test: test rows.
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
             full grid of which at most 5 % of the test rows would be in both, else True.
-        num_features: random features of each probe, ascending, at least two different numbers; 0 is the linear probe.
-        bandwidth: length on which the random features vary, in standard deviations of a code times sqrt(d).
-        one_hot: regress an indicator of each value instead: right for unordered factors, but the linear probe then fails on ordered ones.
+        num_features: random features of each probe, ascending, at least two different numbers; 0 is
+            the linear probe.
+        bandwidth: length on which the random features vary, in standard deviations of a code times
+            sqrt(d).
+        one_hot: regress an indicator of each value instead: right for unordered factors, but the
+            linear probe then fails on ordered ones.
 
     Returns:
-        `explicitness`, `explicitness_attainable`, `informativeness`, `size`, `test_overlap`, `num_factors_scored`.
+        `explicitness`, `explicitness_attainable`, `informativeness`, `size`, `test_overlap`,
+        `num_factors_scored`.
 
     Raises:
         UserError: a table that cannot be scored, one row only, a factor of over 500 values, no
@@ -77,11 +91,16 @@ def dci_es(
         _limits.check_classes(labels)
     scored = (np.ptp(labels[train], axis=0) > 0) & (np.ptp(labels[test], axis=0) > 0)
     if not scored.any():
-        raise UserError(f"none of the {labels.shape[1]} factors varies in both the training and the test rows; a score needs one that does")
+        raise UserError(
+            f"none of the {labels.shape[1]} factors varies in both the training and the test rows;"
+            " a score needs one that does"
+        )
     features = _features(checked, train, test, capacities[-1], bandwidth, rng)
     num_linear = features[0].shape[1] - capacities[-1]
     probes = num_linear + np.array(capacities)  # columns of each probe
-    losses = _relative_losses(features, labels[train][:, scored], labels[test][:, scored], probes, one_hot)
+    losses = _relative_losses(
+        features, labels[train][:, scored], labels[test][:, scored], probes, one_hot
+    )
     curve = np.minimum.accumulate(np.minimum(losses, 1.0), axis=1)
     return {
         **explicitness(curve, np.log(probes)),
@@ -106,22 +125,39 @@ def explicitness(curve: NDArray[np.float64], capacity: NDArray[np.float64]) -> d
     area = np.trapezoid(curve - best[:, None], capacity, axis=1) / (capacity[-1] - capacity[0])
     gain = 1 - best
     attainable = np.where(gain > NO_GAIN, 1 - 2 * area / np.maximum(gain, NO_GAIN), 0.0)
-    return {"explicitness": float(np.mean(1 - 2 * area)), "explicitness_attainable": float(np.mean(attainable))}
+    return {
+        "explicitness": float(np.mean(1 - 2 * area)),
+        "explicitness_attainable": float(np.mean(attainable)),
+    }
 
 
 def _features(
-    codes: NDArray[np.float32], train: common.Labels, test: common.Labels, number: int, bandwidth: float, rng: np.random.Generator
+    codes: NDArray[np.float32],
+    train: common.Labels,
+    test: common.Labels,
+    number: int,
+    bandwidth: float,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Columns [one, standardised codes, random Fourier features] of the training and the test rows; constant codes are dropped."""
+    """Columns [one, standardised codes, random Fourier features] of the training and the test rows;
+    constant codes are dropped.
+    """
     varying = np.ptp(codes[train], axis=0) > 0
     known = np.ascontiguousarray(codes[train][:, varying], np.float64)
     center, scale = known.mean(axis=0), known.std(axis=0)
-    frequency = rng.normal(size=(known.shape[1], number)) / (bandwidth * np.sqrt(max(1, known.shape[1])))
+    frequency = rng.normal(size=(known.shape[1], number)) / (
+        bandwidth * np.sqrt(max(1, known.shape[1]))
+    )
     phase = rng.uniform(0, 2 * np.pi, number)
     parts = []
     for rows in (train, test):
         units = (np.ascontiguousarray(codes[rows][:, varying], np.float64) - center) / scale
-        parts.append(np.concatenate([np.ones((len(rows), 1)), units, np.sqrt(2) * np.cos(units @ frequency + phase)], axis=1))
+        parts.append(
+            np.concatenate(
+                [np.ones((len(rows), 1)), units, np.sqrt(2) * np.cos(units @ frequency + phase)],
+                axis=1,
+            )
+        )
     return parts[0], parts[1]
 
 
@@ -132,9 +168,12 @@ def _relative_losses(
     num_columns: NDArray[np.int64],
     one_hot: bool,
 ) -> NDArray[np.float64]:
-    """Test error of ridge regressions on the first `num_columns` features, 1 for the mean of the training rows: [factors, probes]."""
+    """Test error of ridge regressions on the first `num_columns` features, 1 for the mean of the
+    training rows: [factors, probes].
+    """
     sizes = np.maximum(train, 1).max(axis=0) + 1 if one_hot else np.ones(train.shape[1], np.int64)
-    fitted, expected = (_targets(labels, sizes, one_hot) for labels in (train, test))  # [rows, sum of sizes]
+    # [rows, sum of sizes]
+    fitted, expected = (_targets(labels, sizes, one_hot) for labels in (train, test))
     mean = fitted.mean(axis=0)
     fitted, expected = fitted - mean, expected - mean
     starts = np.cumsum(sizes) - sizes
@@ -153,5 +192,7 @@ def _relative_losses(
 def _targets(labels: common.Labels, sizes: NDArray[np.int64], one_hot: bool) -> NDArray[np.float64]:
     if not one_hot:
         return labels.astype(np.float64)
-    indicators = [column[:, None] == np.arange(size) for column, size in zip(labels.T, sizes, strict=True)]
+    indicators = [
+        column[:, None] == np.arange(size) for column, size in zip(labels.T, sizes, strict=True)
+    ]
     return np.concatenate(indicators, axis=1).astype(np.float64)

@@ -12,17 +12,25 @@ HEADLINE = Headline(key="dcimig", higher_is_better=True, low=0, high=1, random=0
 
 @gin.register
 def dcimig(
-    codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, *, num_train: int | None = 10_000, num_bins: int | None = 20
+    codes: ArrayLike,
+    factors: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    num_train: int | None = 10_000,
+    num_bins: int | None = 20,
 ) -> dict[str, float]:
-    """Computes DCIMIG of Sepliarskaia, Kiseleva and de Rijke, 2019 (arXiv 1910.05587), where it is called 3CharM.
+    """Computes DCIMIG of Sepliarskaia, Kiseleva and de Rijke, 2019 (arXiv 1910.05587), where it is
+    called 3CharM.
 
-    Each code has a best factor and a gap, its largest minus its second largest I(code; factor) over factors. Each factor gets the largest
-    gap among the codes whose best factor it is, 0 if there is none. The score is the sum over factors divided by the sum of H(factor): in
-    [0, 1], higher is better. I is estimated as in `mig` (the review arXiv 2012.09276 takes 10 bins). As in `mig`, fewer bins than factor
-    values keep a perfect code below 1. Duplicated codes cost nothing; a code about two factors can serve only one.
+    Each code has a best factor and a gap, its largest minus its second largest I(code; factor) over
+    factors. Each factor gets the largest gap among the codes whose best factor it is, 0 if there is
+    none. The score is the sum over factors divided by the sum of H(factor): in [0, 1], higher is
+    better. I is estimated as in `mig` (the review arXiv 2012.09276 takes 10 bins). As in `mig`,
+    fewer bins than factor values keep a perfect code below 1. Duplicated codes cost nothing; a code
+    about two factors can serve only one.
 
-    Noise scores about 0, constant codes 0. With one factor the runner-up counts as 0. A factor with one value among the drawn rows is left
-    out.
+    Noise scores about 0, constant codes 0. With one factor the runner-up counts as 0. A factor with
+    one value among the drawn rows is left out.
 
     Args:
         codes: float [n, d], finite.
@@ -42,4 +50,7 @@ def dcimig(
     first, second = _information.top_two(mutual.T)
     best_gap = np.zeros(len(factor_entropy))
     np.maximum.at(best_gap, mutual.argmax(axis=1), first - second)
-    return {"dcimig": float(best_gap.sum() / factor_entropy.sum()), "num_factors_scored": float(len(factor_entropy))}
+    return {
+        "dcimig": float(best_gap.sum() / factor_entropy.sum()),
+        "num_factors_scored": float(len(factor_entropy)),
+    }

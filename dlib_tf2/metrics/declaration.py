@@ -47,5 +47,7 @@ def headline(name: str) -> Headline | None:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HEADLINE":
             assert isinstance(node.value, ast.Call)
-            return Headline(**{str(word.arg): ast.literal_eval(word.value) for word in node.value.keywords})
+            return Headline(
+                **{str(word.arg): ast.literal_eval(word.value) for word in node.value.keywords}
+            )
     return None

@@ -1,4 +1,6 @@
-"""The downstream task: how well do classifiers read the factors off the codes, from few examples and from many?"""
+"""The downstream task: how well do classifiers read the factors off the codes, from few examples
+and from many?
+"""
 
 from collections.abc import Sequence
 
@@ -11,7 +13,14 @@ from dlib_tf2.metrics._newton import newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
 
-HEADLINE = Headline(key="10000:mean_test_accuracy", higher_is_better=True, low=0, high=1, random=0.12, cost="minutes")
+HEADLINE = Headline(
+    key="10000:mean_test_accuracy",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    random=0.12,
+    cost="minutes",
+)
 
 SMALL_FIT = 1000  # rows' worth of cost that a fit has besides its rows
 
@@ -27,20 +36,26 @@ def downstream_task(
     disjoint: bool | None = None,
     classifier: Classifier = newton_logistic_regression_cv,
 ) -> dict[str, float]:
-    """Scores classifiers that predict each factor from all codes, by the number of training rows (arXiv 1811.12359, section 5.5).
+    """Scores classifiers that predict each factor from all codes, by the number of training rows
+    (arXiv 1811.12359, section 5.5).
 
-    For every size, training and test rows are drawn anew. The paper's sample efficiency is the ratio of mean test accuracies at two
-    sizes. With the study's one-vs-rest logistic regression even a perfect code stays at 0.37 on dSprites' sizes at 10,000 rows: a linear
-    function of an ordered code cannot single out its inner values. Today's multinomial meaning of the same call scores 0.999, boosted trees
-    1. Noise and constant codes score chance, about the mean of 1 / (number of values): 0.12 on dSprites' sizes. Codes are not scaled.
+    For every size, training and test rows are drawn anew. The paper's sample efficiency is the
+    ratio of mean test accuracies at two sizes. With the study's one-vs-rest logistic regression
+    even a perfect code stays at 0.37 on dSprites' sizes at 10,000 rows: a linear function of an
+    ordered code cannot single out its inner values. Today's multinomial meaning of the same call
+    scores 0.999, boosted trees
+    1. Noise and constant codes score chance, about the mean of 1 / (number of values): 0.12 on
+      dSprites' sizes. Codes are not scaled.
 
-    A factor with one value is left out. In a training set of one class the classifier says that class.
+    A factor with one value is left out. In a training set of one class the classifier says that
+    class.
 
     Args:
         codes: float [n, d], finite.
         factors: int [n, v].
         rng: source of the rows and of each classifier's random state.
-        num_train: training rows of each size, or of one; None shuffles all rows and splits them 2:1 once.
+        num_train: training rows of each size, or of one; None shuffles all rows and splits them 2:1
+            once.
         num_test: test rows of each size.
         disjoint: True: no row in both sets; False: both drawn with replacement, as the study did;
             None: False on a full grid of which at most 5 % of the test rows would be in both, else
@@ -51,8 +66,10 @@ def downstream_task(
             `sklearn_multinomial_logistic_regression_cv`.
 
     Returns:
-        For each size n: `n:mean_train_accuracy`, `n:mean_test_accuracy`, `n:min_train_accuracy`, `n:min_test_accuracy` over factors,
-        `n:train_accuracy_factor_i` and `n:test_accuracy_factor_i` (i: column of `factors`), `n:test_overlap` (fraction of the test
+        For each size n: `n:mean_train_accuracy`, `n:mean_test_accuracy`, `n:min_train_accuracy`,
+            `n:min_test_accuracy` over factors,
+        `n:train_accuracy_factor_i` and `n:test_accuracy_factor_i` (i: column of `factors`),
+        `n:test_overlap` (fraction of the test
         rows that are training rows too); and `num_factors_scored`.
 
     Raises:
@@ -75,7 +92,9 @@ def downstream_task(
     result: dict[str, float] = {}
     for number, (train, _, overlap) in enumerate(splits):
         of_size = fits[number * len(varying) : (number + 1) * len(varying)]
-        result |= {f"{len(train)}:{key}": value for key, value in _summary(of_size, varying).items()}
+        result |= {
+            f"{len(train)}:{key}": value for key, value in _summary(of_size, varying).items()
+        }
         result[f"{len(train)}:test_overlap"] = overlap
     return {**result, "num_factors_scored": float(len(varying))}
 
@@ -87,6 +106,12 @@ def _summary(fits: Sequence[Fit], factors: Sequence[int]) -> dict[str, float]:
         "test": np.array([fit.test_accuracy for fit in fits]),
     }
     for part, values in accuracies.items():
-        summary |= {f"mean_{part}_accuracy": float(values.mean()), f"min_{part}_accuracy": float(values.min())}
-        summary |= {f"{part}_accuracy_factor_{factor}": float(value) for factor, value in zip(factors, values, strict=True)}
+        summary |= {
+            f"mean_{part}_accuracy": float(values.mean()),
+            f"min_{part}_accuracy": float(values.min()),
+        }
+        summary |= {
+            f"{part}_accuracy_factor_{factor}": float(value)
+            for factor, value in zip(factors, values, strict=True)
+        }
     return summary

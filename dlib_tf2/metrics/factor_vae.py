@@ -9,7 +9,9 @@ from dlib_tf2.metrics import _limits, _rows, common
 from dlib_tf2.metrics._fixed_factor import RowsByValue
 from dlib_tf2.metrics.declaration import Headline
 
-HEADLINE = Headline(key="eval_accuracy", higher_is_better=True, low=0, high=1, random=0.2, cost="instant")
+HEADLINE = Headline(
+    key="eval_accuracy", higher_is_better=True, low=0, high=1, random=0.2, cost="instant"
+)
 
 VOTES_AT_ONCE = 2048  # bounds the memory: votes x batch_size x codes float32
 
@@ -26,16 +28,20 @@ def factor_vae(
     num_variance_estimate: int | None = 10_000,
     threshold: float = 0.05,
 ) -> dict[str, float]:
-    """Computes the FactorVAE score of Kim and Mnih, ICML 2018 (arXiv 1802.05983), section 4 and appendix B, with the study's constants.
+    """Computes the FactorVAE score of Kim and Mnih, ICML 2018 (arXiv 1802.05983), section 4 and
+    appendix B, with the study's constants.
 
-    One vote: draw a factor and one of its values, draw `batch_size` rows that share it, and name the code whose variance over them is the
-    smallest fraction of its variance over the table. A majority table from code to factor is made from `num_train` votes and applied to
-    `num_eval` fresh ones; the score is `eval_accuracy`. A perfect code scores 1, noise the chance level of about 1 / (number of factors),
-    codes without any active one 0. With one factor every vote is right.
+    One vote: draw a factor and one of its values, draw `batch_size` rows that share it, and name
+    the code whose variance over them is the smallest fraction of its variance over the table. A
+    majority table from code to factor is made from `num_train` votes and applied to `num_eval`
+    fresh ones; the score is `eval_accuracy`. A perfect code scores 1, noise the chance level of
+    about 1 / (number of factors), codes without any active one 0. With one factor every vote is
+    right.
 
-    Codes whose standard deviation is below `threshold` take no part (dead latents); an exactly constant code never does, since 0 / 0 would
-    win every vote. A factor with one value is left out. On a full grid this is the paper's sampling exactly; in other tables the held value
-    is uniform over the factor's values, and the rows over those that have it.
+    Codes whose standard deviation is below `threshold` take no part (dead latents); an exactly
+    constant code never does, since 0 / 0 would win every vote. A factor with one value is left out.
+    On a full grid this is the paper's sampling exactly; in other tables the held value is uniform
+    over the factor's values, and the rows over those that have it.
 
     Args:
         codes: float [n, d], finite.
@@ -48,7 +54,8 @@ def factor_vae(
         threshold: smallest standard deviation of an active code, in the codes' units.
 
     Returns:
-        `train_accuracy`, `eval_accuracy` (fractions), `num_active` (active codes), `num_factors_scored`.
+        `train_accuracy`, `eval_accuracy` (fractions), `num_active` (active codes),
+        `num_factors_scored`.
 
     Raises:
         UserError: a table that cannot be scored, a value that fewer than two rows have,
@@ -61,13 +68,24 @@ def factor_vae(
     labels = common.varying_factors(labels)
     groups = RowsByValue(labels)
     rows = _rows.draw_rows(rng, labels, num_variance_estimate, "num_variance_estimate")
-    deviation = codes[rows].std(axis=0, ddof=1, dtype=np.float64) if len(rows) > 1 else np.zeros(codes.shape[1])
+    deviation = (
+        codes[rows].std(axis=0, ddof=1, dtype=np.float64)
+        if len(rows) > 1
+        else np.zeros(codes.shape[1])
+    )
     active = (deviation >= threshold) & (deviation > 0) & (np.ptp(codes, axis=0) > 0)
-    result = {"train_accuracy": 0.0, "eval_accuracy": 0.0, "num_active": float(active.sum()), "num_factors_scored": float(labels.shape[1])}
+    result = {
+        "train_accuracy": 0.0,
+        "eval_accuracy": 0.0,
+        "num_active": float(active.sum()),
+        "num_factors_scored": float(labels.shape[1]),
+    }
     if not active.any():
         _limits.warn_of_no_active_code(float(deviation.max()), threshold)
         return result
-    scaled = ((codes[:, active] - codes[:, active].mean(axis=0, dtype=np.float64)) / deviation[active]).astype(np.float32)
+    scaled = (
+        (codes[:, active] - codes[:, active].mean(axis=0, dtype=np.float64)) / deviation[active]
+    ).astype(np.float32)
     train = _count_votes(scaled, groups, rng, num_train, batch_size)
     evaluation = _count_votes(scaled, groups, rng, num_eval, batch_size)
     majority = train.argmax(axis=1)  # ties and codes without votes: the lowest factor
@@ -77,7 +95,11 @@ def factor_vae(
 
 
 def _count_votes(
-    scaled: NDArray[np.float32], groups: RowsByValue, rng: np.random.Generator, num_votes: int, batch_size: int
+    scaled: NDArray[np.float32],
+    groups: RowsByValue,
+    rng: np.random.Generator,
+    num_votes: int,
+    batch_size: int,
 ) -> NDArray[np.int64]:
     """Counts votes as a table [code, factor]; `scaled` codes have variance one over the table."""
     num_codes, num_factors = scaled.shape[1], len(groups.sizes)

@@ -7,23 +7,33 @@ from numpy.typing import ArrayLike
 from dlib_tf2.metrics import _information, common
 from dlib_tf2.metrics.declaration import Headline
 
-HEADLINE = Headline(key="jemmig_normalized", higher_is_better=True, low=0, high=1, random=0.11, cost="instant")
+HEADLINE = Headline(
+    key="jemmig_normalized", higher_is_better=True, low=0, high=1, random=0.11, cost="instant"
+)
 
 
 @gin.register
 def jemmig(
-    codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, *, num_train: int | None = 10_000, num_bins: int | None = 20
+    codes: ArrayLike,
+    factors: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    num_train: int | None = 10_000,
+    num_bins: int | None = 20,
 ) -> dict[str, float]:
-    """Computes JEMMIG of Do and Tran, ICLR 2020 (arXiv 1908.09961), section on interpretability metrics.
+    """Computes JEMMIG of Do and Tran, ICLR 2020 (arXiv 1908.09961), section on interpretability
+    metrics.
 
-    Per factor, with z1 and z2 the codes that know it best and second best: JEMMIG = H(z1, factor) - I(z1; factor) + I(z2; factor), in
-    nats; 0 is best, since z1 then is the factor and nothing else. `jemmig` is its mean over factors (lower is better);
-    `jemmig_normalized` is the review's form (arXiv 2012.09276), mean over factors of 1 - JEMMIG / (H(factor) + log num_bins), higher is
-    better, which is what to compare. Entropies come from histograms of the drawn rows, as in `mig`; the paper averages q(z|x) over images
-    instead, the review takes 10 bins.
+    Per factor, with z1 and z2 the codes that know it best and second best: JEMMIG = H(z1, factor) -
+    I(z1; factor) + I(z2; factor), in nats; 0 is best, since z1 then is the factor and nothing else.
+    `jemmig` is its mean over factors (lower is better); `jemmig_normalized` is the review's form
+    (arXiv 2012.09276), mean over factors of 1 - JEMMIG / (H(factor) + log num_bins), higher is
+    better, which is what to compare. Entropies come from histograms of the drawn rows, as in `mig`;
+    the paper averages q(z|x) over images instead, the review takes 10 bins.
 
-    Independent codes score about 0 normalised, but constant ones 1 - H / (H + log num_bins) > 0: they carry nothing else. With one code
-    I(z2; factor) is 0. A factor with one value among the drawn rows is left out.
+    Independent codes score about 0 normalised, but constant ones 1 - H / (H + log num_bins) > 0:
+    they carry nothing else. With one code I(z2; factor) is 0. A factor with one value among the
+    drawn rows is left out.
 
     Args:
         codes: float [n, d], finite.
@@ -31,7 +41,8 @@ def jemmig(
         rng: source of the rows.
         num_train: rows drawn (with replacement from a full grid, all different from other tables,
             at most all of these); None takes all rows.
-        num_bins: equal-width bins per code; None takes each distinct value as its own bin, and the largest number of them for the norm.
+        num_bins: equal-width bins per code; None takes each distinct value as its own bin, and the
+            largest number of them for the norm.
 
     Returns:
         `jemmig` (nats), `jemmig_normalized`, and `num_factors_scored`.

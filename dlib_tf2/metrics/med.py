@@ -1,4 +1,6 @@
-"""MED: DCI's disentanglement and completeness on mutual information, which needs no classifier and no few codes."""
+"""MED: DCI's disentanglement and completeness on mutual information, which needs no classifier and
+no few codes.
+"""
 
 import gin
 import numpy as np
@@ -23,14 +25,16 @@ def med(
 ) -> dict[str, float]:
     """Computes MED and top-k MED of Cao, Nai, Yang, Huang and Gao, NeurIPS 2022 (arXiv 2206.04756).
 
-    R[code, factor] = I(code; factor) / sum over codes of I(.; factor); `med` and `med_completeness` are DCI's disentanglement and
-    completeness (see `dci`) of R. For representations with many codes, `med_top_k` asks whether they hold a disentangled subset: each code
-    is counted to the factor it knows best by R, of every factor the `top_k` codes that are most disentangled are kept, and disentanglement
-    is computed on their rows of R.
+    R[code, factor] = I(code; factor) / sum over codes of I(.; factor); `med` and `med_completeness`
+    are DCI's disentanglement and completeness (see `dci`) of R. For representations with many
+    codes, `med_top_k` asks whether they hold a disentangled subset: each code is counted to the
+    factor it knows best by R, of every factor the `top_k` codes that are most disentangled are
+    kept, and disentanglement is computed on their rows of R.
 
-    On dSprites' factors a perfect code scores 0.93, since the chance information of a finite sample counts as if it were real (0.91 beside
-    five nearly dead codes), noise below 0.01 and constant codes 0. One factor: disentanglement is 1; one code: completeness is 1. A factor
-    with one value among the drawn rows is left out.
+    On dSprites' factors a perfect code scores 0.93, since the chance information of a finite sample
+    counts as if it were real (0.91 beside five nearly dead codes), noise below 0.01 and constant
+    codes 0. One factor: disentanglement is 1; one code: completeness is 1. A factor with one value
+    among the drawn rows is left out.
 
     Args:
         codes: float [n, d], finite.
@@ -60,8 +64,14 @@ def med(
 
 
 def most_disentangled(share: NDArray[np.float64], top_k: int) -> NDArray[np.int64]:
-    """Of the codes that know each factor best, the `top_k` most disentangled ones; rows of `share` [codes, factors] in ascending order."""
+    """Of the codes that know each factor best, the `top_k` most disentangled ones; rows of `share`
+    [codes, factors] in ascending order.
+    """
     each = np.array([disentanglement(row[None]) for row in share])
     order = np.argsort(-each, kind="stable")
     best_factor = share.argmax(axis=1)
-    return np.sort(np.concatenate([order[best_factor[order] == factor][:top_k] for factor in range(share.shape[1])]))
+    return np.sort(
+        np.concatenate(
+            [order[best_factor[order] == factor][:top_k] for factor in range(share.shape[1])]
+        )
+    )

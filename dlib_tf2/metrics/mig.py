@@ -12,16 +12,25 @@ HEADLINE = Headline(key="mig", higher_is_better=True, low=0, high=1, random=0.0,
 
 @gin.register
 def mig(
-    codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, *, num_train: int | None = 10_000, num_bins: int | None = 20
+    codes: ArrayLike,
+    factors: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    num_train: int | None = 10_000,
+    num_bins: int | None = 20,
 ) -> dict[str, float]:
-    """Computes the Mutual Information Gap of Chen, Li, Grosse and Duvenaud, NeurIPS 2018 (arXiv 1802.04942), equation 6.
+    """Computes the Mutual Information Gap of Chen, Li, Grosse and Duvenaud, NeurIPS 2018 (arXiv
+    1802.04942), equation 6.
 
-    MIG = mean over factors of (largest - second largest I(code; factor)) / H(factor). As in the study (arXiv 1811.12359), I is the plug-in
-    estimate from histograms of the representation, not the paper's estimate under q(z|x). The upper bound depends on bins and rows: on the
-    factor sizes of dSprites a perfect code scores 0.895 with 20 bins and 10,000 rows, 0.83 with 1,000 rows, 0.787 with 10 bins. Noise
-    scores about 0, constant codes exactly 0. Compare scores only at equal bins and rows.
+    MIG = mean over factors of (largest - second largest I(code; factor)) / H(factor). As in the
+    study (arXiv 1811.12359), I is the plug-in estimate from histograms of the representation, not
+    the paper's estimate under q(z|x). The upper bound depends on bins and rows: on the factor sizes
+    of dSprites a perfect code scores 0.895 with 20 bins and 10,000 rows, 0.83 with 1,000 rows,
+    0.787 with 10 bins. Noise scores about 0, constant codes exactly 0. Compare scores only at equal
+    bins and rows.
 
-    With one code the runner-up counts as 0. A factor with one value among the drawn rows is left out.
+    With one code the runner-up counts as 0. A factor with one value among the drawn rows is left
+    out.
 
     Args:
         codes: float [n, d], finite.
@@ -41,4 +50,7 @@ def mig(
     information = _information.measure(codes, factors, rng, num_train, num_bins)
     first, second = _information.top_two(information.mutual)
     entropy = information.factor_entropy
-    return {"mig": float(np.mean((first - second) / entropy)), "num_factors_scored": float(len(entropy))}
+    return {
+        "mig": float(np.mean((first - second) / entropy)),
+        "num_factors_scored": float(len(entropy)),
+    }

@@ -1,4 +1,6 @@
-"""MIG-sup: does one code know one factor much better than every other factor? The complement of MIG."""
+"""MIG-sup: does one code know one factor much better than every other factor? The complement of
+MIG.
+"""
 
 import gin
 import numpy as np
@@ -12,16 +14,24 @@ HEADLINE = Headline(key="mig_sup", higher_is_better=True, low=0, high=1, random=
 
 @gin.register
 def mig_sup(
-    codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, *, num_train: int | None = 10_000, num_bins: int | None = 20
+    codes: ArrayLike,
+    factors: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    num_train: int | None = 10_000,
+    num_bins: int | None = 20,
 ) -> dict[str, float]:
     """Computes MIG-sup of Li, Murkute, Gyawali and Wang, ICLR 2020 (arXiv 2002.10549), section 4.
 
-    MIG-sup = mean over all codes of (largest - second largest over factors of n), n = I(code; factor) / H(factor). This is the paper's
-    normalisation; the public code of the review arXiv 2012.09276 divides by the entropy of the binned code, which gives other numbers.
-    I is estimated as in `mig`. MIG asks that a factor sit in one code, this that a code hold one factor: it is not lowered by duplicated
-    codes, and is by a code that serves two factors. Every code counts: a perfect code beside as many unused ones scores about half.
+    MIG-sup = mean over all codes of (largest - second largest over factors of n), n = I(code;
+    factor) / H(factor). This is the paper's normalisation; the public code of the review arXiv
+    2012.09276 divides by the entropy of the binned code, which gives other numbers. I is estimated
+    as in `mig`. MIG asks that a factor sit in one code, this that a code hold one factor: it is not
+    lowered by duplicated codes, and is by a code that serves two factors. Every code counts: a
+    perfect code beside as many unused ones scores about half.
 
-    With one factor the runner-up counts as 0. Constant codes score 0. A factor with one value among the drawn rows is left out.
+    With one factor the runner-up counts as 0. Constant codes score 0. A factor with one value among
+    the drawn rows is left out.
 
     Args:
         codes: float [n, d], finite.
@@ -39,4 +49,7 @@ def mig_sup(
     """
     information = _information.measure(codes, factors, rng, num_train, num_bins)
     first, second = _information.top_two((information.mutual / information.factor_entropy).T)
-    return {"mig_sup": float(np.mean(first - second)), "num_factors_scored": float(len(information.factor_entropy))}
+    return {
+        "mig_sup": float(np.mean(first - second)),
+        "num_factors_scored": float(len(information.factor_entropy)),
+    }

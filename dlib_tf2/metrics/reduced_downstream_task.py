@@ -1,4 +1,6 @@
-"""The reduced downstream task: what is still known of the factors once the codes that matter most for one of them are gone?"""
+"""The reduced downstream task: what is still known of the factors once the codes that matter most
+for one of them are gone?
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +14,14 @@ from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
 
-HEADLINE = Headline(key="1000:mean_test_accuracy_other_factors", higher_is_better=True, low=0, high=1, random=0.12, cost="minutes")
+HEADLINE = Headline(
+    key="1000:mean_test_accuracy_other_factors",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    random=0.12,
+    cost="minutes",
+)
 
 
 @gin.register
@@ -28,17 +37,20 @@ def reduced_downstream_task(
     classifier: Classifier = lightgbm_exact_gradient_boosting,
     importance_classifier: Classifier = lightgbm_exact_gradient_boosting,
 ) -> dict[str, float]:
-    """Computes the reduced downstream task, a variation on the downstream task of Locatello et al., ICML 2019 (arXiv 1811.12359).
+    """Computes the reduced downstream task, a variation on the downstream task of Locatello et al.,
+    ICML 2019 (arXiv 1811.12359).
 
-    No paper is known to define it. For each factor: `num_codes_to_remove` times, fit `importance_classifier` on the codes left and drop the
-    one with the largest importance for that factor; then predict every factor from the codes that remain. Of a disentangled
-    representation the reduced factor falls to chance and the others stay: `<n>:mean_test_accuracy_reduced_factor` is low (about 1 / its
-    number of values), `<n>:mean_test_accuracy_other_factors` high. Noise and constant codes have both at chance, duplicated codes both
-    high.
+    No paper is known to define it. For each factor: `num_codes_to_remove` times, fit
+    `importance_classifier` on the codes left and drop the one with the largest importance for that
+    factor; then predict every factor from the codes that remain. Of a disentangled representation
+    the reduced factor falls to chance and the others stay: `<n>:mean_test_accuracy_reduced_factor`
+    is low (about 1 / its number of values), `<n>:mean_test_accuracy_other_factors` high. Noise and
+    constant codes have both at chance, duplicated codes both high.
 
-    No code left, or one class in the training rows: the most frequent class is said. One factor: the keys about other factors are left out.
-    A factor with one value is left out, and keys keep the numbers of the columns. The fits run through `joblib.Parallel()`; scores do not
-    depend on its workers.
+    No code left, or one class in the training rows: the most frequent class is said. One factor:
+    the keys about other factors are left out. A factor with one value is left out, and keys keep
+    the numbers of the columns. The fits run through `joblib.Parallel()`; scores do not depend on
+    its workers.
 
     Args:
         codes: float [n, d], finite.
@@ -50,11 +62,14 @@ def reduced_downstream_task(
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
             full grid of which at most 5 % of the test rows would be in both, else True.
         classifier: factory called with `random_state`, for the models that predict.
-        importance_classifier: factory for the models whose `feature_importances_` say which code goes.
+        importance_classifier: factory for the models whose `feature_importances_` say which code
+            goes.
 
     Returns:
-        For each size n, S in `train`, `test`: `n:mean_S_accuracy_reduced_factor` and `n:mean_S_accuracy_other_factors`, means over the
-        reduced factors; for each reduced factor f `n:reduced_factor_f:mean_S_accuracy_` + `reduced_factor`, `non_reduced_factor` (mean of
+        For each size n, S in `train`, `test`: `n:mean_S_accuracy_reduced_factor` and
+        `n:mean_S_accuracy_other_factors`, means over the
+        reduced factors; for each reduced factor f `n:reduced_factor_f:mean_S_accuracy_` +
+        `reduced_factor`, `non_reduced_factor` (mean of
         the others) and `factor_i`. Also `n:test_overlap` and `num_factors_scored`.
 
     Raises:
@@ -76,11 +91,18 @@ def reduced_downstream_task(
         sets = checked[train], labels[train], checked[test], labels[test]
         for factor in range(num_factors):
             seeds = rng.integers(2**31, size=num_codes_to_remove + num_factors).tolist()
-            removers = [common.make_model(importance_classifier, seed, "importance_classifier") for seed in seeds[:num_codes_to_remove]]
-            predictors = [common.make_model(classifier, seed) for seed in seeds[num_codes_to_remove:]]
+            removers = [
+                common.make_model(importance_classifier, seed, "importance_classifier")
+                for seed in seeds[:num_codes_to_remove]
+            ]
+            predictors = [
+                common.make_model(classifier, seed) for seed in seeds[num_codes_to_remove:]
+            ]
             tasks.append((factor, removers, predictors, *sets))
             costs.append(len(train) * float(common.sizes(labels).sum()))
-    accuracies = np.array(_parallel.run(_reduce_and_predict, tasks, costs)).reshape(len(wanted), num_factors, num_factors, 2)
+    accuracies = np.array(_parallel.run(_reduce_and_predict, tasks, costs)).reshape(
+        len(wanted), num_factors, num_factors, 2
+    )
     for (size, overlap), of_size in zip(overlaps.items(), accuracies, strict=True):
         result[f"{size}:test_overlap"] = overlap
         for side, name in enumerate(("train", "test")):
@@ -104,7 +126,10 @@ def _reduce_and_predict(
             codes, target = train_codes[:, left], train_labels[:, factor]
             importances = fit_and_score(model, codes, target, codes[:1], target[:1]).importances
             if importances is None:
-                raise UserError(f"importance_classifier: {type(model).__name__} has no feature_importances_; take boosted trees")
+                raise UserError(
+                    f"importance_classifier: {type(model).__name__} has no feature_importances_;"
+                    " take boosted trees"
+                )
             left = np.delete(left, importances.argmax())
     pairs = []
     for model, train, test in zip(predictors, train_labels.T, test_labels.T, strict=True):
@@ -113,11 +138,15 @@ def _reduce_and_predict(
             pairs.append((fit.train_accuracy, fit.test_accuracy))
         else:
             common_class = np.bincount(train).argmax()
-            pairs.append((float(np.mean(train == common_class)), float(np.mean(test == common_class))))
+            pairs.append(
+                (float(np.mean(train == common_class)), float(np.mean(test == common_class)))
+            )
     return pairs
 
 
-def _keys(accuracy: NDArray[np.float64], names: list[int], size: str, kind: str) -> dict[str, float]:
+def _keys(
+    accuracy: NDArray[np.float64], names: list[int], size: str, kind: str
+) -> dict[str, float]:
     """All scores of one training size from accuracies [reduced factor, predicted factor]."""
     num_factors = len(names)
     result = {f"{size}{kind}reduced_factor": float(np.diag(accuracy).mean())}

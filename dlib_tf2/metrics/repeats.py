@@ -1,4 +1,6 @@
-"""One metric, scored once or over several draws of its rows, with progress that says how long it still takes."""
+"""One metric, scored once or over several draws of its rows, with progress that says how long it
+still takes.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,19 +15,22 @@ from dlib_tf2.system.progress import format_seconds
 SECONDS_BETWEEN_LINES = 5.0
 
 
-def score(call: MetricCall, table: Representation, seed: int, num_repeats: int, line: str) -> dict[str, float]:
+def score(
+    call: MetricCall, table: Representation, seed: int, num_repeats: int, line: str
+) -> dict[str, float]:
     """Scores a table by one metric.
 
     Args:
         call: the metric.
         table: what it scores.
-        seed: the first draw's generator depends on it and on the metric's name, a later one's on its number too, so that more repeats
-            keep the draws of fewer.
+        seed: the first draw's generator depends on it and on the metric's name, a later one's on
+            its number too, so that more repeats keep the draws of fewer.
         num_repeats: at least 1.
         line: what progress lines on stdout begin with.
 
     Returns:
-        The metric's values; of several draws, their means, and under `<key>:std` their standard deviations (ddof 1).
+        The metric's values; of several draws, their means, and under `<key>:std` their standard
+        deviations (ddof 1).
     """
     say = _speaker(line)
     draws = []
@@ -42,7 +47,9 @@ def score(call: MetricCall, table: Representation, seed: int, num_repeats: int, 
 
 
 def _speaker(line: str) -> Callable[[float], None]:
-    """A function of the finished part of the work that prints it with the time left, every few seconds and not at the end."""
+    """A function of the finished part of the work that prints it with the time left, every few
+    seconds and not at the end.
+    """
     started = last = time.monotonic()
 
     def say(part: float) -> None:
@@ -50,7 +57,10 @@ def _speaker(line: str) -> Callable[[float], None]:
         now = time.monotonic()
         if part < 1 and now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            print(f"{line}: {part:.0%}, {format_seconds((now - started) * (1 - part) / part)} left", flush=True)
+            print(
+                f"{line}: {part:.0%}, {format_seconds((now - started) * (1 - part) / part)} left",
+                flush=True,
+            )
 
     return say
 

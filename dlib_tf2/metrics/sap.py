@@ -1,4 +1,6 @@
-"""SAP, separated attribute predictability: does one code alone predict a factor much better than every other code alone does?"""
+"""SAP, separated attribute predictability: does one code alone predict a factor much better than
+every other code alone does?
+"""
 
 import gin
 import numpy as np
@@ -27,17 +29,22 @@ def sap(
     continuous: bool = False,
     classifier: Classifier = sklearn_linear_svc,
 ) -> dict[str, float]:
-    """Computes SAP of Kumar, Sattigeri and Balakrishnan, ICLR 2018 (arXiv 1711.00848), section 3, as the study did (arXiv 1811.12359).
+    """Computes SAP of Kumar, Sattigeri and Balakrishnan, ICLR 2018 (arXiv 1711.00848), section 3,
+    as the study did (arXiv 1811.12359).
 
-    SAP = mean over factors of (largest - second largest S[code, factor]). By default S is the test accuracy of a linear SVM that predicts
-    the factor from that code alone, with balanced class weights in the fit and plain accuracy in the test; with `continuous` it is their
-    squared correlation on the training rows.
+    SAP = mean over factors of (largest - second largest S[code, factor]). By default S is the test
+    accuracy of a linear SVM that predicts the factor from that code alone, with balanced class
+    weights in the fit and plain accuracy in the test; with `continuous` it is their squared
+    correlation on the training rows.
 
-    The default does not reach 1: one-vs-rest on one code singles out the extreme values only. On dSprites' sizes a perfect code scores
-    0.245 (per factor 1.00, 0.66, 0.05, 0.065, 0.065), and 0.12 or 0.18 once scaled by 0.1, since codes are not standardised and C is
-    0.01. The continuous one scores 0.999 there. Noise scores about 0.001, constant codes exactly 0 unless there is one code only.
+    The default does not reach 1: one-vs-rest on one code singles out the extreme values only. On
+    dSprites' sizes a perfect code scores 0.245 (per factor 1.00, 0.66, 0.05, 0.065, 0.065), and
+    0.12 or 0.18 once scaled by 0.1, since codes are not standardised and C is 0.01. The continuous
+    one scores 0.999 there. Noise scores about 0.001, constant codes exactly 0 unless there is one
+    code only.
 
-    With one code the runner-up counts as 0. A factor with one value is left out; in a training set of one class the classifier says it.
+    With one code the runner-up counts as 0. A factor with one value is left out; in a training set
+    of one class the classifier says it.
 
     Args:
         codes: float [n, d], finite.
@@ -52,7 +59,8 @@ def sap(
         classifier: factory called with `random_state`, unused if `continuous`.
 
     Returns:
-        `sap`, `test_overlap` (fraction of the test rows that are training rows too), `num_factors_scored`.
+        `sap`, `test_overlap` (fraction of the test rows that are training rows too),
+        `num_factors_scored`.
 
     Raises:
         UserError: a table that cannot be scored, one row only, a factor of over 500 values, or no
@@ -65,27 +73,50 @@ def sap(
     if continuous:
         if (deviation := float(codes[train].std(axis=0, dtype=np.float64).max())) < LEAST_DEVIATION:
             _limits.warn_of_no_active_code(deviation, LEAST_DEVIATION)
-        score = _squared_correlation(codes[train].astype(np.float64), labels[train].astype(np.float64))
+        score = _squared_correlation(
+            codes[train].astype(np.float64), labels[train].astype(np.float64)
+        )
     else:
-        score = _accuracies(codes, labels, train, test, classifier, random_state=int(rng.integers(2**31)))
+        score = _accuracies(
+            codes, labels, train, test, classifier, random_state=int(rng.integers(2**31))
+        )
     first, second = _information.top_two(score)
-    return {"sap": float((first - second).mean()), "test_overlap": overlap, "num_factors_scored": float(labels.shape[1])}
+    return {
+        "sap": float((first - second).mean()),
+        "test_overlap": overlap,
+        "num_factors_scored": float(labels.shape[1]),
+    }
 
 
 def _accuracies(
-    codes: NDArray[np.float32], labels: common.Labels, train: common.Labels, test: common.Labels, classifier: Classifier, random_state: int
+    codes: NDArray[np.float32],
+    labels: common.Labels,
+    train: common.Labels,
+    test: common.Labels,
+    classifier: Classifier,
+    random_state: int,
 ) -> NDArray[np.float64]:
     """Test accuracy [d, v] of predicting each factor from each code alone."""
     pairs = [(i, j) for i in range(codes.shape[1]) for j in range(labels.shape[1])]
     tasks = [
-        (common.make_model(classifier, random_state), codes[train, i, None], labels[train, j], codes[test, i, None], labels[test, j])
+        (
+            common.make_model(classifier, random_state),
+            codes[train, i, None],
+            labels[train, j],
+            codes[test, i, None],
+            labels[test, j],
+        )
         for i, j in pairs
     ]
-    fits = _parallel.run(fit_and_score, tasks, costs=[float(common.sizes(labels)[j]) for _, j in pairs])
+    fits = _parallel.run(
+        fit_and_score, tasks, costs=[float(common.sizes(labels)[j]) for _, j in pairs]
+    )
     return np.array([fit.test_accuracy for fit in fits]).reshape(codes.shape[1], labels.shape[1])
 
 
-def _squared_correlation(codes: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _squared_correlation(
+    codes: NDArray[np.float64], factors: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Squared correlation [d, v]; 0 for a code or a factor that does not vary."""
     codes, factors = codes - codes.mean(axis=0), factors - factors.mean(axis=0)
     rest = max(len(codes) - 1, 1)

@@ -1,4 +1,6 @@
-"""The strong downstream task: does a predictor still work where another factor takes values it has never seen?"""
+"""The strong downstream task: does a predictor still work where another factor takes values it has
+never seen?
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +14,14 @@ from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
 
-HEADLINE = Headline(key="1000:mean_strong_test_accuracy", higher_is_better=True, low=0, high=1, random=0.12, cost="minutes")
+HEADLINE = Headline(
+    key="1000:mean_strong_test_accuracy",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    random=0.12,
+    cost="minutes",
+)
 
 
 @gin.register
@@ -27,16 +36,21 @@ def strong_downstream_task(
     disjoint: bool | None = None,
     classifier: Classifier = lightgbm_exact_gradient_boosting,
 ) -> dict[str, float]:
-    """Computes downstream accuracy under a shift of one factor, as in Locatello et al., ICML 2020 (arXiv 2002.02886), section 5.
+    """Computes downstream accuracy under a shift of one factor, as in Locatello et al., ICML 2020
+    (arXiv 2002.02886), section 5.
 
-    Plain accuracies first: a predictor per factor on a training and a test set. Then, for each target factor, `num_experiments` times:
-    another factor is drawn and one of its values; it has that value in the whole training set, and any of its other values, uniformly, in
-    the test set; all other factors stay as in the plain sets. The gap is 1 - strong / plain test accuracy: 0 for a perfect code, about 0
-    for noise and constant codes (both accuracies at chance), and it can be negative.
+    Plain accuracies first: a predictor per factor on a training and a test set. Then, for each
+    target factor, `num_experiments` times: another factor is drawn and one of its values; it has
+    that value in the whole training set, and any of its other values, uniformly, in the test set;
+    all other factors stay as in the plain sets. The gap is 1 - strong / plain test accuracy: 0 for
+    a perfect code, about 0 for noise and constant codes (both accuracies at chance), and it can be
+    negative.
 
-    On a table that is no full grid, rows with the value stand for the changed ones (see `fairness`). A plain accuracy of 0 has gap 0. One
-    factor: no other can be shifted, and strong keys and gap are left out. One class in the training rows: that class is said. A factor with
-    one value is left out. The fits run through `joblib.Parallel()`; scores do not depend on its workers.
+    On a table that is no full grid, rows with the value stand for the changed ones (see
+    `fairness`). A plain accuracy of 0 has gap 0. One factor: no other can be shifted, and strong
+    keys and gap are left out. One class in the training rows: that class is said. A factor with one
+    value is left out. The fits run through `joblib.Parallel()`; scores do not depend on its
+    workers.
 
     Args:
         codes: float [n, d], finite.
@@ -50,8 +64,10 @@ def strong_downstream_task(
         classifier: factory called with `random_state`, for a model with `fit` and `predict`.
 
     Returns:
-        For each size n: `n:mean_train_accuracy`, `n:mean_test_accuracy`, `n:mean_strong_train_accuracy`, `n:mean_strong_test_accuracy`,
-        `n:strong_generalization_gap`, `n:test_overlap`. Also `interventional` (1 on a full grid, else 0) and `num_factors_scored`.
+        For each size n: `n:mean_train_accuracy`, `n:mean_test_accuracy`,
+            `n:mean_strong_train_accuracy`, `n:mean_strong_test_accuracy`,
+        `n:strong_generalization_gap`, `n:test_overlap`. Also `interventional` (1 on a full grid,
+        else 0) and `num_factors_scored`.
 
     Raises:
         UserError: a table that cannot be scored, one row only, a factor of over 500 values, no
@@ -67,7 +83,9 @@ def strong_downstream_task(
 
     def add(target: int, train: common.Labels, test: common.Labels) -> None:
         model = common.make_model(classifier, int(rng.integers(2**31)))
-        tasks.append((model, checked[train], labels[train, target], checked[test], labels[test, target]))
+        tasks.append(
+            (model, checked[train], labels[train, target], checked[test], labels[test, target])
+        )
         costs.append(len(train) * float(common.sizes(labels)[target]))
 
     for size in wanted:
@@ -75,34 +93,66 @@ def strong_downstream_task(
         overlaps[len(train)] = overlap
         for target in range(num_factors):
             add(target, train, test)
-        for target in np.repeat(np.arange(num_factors), num_experiments if num_factors > 1 else 0).tolist():
+        for target in np.repeat(
+            np.arange(num_factors), num_experiments if num_factors > 1 else 0
+        ).tolist():
             add(target, *_shift(interventions, rng, labels, target, train, test))
-    accuracy = np.array([(fit.train_accuracy, fit.test_accuracy) for fit in _parallel.run(fit_and_score, tasks, costs)])
+    accuracy = np.array(
+        [
+            (fit.train_accuracy, fit.test_accuracy)
+            for fit in _parallel.run(fit_and_score, tasks, costs)
+        ]
+    )
     result: dict[str, float] = {}
-    for (size, overlap), of_size in zip(overlaps.items(), np.split(accuracy, len(wanted)), strict=True):
-        result |= _keys(f"{size}:", of_size[:num_factors].mean(axis=0), of_size[num_factors:]) | {f"{size}:test_overlap": overlap}
-    return {**result, "interventional": float(interventions.exact), "num_factors_scored": float(num_factors)}
+    for (size, overlap), of_size in zip(
+        overlaps.items(), np.split(accuracy, len(wanted)), strict=True
+    ):
+        result |= _keys(f"{size}:", of_size[:num_factors].mean(axis=0), of_size[num_factors:]) | {
+            f"{size}:test_overlap": overlap
+        }
+    return {
+        **result,
+        "interventional": float(interventions.exact),
+        "num_factors_scored": float(num_factors),
+    }
 
 
 def _shift(
-    interventions: Interventions, rng: np.random.Generator, labels: common.Labels, target: int, train: common.Labels, test: common.Labels
+    interventions: Interventions,
+    rng: np.random.Generator,
+    labels: common.Labels,
+    target: int,
+    train: common.Labels,
+    test: common.Labels,
 ) -> tuple[common.Labels, common.Labels]:
-    """Training rows with one value of a random factor other than `target`, and test rows with its other values."""
+    """Training rows with one value of a random factor other than `target`, and test rows with its
+    other values.
+    """
     factor = int(rng.integers(labels.shape[1] - 1))
     factor += factor >= target
     size = int(common.sizes(labels)[factor])
     value = int(rng.integers(size))
     other = rng.integers(size - 1, size=len(test))
     other += other >= value
-    return interventions.set(rng, train, factor, np.full(len(train), value)), interventions.set(rng, test, factor, other)
+    return interventions.set(rng, train, factor, np.full(len(train), value)), interventions.set(
+        rng, test, factor, other
+    )
 
 
 def _keys(size: str, plain, strong) -> dict[str, float]:
-    """Scores of one training size from the plain accuracies [train, test] and those of the experiments [experiments, (train, test)]."""
-    result = {f"{size}mean_train_accuracy": float(plain[0]), f"{size}mean_test_accuracy": float(plain[1])}
+    """Scores of one training size from the plain accuracies [train, test] and those of the
+    experiments [experiments, (train, test)].
+    """
+    result = {
+        f"{size}mean_train_accuracy": float(plain[0]),
+        f"{size}mean_test_accuracy": float(plain[1]),
+    }
     if not len(strong):
         return result
     train, test = strong.mean(axis=0).tolist()
     gap = 1 - test / result[f"{size}mean_test_accuracy"] if plain[1] else 0.0
-    strong_keys = {f"{size}mean_strong_train_accuracy": train, f"{size}mean_strong_test_accuracy": test}
+    strong_keys = {
+        f"{size}mean_strong_train_accuracy": train,
+        f"{size}mean_strong_test_accuracy": test,
+    }
     return result | strong_keys | {f"{size}strong_generalization_gap": gap}

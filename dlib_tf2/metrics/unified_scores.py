@@ -1,4 +1,6 @@
-"""Unified scores: every way of relating codes to factors, under every way of summing such a relation up."""
+"""Unified scores: every way of relating codes to factors, under every way of summing such a
+relation up.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +16,14 @@ from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.dci import importance_matrix
 from dlib_tf2.metrics.declaration import Headline
 
-HEADLINE = Headline(key="mutual_information_matrix.mig", higher_is_better=True, low=0, high=1, random=0.0, cost="minutes")
+HEADLINE = Headline(
+    key="mutual_information_matrix.mig",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    random=0.0,
+    cost="minutes",
+)
 
 Matrix = NDArray[np.float64]
 
@@ -39,13 +48,22 @@ def importance_gbt_matrix(
     _limits.check_classes(labels[:num_train])
     models = [common.make_model(classifier, int(rng.integers(2**31))) for _ in labels.T]
     train = codes[:num_train]
-    tasks = [(model, train, factor[:num_train], train[:1], factor[:1]) for model, factor in zip(models, labels.T, strict=True)]
-    return importance_matrix(_parallel.run(fit_and_score, tasks, common.sizes(labels).tolist()), classifier)
+    tasks = [
+        (model, train, factor[:num_train], train[:1], factor[:1])
+        for model, factor in zip(models, labels.T, strict=True)
+    ]
+    return importance_matrix(
+        _parallel.run(fit_and_score, tasks, common.sizes(labels).tolist()), classifier
+    )
 
 
 @gin.register
 def mutual_information_matrix(
-    codes: NDArray[np.float32], labels: common.Labels, num_train: int, rng: np.random.Generator, num_bins: int | None = 20
+    codes: NDArray[np.float32],
+    labels: common.Labels,
+    num_train: int,
+    rng: np.random.Generator,
+    num_bins: int | None = 20,
 ) -> Matrix:
     """Mutual information in nats from histograms of the training rows: the matrix of MIG.
 
@@ -56,7 +74,9 @@ def mutual_information_matrix(
         rng: unused.
         num_bins: equal-width bins per code; None takes each distinct value as its own bin.
     """
-    return common.mutual_information(common.discretize(codes[:num_train], num_bins), labels[:num_train])
+    return common.mutual_information(
+        common.discretize(codes[:num_train], num_bins), labels[:num_train]
+    )
 
 
 @gin.register
@@ -67,7 +87,8 @@ def accuracy_svm_matrix(
     rng: np.random.Generator,
     classifier: Classifier = sklearn_linear_svc,
 ) -> Matrix:
-    """Test accuracy of a linear classifier of each factor on each single code: the matrix of discrete SAP.
+    """Test accuracy of a linear classifier of each factor on each single code: the matrix of
+    discrete SAP.
 
     Args:
         codes: [n, d], training rows first, test rows after.
@@ -82,7 +103,13 @@ def accuracy_svm_matrix(
     seed = int(rng.integers(2**31))
     train, test = slice(None, num_train), slice(num_train, None)
     tasks = [
-        (common.make_model(classifier, seed), codes[train, i : i + 1], labels[train, j], codes[test, i : i + 1], labels[test, j])
+        (
+            common.make_model(classifier, seed),
+            codes[train, i : i + 1],
+            labels[train, j],
+            codes[test, i : i + 1],
+            labels[test, j],
+        )
         for i, j in pairs
     ]
     fits = _parallel.run(fit_and_score, tasks, [float(common.sizes(labels)[j]) for _, j in pairs])
@@ -98,21 +125,31 @@ def unified_scores(
     num_train: int | None = 10_000,
     num_test: int | None = 5_000,
     disjoint: bool | None = None,
-    matrices: Sequence[Callable[..., Matrix]] = (mutual_information_matrix, importance_gbt_matrix, accuracy_svm_matrix),
+    matrices: Sequence[Callable[..., Matrix]] = (
+        mutual_information_matrix,
+        importance_gbt_matrix,
+        accuracy_svm_matrix,
+    ),
 ) -> dict[str, float]:
-    """Computes the relation matrices and their aggregations of Locatello et al., JMLR 2020 (arXiv 2010.14766).
+    """Computes the relation matrices and their aggregations of Locatello et al., JMLR 2020 (arXiv
+    2010.14766).
 
-    A metric is a matrix [codes, factors] and a way to sum it up; this applies every way to every matrix, with keys `<matrix>.<way>`:
-    `dci_disentanglement` (per code `.code_i`), `dci_completeness` (per factor `.factor_j`), `mig` (gap / H(factor), `.factor_j`), `sap`
-    (gap, `.factor_j`), `modularity` (`.code_i`). Beside them: at a threshold, keep the larger entries as edges between codes and factors,
-    and count the connected components that have one. `max_precision` is the largest count over thresholds, `area_precision` the area
-    under count against threshold; neither is normalised. `merge_a_b`: adding edges from the largest entry down, how many were added before
-    the one that joins factors a and b; later is better separated; the number of all edges where none does. Entries of 0 are never edges.
+    A metric is a matrix [codes, factors] and a way to sum it up; this applies every way to every
+    matrix, with keys `<matrix>.<way>`: `dci_disentanglement` (per code `.code_i`),
+    `dci_completeness` (per factor `.factor_j`), `mig` (gap / H(factor), `.factor_j`), `sap` (gap,
+    `.factor_j`), `modularity` (`.code_i`). Beside them: at a threshold, keep the larger entries as
+    edges between codes and factors, and count the connected components that have one.
+    `max_precision` is the largest count over thresholds, `area_precision` the area under count
+    against threshold; neither is normalised. `merge_a_b`: adding edges from the largest entry down,
+    how many were added before the one that joins factors a and b; later is better separated; the
+    number of all edges where none does. Entries of 0 are never edges.
 
-    Perfect codes score near 1 where matrix and way belong together (`mutual_information_matrix.mig`, `importance_gbt_matrix.dci_*`), noise
-    near 0; elsewhere chance levels and estimation bias enter: modularity of accuracies sits at 0.9 for any codes. Constant codes score 0 on
-    the first two matrices. One factor: disentanglement and modularity are 1; one code: completeness is 1 and runners-up count 0. A factor
-    with one value among the training rows is left out, and keys keep the numbers of the columns.
+    Perfect codes score near 1 where matrix and way belong together
+    (`mutual_information_matrix.mig`, `importance_gbt_matrix.dci_*`), noise near 0; elsewhere chance
+    levels and estimation bias enter: modularity of accuracies sits at 0.9 for any codes. Constant
+    codes score 0 on the first two matrices. One factor: disentanglement and modularity are 1; one
+    code: completeness is 1 and runners-up count 0. A factor with one value among the training rows
+    is left out, and keys keep the numbers of the columns.
 
     Args:
         codes: float [n, d], finite.
@@ -122,7 +159,8 @@ def unified_scores(
         num_test: test rows, used by matrices of accuracies.
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
             full grid of which at most 5 % of the test rows would be in both, else True.
-        matrices: functions (codes, labels, num_train, rng) -> [codes, factors], not negative; keys start with their names.
+        matrices: functions (codes, labels, num_train, rng) -> [codes, factors], not negative; keys
+            start with their names.
 
     Returns:
         The keys above for each matrix, `test_overlap` and `num_factors_scored`.
@@ -133,7 +171,9 @@ def unified_scores(
     """
     checked, labels = common.check_table(codes, factors)
     if not isinstance(matrices, Sequence) or not matrices or not all(map(callable, matrices)):
-        raise UserError(f"matrices = {matrices!r}, expected functions such as [@mutual_information_matrix]")
+        raise UserError(
+            f"matrices = {matrices!r}, expected functions such as [@mutual_information_matrix]"
+        )
     train, test, overlap = _rows.split_rows(rng, labels, num_train, num_test, disjoint)
     kept = np.flatnonzero(np.ptp(labels[train], axis=0) > 0)
     common.varying_factors(labels[train])  # raises where none is left
@@ -143,5 +183,8 @@ def unified_scores(
     result: dict[str, float] = {}
     for function in matrices:
         matrix = function(drawn, scored, len(train), rng)
-        result |= {f"{function.__name__}.{key}": value for key, value in _relation.aggregate(matrix, entropy, kept.tolist()).items()}
+        result |= {
+            f"{function.__name__}.{key}": value
+            for key, value in _relation.aggregate(matrix, entropy, kept.tolist()).items()
+        }
     return {**result, "test_overlap": overlap, "num_factors_scored": float(len(kept))}

@@ -1,4 +1,6 @@
-"""Scores that need no factors: how far the codes depend on each other, as a Gaussian and by mutual information."""
+"""Scores that need no factors: how far the codes depend on each other, as a Gaussian and by mutual
+information.
+"""
 
 import gin
 import numpy as np
@@ -7,26 +9,42 @@ from numpy.typing import ArrayLike, NDArray
 from dlib_tf2.metrics import _limits, _rows, common
 from dlib_tf2.metrics.declaration import Headline
 
-HEADLINE = Headline(key="gaussian_total_correlation", higher_is_better=False, low=0, high=None, random=0.0, cost="instant")
+HEADLINE = Headline(
+    key="gaussian_total_correlation",
+    higher_is_better=False,
+    low=0,
+    high=None,
+    random=0.0,
+    cost="instant",
+)
 
 
 @gin.register
 def unsupervised(
-    codes: ArrayLike, factors: ArrayLike, rng: np.random.Generator, *, num_train: int | None = 10_000, num_bins: int | None = 20
+    codes: ArrayLike,
+    factors: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    num_train: int | None = 10_000,
+    num_bins: int | None = 20,
 ) -> dict[str, float]:
-    """Computes the unsupervised scores of Locatello et al., ICML 2019 (arXiv 1811.12359), section 5.3 and appendix; lower is better.
+    """Computes the unsupervised scores of Locatello et al., ICML 2019 (arXiv 1811.12359), section
+    5.3 and appendix; lower is better.
 
-    With S the covariance of the codes and D its diagonal, `gaussian_total_correlation` is KL(N(0, S) || N(0, D)) =
-    (log det D - log det S) / 2 in nats, `gaussian_wasserstein_correlation` the squared 2-Wasserstein distance of the same pair,
-    2 tr S - 2 tr (D^1/2 S D^1/2)^1/2, and its `_norm` that over tr S. `mutual_information` is the mean over pairs of different codes of
-    their plug-in mutual information in nats, from histograms.
+    With S the covariance of the codes and D its diagonal, `gaussian_total_correlation` is KL(N(0,
+    S) || N(0, D)) = (log det D - log det S) / 2 in nats, `gaussian_wasserstein_correlation` the
+    squared 2-Wasserstein distance of the same pair, 2 tr S - 2 tr (D^1/2 S D^1/2)^1/2, and its
+    `_norm` that over tr S. `mutual_information` is the mean over pairs of different codes of their
+    plug-in mutual information in nats, from histograms.
 
-    Total correlation does not depend on the codes' scales, Wasserstein does. None depends on the factors, and a rotation of whitened codes
-    changes neither of the Gaussian scores. Independent codes score the bias of 10,000 rows: 0.002, 0.0002 (norm) and 0.015 nats. So do
-    perfect codes and noise.
+    Total correlation does not depend on the codes' scales, Wasserstein does. None depends on the
+    factors, and a rotation of whitened codes changes neither of the Gaussian scores. Independent
+    codes score the bias of 10,000 rows: 0.002, 0.0002 (norm) and 0.015 nats. So do perfect codes
+    and noise.
 
-    Constant codes are dropped; with fewer than two left every score is 0. A code that is a linear function of others has an infinite
-    total correlation; here each such direction counts at the resolution of float64, about 17 nats.
+    Constant codes are dropped; with fewer than two left every score is 0. A code that is a linear
+    function of others has an infinite total correlation; here each such direction counts at the
+    resolution of float64, about 17 nats.
 
     Args:
         codes: float [n, d], finite.
@@ -37,7 +55,8 @@ def unsupervised(
         num_bins: equal-width bins per code; None takes each distinct value as its own bin.
 
     Returns:
-        `gaussian_total_correlation`, `gaussian_wasserstein_correlation`, `gaussian_wasserstein_correlation_norm`, `mutual_information`,
+        `gaussian_total_correlation`, `gaussian_wasserstein_correlation`,
+        `gaussian_wasserstein_correlation_norm`, `mutual_information`,
         `num_active` (codes that are not constant).
 
     Raises:
@@ -62,19 +81,27 @@ def unsupervised(
 
 
 def gaussian_total_correlation(covariance: NDArray[np.float64]) -> float:
-    """KL divergence in nats between N(0, covariance [d, d]) and the product of its marginals; variances are positive."""
+    """KL divergence in nats between N(0, covariance [d, d]) and the product of its marginals;
+    variances are positive.
+    """
     deviation = np.sqrt(np.diag(covariance))
     eigenvalues = np.linalg.eigvalsh(covariance / np.outer(deviation, deviation))
-    smallest = len(covariance) * np.finfo(np.float64).eps  # below it an eigenvalue is rounding, and may be negative
+    # below it an eigenvalue is rounding, and may be negative
+    smallest = len(covariance) * np.finfo(np.float64).eps
     return max(0.0, float(-0.5 * np.log(np.maximum(eigenvalues, smallest)).sum()))
 
 
 def gaussian_wasserstein_correlation(covariance: NDArray[np.float64]) -> float:
-    """Squared 2-Wasserstein distance between N(0, covariance [d, d]) and the product of its marginals."""
+    """Squared 2-Wasserstein distance between N(0, covariance [d, d]) and the product of its
+    marginals.
+    """
     deviation = np.sqrt(np.diag(covariance))
-    # The eigenvalues of D S are those of this symmetric matrix: real, where a general matrix root may come out complex.
+    # The eigenvalues of D S are those of this symmetric matrix: real, where a general matrix root
+    # may come out complex.
     eigenvalues = np.linalg.eigvalsh(covariance * np.outer(deviation, deviation))
-    return max(0.0, float(2 * np.trace(covariance) - 2 * np.sqrt(np.maximum(eigenvalues, 0.0)).sum()))
+    return max(
+        0.0, float(2 * np.trace(covariance) - 2 * np.sqrt(np.maximum(eigenvalues, 0.0)).sum())
+    )
 
 
 def _mean_information(codes: NDArray[np.float32], num_bins: int | None) -> float:

@@ -1,4 +1,6 @@
-"""FactorVAE: a discriminator estimates the total correlation of the codes, which the VAE then lowers."""
+"""FactorVAE: a discriminator estimates the total correlation of the codes, which the VAE then
+lowers.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -16,11 +18,13 @@ _CLIP = 1e-6
 
 @gin.register
 class FactorVAE(VAE):
-    """reconstruction + KL + gamma * TC, TC = E[logit_0(z) - logit_1(z)] of a discriminator of joint and shuffled codes.
+    """reconstruction + KL + gamma * TC, TC = E[logit_0(z) - logit_1(z)] of a discriminator of joint
+    and shuffled codes.
 
-    Kim and Mnih, "Disentangling by factorising", ICML 2018, equation 2 and algorithm 2 (arXiv 1802.05983). As in the study,
-    both networks move at once, from gradients at the old weights. The discriminator's optimizer is made in the gin scope
-    `discriminator`, the VAE's in the scope `vae`.
+    Kim and Mnih, "Disentangling by factorising", ICML 2018, equation 2 and algorithm 2 (arXiv
+    1802.05983). As in the study, both networks move at once, from gradients at the old weights. The
+    discriminator's optimizer is made in the gin scope `discriminator`, the VAE's in the scope
+    `vae`.
     """
 
     batch_of_one = "permuting its columns changes nothing, so that the discriminator learns nothing"
@@ -35,13 +39,11 @@ class FactorVAE(VAE):
         second_batch: bool = False,
         activation: str = "logits",
     ):
-        """Args:
-        encoder: images [b, h, w, c] -> (mean [b, d], log_variance [b, d]).
-        decoder: codes [b, d] -> outputs [b, h, w, c].
-        reconstruction_loss: as in `VAE`.
-        discriminator: called with num_latent, makes the network from codes [b, d] to logits [b, 2].
-        gamma: weight of the total correlation, >= 0. The study's strengths: 10, 20, 30, 40, 50, 100.
-        second_batch: shuffle the codes of a second, independent batch, as the paper does; the study shuffles those of the
+        """Args: encoder: images [b, h, w, c] -> (mean [b, d], log_variance [b, d]). decoder: codes
+        [b, d] -> outputs [b, h, w, c]. reconstruction_loss: as in `VAE`. discriminator: called with
+        num_latent, makes the network from codes [b, d] to logits [b, 2]. gamma: weight of the total
+        correlation, >= 0. The study's strengths: 10, 20, 30, 40, 50, 100. second_batch: shuffle the
+        codes of a second, independent batch, as the paper does; the study shuffles those of the
             same batch. It costs one more pass of the encoder.
         activation: as in `VAE`.
         """
@@ -62,34 +64,50 @@ class FactorVAE(VAE):
             "discriminator": Part(self.discriminator.trainable_variables, ("discriminator_loss",)),
         }
 
-    def losses(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, seed: tf.Tensor) -> tuple[Scalars, Scalars]:
-        """The terms of both networks, see `VAE.losses`; "image_2" float32 [b, h, w, c] is read with `second_batch`.
+    def losses(
+        self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[Scalars, Scalars]:
+        """The terms of both networks, see `VAE.losses`; "image_2" float32 [b, h, w, c] is read with
+        `second_batch`.
 
         Returns:
-            terms: reconstruction_loss, kl and total_correlation, whose sum is the loss, and discriminator_loss.
+            terms: reconstruction_loss, kl and total_correlation, whose sum is the loss, and
+                discriminator_loss.
             monitors: those of `VAE`, and the unweighted discriminator_tc in nats.
         """
         position = batch["position"]
         posterior = self.encode(batch["image"])
         z = sample(posterior, position, seed)
         terms, monitors = self._objective(batch["image"], posterior, z, step)
-        # Noise of their own for the second batch and the permutation, under every compiler the same: philox.
+        # Noise of their own for the second batch and the permutation, under every compiler the
+        # same: philox.
         second, order = (tf.random.fold_in(seed, use, alg="philox") for use in (1, 2))
-        other = sample(self.encode(batch["image_2"]), position, second) if "image_2" in self.inputs else z
+        other = (
+            sample(self.encode(batch["image_2"]), position, second)
+            if "image_2" in self.inputs
+            else z
+        )
         joint = self.discriminator(z)
         shuffled = self.discriminator(shuffle_columns(tf.stop_gradient(other), order, position))
         tc = total_correlation(joint)
-        terms |= {"total_correlation": self.gamma * tc, "discriminator_loss": discriminator_loss(joint, shuffled)}
+        terms |= {
+            "total_correlation": self.gamma * tc,
+            "discriminator_loss": discriminator_loss(joint, shuffled),
+        }
         return terms, {**monitors, "discriminator_tc": tc}
 
 
 def total_correlation(joint: tf.Tensor) -> tf.Tensor:
-    """The density-ratio estimate E[log q(z) / prod_j q(z_j)] from the discriminator's logits [b, 2] of codes: scalar, nats."""
+    """The density-ratio estimate E[log q(z) / prod_j q(z_j)] from the discriminator's logits [b, 2]
+    of codes: scalar, nats.
+    """
     return tf.reduce_mean(joint[:, 0] - joint[:, 1])
 
 
 def discriminator_loss(joint: tf.Tensor, shuffled: tf.Tensor) -> tf.Tensor:
-    """-(mean log p_0(z) + mean log p_1(shuffled z)) / 2 from logits [b, 2], probabilities clipped to 1e-6 .. 1 - 1e-6: scalar."""
+    """-(mean log p_0(z) + mean log p_1(shuffled z)) / 2 from logits [b, 2], probabilities clipped
+    to 1e-6 .. 1 - 1e-6: scalar.
+    """
     p_joint = tf.clip_by_value(tf.nn.softmax(joint)[:, 0], _CLIP, 1 - _CLIP)
     p_shuffled = tf.clip_by_value(tf.nn.softmax(shuffled)[:, 1], _CLIP, 1 - _CLIP)
     return -0.5 * (tf.reduce_mean(tf.math.log(p_joint)) + tf.reduce_mean(tf.math.log(p_shuffled)))

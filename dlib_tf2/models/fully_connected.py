@@ -1,4 +1,6 @@
-"""Fully connected networks: encoder and decoder (Higgins et al. 2017, table 1, row 1) and FactorVAE's discriminator."""
+"""Fully connected networks: encoder and decoder (Higgins et al. 2017, table 1, row 1) and
+FactorVAE's discriminator.
+"""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +19,8 @@ def fc_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model
         num_latent: number of latent dimensions d.
 
     Returns:
-        A model from images [b, h, w, c] in 0..1 to (mean [b, d], log_variance [b, d]), both float32.
+        A model from images [b, h, w, c] in 0..1 to (mean [b, d], log_variance [b, d]), both
+        float32.
     """
     image = keras.Input(tuple(observation_shape), name="image")
     x = layers.Flatten(name="flatten")(image)  # [b, h * w * c]
@@ -45,13 +48,15 @@ def fc_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model
     for number in range(1, 4):
         x = layers.Dense(1200, activation="tanh", name=f"d{number}")(x)
     x = layers.Dense(math.prod(observation_shape), dtype="float32", name="logits")(x)
-    logits = layers.Reshape(tuple(observation_shape), dtype="float32", name="reshape")(x)  # [b, h, w, c]
+    # [b, h, w, c]
+    logits = layers.Reshape(tuple(observation_shape), dtype="float32", name="reshape")(x)
     return keras.Model(code, logits, name="decoder")
 
 
 @gin.register
 def fc_discriminator(num_latent: int, num_layers: int = 6, num_units: int = 1000) -> keras.Model:
-    """Code to two logits: column 0 for a code of the joint, column 1 for one whose dimensions were shuffled.
+    """Code to two logits: column 0 for a code of the joint, column 1 for one whose dimensions were
+    shuffled.
 
     Kim and Mnih, "Disentangling by factorising", ICML 2018, appendix A (arXiv 1802.05983).
 

@@ -13,14 +13,16 @@ from dlib_tf2.errors import UserError
 def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model:
     """Image to the parameters of a diagonal Gaussian posterior.
 
-    The third and fourth convolution have 2x2 kernels, as the study's do; many ports use 4x4 throughout.
+    The third and fourth convolution have 2x2 kernels, as the study's do; many ports use 4x4
+    throughout.
 
     Args:
         observation_shape: (height, width, channels); height and width divisible by 16.
         num_latent: number of latent dimensions d.
 
     Returns:
-        A model from images [b, h, w, c] in 0..1 to (mean [b, d], log_variance [b, d]), both float32.
+        A model from images [b, h, w, c] in 0..1 to (mean [b, d], log_variance [b, d]), both
+        float32.
 
     Raises:
         UserError: the observation's size is not divisible by 16.
@@ -32,7 +34,8 @@ def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Mod
     x = layers.Conv2D(64, 2, 2, "same", activation="relu", name="e3")(x)
     x = layers.Conv2D(64, 2, 2, "same", activation="relu", name="e4")(x)  # [b, h/16, w/16, 64]
     x = layers.Dense(256, activation="relu", name="e5")(layers.Flatten(name="flatten")(x))
-    # The heads stay float32 under a mixed policy, or saved encoders would emit bfloat16, which numpy cannot store.
+    # The heads stay float32 under a mixed policy, or saved encoders would emit bfloat16, which
+    # numpy cannot store.
     mean = layers.Dense(num_latent, dtype="float32", name="mean")(x)
     log_variance = layers.Dense(num_latent, dtype="float32", name="log_variance")(x)
     return keras.Model(image, (mean, log_variance), name="encoder")
@@ -47,7 +50,8 @@ def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.M
         num_latent: number of latent dimensions d.
 
     Returns:
-        A model from codes [b, d] to logits [b, h, w, c], float32; the sigmoid is left to the loss or the viewer.
+        A model from codes [b, d] to logits [b, h, w, c], float32; the sigmoid is left to the loss
+        or the viewer.
 
     Raises:
         UserError: the observation's size is not divisible by 16.
@@ -62,10 +66,19 @@ def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.M
     x = layers.Conv2DTranspose(64, 4, 2, "same", activation="relu", name="d3")(x)
     x = layers.Conv2DTranspose(32, 4, 2, "same", activation="relu", name="d4")(x)
     x = layers.Conv2DTranspose(32, 4, 2, "same", activation="relu", name="d5")(x)
-    logits = layers.Conv2DTranspose(channels, 4, 2, "same", dtype="float32", name="logits")(x)  # [b, h, w, c]
+    # [b, h, w, c]
+    logits = layers.Conv2DTranspose(channels, 4, 2, "same", dtype="float32", name="logits")(x)
     return keras.Model(code, logits, name="decoder")
 
 
 def _check_divisible(observation_shape: Sequence[int]) -> None:
-    if len(observation_shape) != 3 or min(observation_shape) < 1 or observation_shape[0] % 16 or observation_shape[1] % 16:
-        raise UserError(f"expected an observation shape (h, w, c) with h and w divisible by 16, got {tuple(observation_shape)}")
+    if (
+        len(observation_shape) != 3
+        or min(observation_shape) < 1
+        or observation_shape[0] % 16
+        or observation_shape[1] % 16
+    ):
+        raise UserError(
+            "expected an observation shape (h, w, c) with h and w divisible by 16, got"
+            f" {tuple(observation_shape)}"
+        )

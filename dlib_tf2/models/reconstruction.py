@@ -1,7 +1,8 @@
 """Reconstruction losses: from images and the decoder's outputs to one number per example.
 
-An `activation` says how an output r becomes a pixel's mean: "logits" is sigmoid(r), "tanh" is tanh(r) / 2 + 1/2 =
-sigmoid(2 r). Whoever shows a decoded image must apply the same map, `pixel_means`.
+An `activation` says how an output r becomes a pixel's mean: "logits" is sigmoid(r), "tanh" is
+tanh(r) / 2 + 1/2 = sigmoid(2 r). Whoever shows a decoded image must apply the same map,
+`pixel_means`.
 """
 
 import gin
@@ -25,15 +26,22 @@ def pixel_means(output: tf.Tensor, activation: str = "logits") -> tf.Tensor:
 
 
 @gin.register
-def bernoulli_loss(image: tf.Tensor, output: tf.Tensor, activation: str = "logits", subtract_true_image_entropy: bool = False) -> tf.Tensor:
-    """Negative log-likelihood under independent Bernoulli pixels, summed over pixels and channels (never a mean).
+def bernoulli_loss(
+    image: tf.Tensor,
+    output: tf.Tensor,
+    activation: str = "logits",
+    subtract_true_image_entropy: bool = False,
+) -> tf.Tensor:
+    """Negative log-likelihood under independent Bernoulli pixels, summed over pixels and channels
+    (never a mean).
 
     Args:
         image: [b, h, w, c] in 0..1, binary or not.
         output: [b, h, w, c], what the decoder gave.
         activation: "logits" or "tanh"; the model passes its own.
-        subtract_true_image_entropy: subtract the entropy of Bernoulli pixels with the image as means, so that a perfect
-            reconstruction of an image that is not binary counts 0. It is a constant: values change, gradients do not.
+        subtract_true_image_entropy: subtract the entropy of Bernoulli pixels with the image as
+            means, so that a perfect reconstruction of an image that is not binary counts 0. It is a
+            constant: values change, gradients do not.
 
     Returns:
         float32 [b], nats. At logits 0 it is h * w * c * ln 2 for any image.
@@ -49,7 +57,8 @@ def bernoulli_loss(image: tf.Tensor, output: tf.Tensor, activation: str = "logit
 
 @gin.register
 def l2_loss(image: tf.Tensor, output: tf.Tensor, activation: str = "logits") -> tf.Tensor:
-    """Squared distance between image and pixel means, summed over pixels and channels; no factor 1/2 and no variance.
+    """Squared distance between image and pixel means, summed over pixels and channels; no factor
+    1/2 and no variance.
 
     Args:
         image: [b, h, w, c] in 0..1.

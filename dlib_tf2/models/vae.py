@@ -1,4 +1,6 @@
-"""The variational autoencoder that every method of the study is: a reconstruction loss plus a regularizer."""
+"""The variational autoencoder that every method of the study is: a reconstruction loss plus a
+regularizer.
+"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -20,7 +22,9 @@ Regularizer = Callable[[tfd.Distribution, tf.Tensor, tf.Tensor], Scalars]
 
 
 class Part(NamedTuple):
-    """Variables that one optimizer moves, and the names of the loss terms whose sum they descend."""
+    """Variables that one optimizer moves, and the names of the loss terms whose sum they
+    descend.
+    """
 
     variables: list[keras.Variable]
     terms: tuple[str, ...]
@@ -28,17 +32,20 @@ class Part(NamedTuple):
 
 @gin.register
 class VAE:
-    """Encoder, decoder, reconstruction loss and regularizer (Kingma & Welling 2014; Rezende et al. 2014).
+    """Encoder, decoder, reconstruction loss and regularizer (Kingma & Welling 2014; Rezende et al.
+    2014).
 
-    It is a plain object around two Keras models: Keras reserves the name `losses` on its own Model class, and the
-    training engine needs nothing else of it.
+    It is a plain object around two Keras models: Keras reserves the name `losses` on its own Model
+    class, and the training engine needs nothing else of it.
 
     Attributes:
-        inputs: names of the image batches that `losses` reads; the engine feeds each from a stream of its own.
+        inputs: names of the image batches that `losses` reads; the engine feeds each from a stream
+            of its own.
         activation: how the decoder's output becomes pixel means, see `reconstruction.pixel_means`.
-        schedule_steps: the step from which on the loss no longer changes with the step; 0 if it never does.
-        batch_of_one: what becomes of a term that couples the rows of a batch where that has one row;
-            empty where every term is a mean over rows.
+        schedule_steps: the step from which on the loss no longer changes with the step; 0 if it
+            never does.
+        batch_of_one: what becomes of a term that couples the rows of a batch where that has one
+            row; empty where every term is a mean over rows.
     """
 
     inputs: tuple[str, ...] = ("image",)
@@ -52,11 +59,10 @@ class VAE:
         regularizer: Regularizer = gin.REQUIRED,
         activation: str = "logits",
     ):
-        """Args:
-        encoder: images [b, h, w, c] -> (mean [b, d], log_variance [b, d]).
-        decoder: codes [b, d] -> outputs [b, h, w, c].
-        reconstruction_loss: (image, output) -> [b], nats; it takes `activation` too where that is not "logits".
-        regularizer: (posterior, z, step) -> named, weighted scalars that are added to the loss. It may have `monitors(step)`,
+        """Args: encoder: images [b, h, w, c] -> (mean [b, d], log_variance [b, d]). decoder: codes
+        [b, d] -> outputs [b, h, w, c]. reconstruction_loss: (image, output) -> [b], nats; it takes
+        `activation` too where that is not "logits". regularizer: (posterior, z, step) -> named,
+        weighted scalars that are added to the loss. It may have `monitors(step)`,
             named scalars to plot, `schedule_steps` and `batch_of_one`.
         activation: "logits" or "tanh".
         """
@@ -82,27 +88,38 @@ class VAE:
     def parts(self, terms: tuple[str, ...]) -> dict[str, Part]:
         """Which variables descend which of the loss `terms`; each part has an optimizer of its own.
 
-        Methods with an adversary override this; all parts are updated at once, from gradients at the old weights.
+        Methods with an adversary override this; all parts are updated at once, from gradients at
+        the old weights.
         """
-        return {"vae": Part(self.encoder.trainable_variables + self.decoder.trainable_variables, terms)}
+        return {
+            "vae": Part(self.encoder.trainable_variables + self.decoder.trainable_variables, terms)
+        }
 
-    def losses(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, seed: tf.Tensor) -> tuple[Scalars, Scalars]:
+    def losses(
+        self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[Scalars, Scalars]:
         """The loss of a batch, term by term.
 
         Args:
-            batch: "image" float32 [b, h, w, c] in 0..1; "position" int32 [b], rows in the global batch.
+            batch: "image" float32 [b, h, w, c] in 0..1; "position" int32 [b], rows in the global
+                batch.
             step: int64 scalar, updates made so far; annealed weights read it.
             seed: int [2], the seed of this step's noise.
 
         Returns:
-            terms: named, weighted scalars whose sum is the loss; the mean of each over the replicas is its value.
-            monitors: the unweighted reconstruction_loss, kl, and elbo = -(reconstruction_loss + kl), nats, and those of
-                the regularizer.
+            terms: named, weighted scalars whose sum is the loss; the mean of each over the replicas
+                is its value.
+            monitors: the unweighted reconstruction_loss, kl, and elbo = -(reconstruction_loss +
+                kl), nats, and those of the regularizer.
         """
         posterior = self.encode(batch["image"])
-        return self._objective(batch["image"], posterior, sample(posterior, batch["position"], seed), step)
+        return self._objective(
+            batch["image"], posterior, sample(posterior, batch["position"], seed), step
+        )
 
-    def _objective(self, image: tf.Tensor, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor) -> tuple[Scalars, Scalars]:
+    def _objective(
+        self, image: tf.Tensor, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor
+    ) -> tuple[Scalars, Scalars]:
         reconstruction = tf.reduce_mean(self.reconstruction_loss(image, self.decode(z)))
         terms = {"reconstruction_loss": reconstruction, **self.regularizer(posterior, z, step)}
         kl = kl_to_prior(posterior)
@@ -112,7 +129,11 @@ class VAE:
         return terms, monitors
 
 
-def sample(posterior: tfd.MultivariateNormalDiag, position: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Codes z [b, d] of a posterior by the noise of their rows in the global batch; gradients flow to its parameters."""
+def sample(
+    posterior: tfd.MultivariateNormalDiag, position: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """Codes z [b, d] of a posterior by the noise of their rows in the global batch; gradients flow
+    to its parameters.
+    """
     mean, scale = posterior.loc, posterior.scale.diag_part()
     return mean + scale * global_normal(seed, position, mean.shape[-1])  # [b, d]

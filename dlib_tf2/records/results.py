@@ -1,8 +1,11 @@
-"""One step's folder: `config.gin` (operative, parses again) and `results.json` (typed, with its whole provenance).
+"""One step's folder: `config.gin` (operative, parses again) and `results.json` (typed, with its
+whole provenance).
 
-{"step": "train", "format": 1, "values": {...}, "warnings": [], "config": {"train.batch_size": 64, ...}, "labels": {"dataset": ...},
+{"step": "train", "format": 1, "values": {...}, "warnings": [], "config": {"train.batch_size": 64,
+...}, "labels": {"dataset": ...},
  "sources": {<module outside of the package>: SHA-256}, "sha256": {<file>: SHA-256},
- "versions": {...}, "device": "cpu", "host": ..., "started": ..., "finished": ..., "seconds": ..., "folder": ...,
+ "versions": {...}, "device": "cpu", "host": ..., "started": ..., "finished": ..., "seconds": ...,
+ "folder": ...,
  "made_from": <the record of the step before, or null>}
 """
 
@@ -26,8 +29,18 @@ from dlib_tf2.system.paths import as_path
 
 FORMAT = 1
 WRITTEN = exactly("results.json", "config.gin")  # what `write_step` writes
-_KEYS = {"step", "values", "config", "labels", "finished", "folder", "made_from"}  # what later steps look up
-_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy", "scikit-learn", "lightgbm", "gin-config")
+# what later steps look up
+_KEYS = {"step", "values", "config", "labels", "finished", "folder", "made_from"}
+_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "tensorflow-probability",
+    "tensorflow-datasets",
+    "numpy",
+    "scikit-learn",
+    "lightgbm",
+    "gin-config",
+)
 
 
 def write_step(
@@ -78,7 +91,9 @@ def write_step(
         "versions": package_versions(),
         "device": device,
         "host": platform.node(),
-        "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
+        "started": (
+            datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds")
+        ),
         "finished": finished.isoformat(timespec="seconds"),
         "seconds": round(finished.timestamp() - started, 3),
         "folder": str(folder.resolve()),
@@ -100,11 +115,15 @@ def read_step(folder: str | os.PathLike) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DlibError(f"{folder} holds no results.json: the step that writes it has not finished") from error
+        raise DlibError(
+            f"{folder} holds no results.json: the step that writes it has not finished"
+        ) from error
     except (OSError, ValueError) as error:
         raise DlibError(f"{path} is damaged ({error}); delete it and run the step again") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT or not set(record) >= _KEYS:
-        raise DlibError(f"{path} is not a results file of this version; delete it and run the step again")
+        raise DlibError(
+            f"{path} is not a results file of this version; delete it and run the step again"
+        )
     return record
 
 
@@ -116,10 +135,16 @@ def read_training(model_dir: str | os.PathLike) -> dict[str, Any]:
         DlibError: the record is damaged.
     """
     if not (as_path(model_dir) / "results.json").is_file():
-        raise UserError(f"{model_dir} holds no finished training run; finish it with dlib_train --model_dir={model_dir}")
+        raise UserError(
+            f"{model_dir} holds no finished training run; finish it with dlib_train"
+            f" --model_dir={model_dir}"
+        )
     record = read_step(model_dir)
     if record["step"] != "train":
-        raise UserError(f"{model_dir} was written by the step {record['step']!r}, not by dlib_train; name the folder of a training run")
+        raise UserError(
+            f"{model_dir} was written by the step {record['step']!r}, not by dlib_train; name the"
+            " folder of a training run"
+        )
     return record
 
 
@@ -142,7 +167,9 @@ def history(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def label(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     """The newest value of a label along the history of a record, e.g. label(record, "dataset")."""
-    return next((step["labels"][name] for step in history(record) if name in step["labels"]), default)
+    return next(
+        (step["labels"][name] for step in history(record) if name in step["labels"]), default
+    )
 
 
 def file_hash(path: pathlib.Path) -> str:
@@ -154,13 +181,19 @@ def file_hash(path: pathlib.Path) -> str:
     return digest.hexdigest()
 
 
-def changed_files(folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def changed_files(
+    folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str]
+) -> list[str]:
     """Those of `names` that are no longer the files that a step wrote, by the hashes in its record.
 
     Files that do not exist, and records made before they kept hashes, have none.
     """
     known = record.get("sha256") or {}
-    return [name for name in names if name in known and (folder / name).is_file() and file_hash(folder / name) != known[name]]
+    return [
+        name
+        for name in names
+        if name in known and (folder / name).is_file() and file_hash(folder / name) != known[name]
+    ]
 
 
 def refuse_changed_codes(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
@@ -171,8 +204,8 @@ def refuse_changed_codes(folder: pathlib.Path, record: Mapping[str, Any]) -> Non
     """
     for name in changed_files(folder, record, ["representation.npz"]):
         raise DlibError(
-            f"{folder / name} is not the file that dlib_postprocess wrote: run that again, or score codes of "
-            "another origin from a folder without results.json"
+            f"{folder / name} is not the file that dlib_postprocess wrote: run that again, or score"
+            " codes of another origin from a folder without results.json"
         )
 
 
@@ -185,7 +218,8 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def package_versions() -> dict[str, str]:
     """Versions of what a result depends on; a package that is not installed is left out."""
-    versions = {"dlib_tf2": __version__, "python": platform.python_version()}  # ours also where it runs uninstalled, from a clone
+    # ours also where it runs uninstalled, from a clone
+    versions = {"dlib_tf2": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)
@@ -195,18 +229,32 @@ def package_versions() -> dict[str, str]:
 
 
 def format_table(rows: Mapping[str, float]) -> str:
-    """A small aligned table of names and numbers for the terminal; a row "<name>:std" stands beside its name's number."""
-    names = [name for name in rows if name.removesuffix(":std") == name or name.removesuffix(":std") not in rows]
+    """A small aligned table of names and numbers for the terminal; a row "<name>:std" stands beside
+    its name's number.
+    """
+    names = [
+        name
+        for name in rows
+        if name.removesuffix(":std") == name or name.removesuffix(":std") not in rows
+    ]
     width = max(map(len, names), default=0)
-    beside = {name: f"  +- {rows[f'{name}:std']:.4f}" if f"{name}:std" in rows else "" for name in names}
+    beside = {
+        name: f"  +- {rows[f'{name}:std']:.4f}" if f"{name}:std" in rows else "" for name in names
+    }
     return "\n".join(
-        f"  {name:<{width}}  {rows[name]:.4f}{beside[name]}" if math.isfinite(rows[name]) else f"  {name:<{width}}  {rows[name]}"
+        (
+            f"  {name:<{width}}  {rows[name]:.4f}{beside[name]}"
+            if math.isfinite(rows[name])
+            else f"  {name:<{width}}  {rows[name]}"
+        )
         for name in names
     )
 
 
 def _plain(value: Any) -> Any:
-    """JSON types: numpy numbers and arrays become Python's, what JSON does not know becomes text."""
+    """JSON types: numpy numbers and arrays become Python's, what JSON does not know becomes
+    text.
+    """
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

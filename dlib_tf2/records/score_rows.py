@@ -1,4 +1,6 @@
-"""One record -> its rows of the tidy table: the columns that they share, and a number for each score."""
+"""One record -> its rows of the tidy table: the columns that they share, and a number for each
+score.
+"""
 
 import hashlib
 import json
@@ -11,11 +13,13 @@ import numpy as np
 
 from dlib_tf2.records import results
 
-# The columns of the table in their order. Text is empty (missing) where a record does not say: runs outside of a study have no `study`.
+# The columns of the table in their order. Text is empty (missing) where a record does not say: runs
+# outside of a study have no `study`.
 COLUMNS = {
     "study": "string",
     "model_num": "Int64",
-    "changes": "string",  # gin text on top of the study's, joined by "; "; missing where the model is the study's own
+    # gin text on top of the study's, joined by "; "; missing where the model is the study's own
+    "changes": "string",
     "dataset": "string",
     "method": "string",
     "hyperparameter": "string",  # the name of the swept one; several are joined by "+"
@@ -27,10 +31,13 @@ COLUMNS = {
     "run": "string",  # 8 hex digits that tell training runs apart, also of the same configuration
     "representation": "string",  # missing for the metric "train"
     "metric": "string",
-    "function": "string",  # what the metric ran: the same as `metric` but for variants of one function
+    # what the metric ran: the same as `metric` but for variants of one function
+    "function": "string",
     "key": "string",
     "value": "float64",
-    "backend": "string",  # the classifiers that the score was computed with, joined by "+": never compare scores of different ones
+    # the classifiers that the score was computed with, joined by "+": never compare scores of
+    # different ones
+    "backend": "string",
     "evaluation_seed": "Int64",
     "settings": "string",  # 8 hex digits of the metric's whole configuration, and of a lack of rows
     "warnings": "string",  # kinds of ScoreWarning, joined by "+"; missing where there is none
@@ -57,12 +64,19 @@ class Entry(NamedTuple):
 
 
 def entries(record: Mapping[str, Any], path: str) -> Iterator[Entry]:
-    """What a record says: its own scores if it is one of evaluation or training, and the training values that it keeps a copy of."""
+    """What a record says: its own scores if it is one of evaluation or training, and the training
+    values that it keeps a copy of.
+    """
     trained = next((step for step in results.history(record) if step["step"] == "train"), None)
     if record["step"] == "evaluate":
         yield Entry("", True, _shared(record, record, trained, path), _flat(record["values"]))
     if trained is not None:
-        yield Entry(_run(trained), trained is record, _shared(trained, record, trained, path), _flat(trained["values"]))
+        yield Entry(
+            _run(trained),
+            trained is record,
+            _shared(trained, record, trained, path),
+            _flat(trained["values"]),
+        )
 
 
 def _run(trained: Mapping[str, Any]) -> str:
@@ -73,7 +87,9 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping[str, Any] | None, path: str) -> dict[str, Any]:
+def _shared(
+    step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping[str, Any] | None, path: str
+) -> dict[str, Any]:
     """The columns that all scores of a step have in common."""
     hyperparameters = results.label(record, "hyperparameters", {})
     metric = "train" if step["step"] == "train" else results.label(step, "metric")
@@ -82,7 +98,10 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
     scored = (
         {}
         if metric == "train"
-        else {"representation": _text(record, "representation"), "evaluation_seed": _whole(record, "evaluation_seed")}
+        else {
+            "representation": _text(record, "representation"),
+            "evaluation_seed": _whole(record, "evaluation_seed"),
+        }
     )
     return {
         **{name: _text(record, name) for name in ("study", "dataset", "method")},
@@ -90,12 +109,23 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
         "changes": "; ".join(map(str, results.label(record, "changes", []))) or None,
         **scored,
         "hyperparameter": "+".join(hyperparameters),
-        "strength": float(values[0]) if len(values) == 1 and isinstance(values[0], int | float) else np.nan,
+        "strength": float(values[0])
+        if len(values) == 1 and isinstance(values[0], int | float)
+        else np.nan,
         "hyperparameters": json.dumps(hyperparameters, sort_keys=True),
-        "steps": int(trained["values"]["steps"]) if trained is not None and "steps" in trained["values"] else None,
+        "steps": int(trained["values"]["steps"])
+        if trained is not None and "steps" in trained["values"]
+        else None,
         "run": _run(trained) if trained is not None else None,
         "metric": metric,
-        "function": next((str(value).strip("@()") for key, value in step["config"].items() if key.endswith("/metric.function")), metric),
+        "function": next(
+            (
+                str(value).strip("@()")
+                for key, value in step["config"].items()
+                if key.endswith("/metric.function")
+            ),
+            metric,
+        ),
         "backend": "+".join(_backends(step["config"])) if metric != "train" else None,
         "settings": _settings(step) if metric != "train" else None,
         "warnings": "+".join(warning["kind"] for warning in step.get("warnings", [])) or None,
@@ -115,7 +145,12 @@ def _shared(step: Mapping[str, Any], record: Mapping[str, Any], trained: Mapping
 def _settings(step: Mapping[str, Any]) -> str:
     """A digest of the metric's configuration and, where the table had fewer rows than that asks
     for, of how many it had: equal ones compare."""
-    few = [re.findall(r"\d[\d,]*", told["text"]) for told in step.get("warnings", []) if told["kind"] == "few_rows"]  # not its words
+    # not its words
+    few = [
+        re.findall(r"\d[\d,]*", told["text"])
+        for told in step.get("warnings", [])
+        if told["kind"] == "few_rows"
+    ]
     return _digest([step["config"], *few] if few else step["config"])
 
 
@@ -145,10 +180,14 @@ def _backends(config: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, float]:
-    """Numbers by key; those in lists and dicts get the keys of both, joined by "."; text is left out and null is NaN."""
+    """Numbers by key; those in lists and dicts get the keys of both, joined by "."; text is left
+    out and null is NaN.
+    """
     if isinstance(values, Mapping):
         return {
-            key: number for name, value in values.items() for key, number in _flat(value, f"{prefix}.{name}" if prefix else name).items()
+            key: number
+            for name, value in values.items()
+            for key, number in _flat(value, f"{prefix}.{name}" if prefix else name).items()
         }
     if isinstance(values, list):
         return _flat({str(i): value for i, value in enumerate(values)}, prefix)

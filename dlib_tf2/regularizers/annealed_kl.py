@@ -13,18 +13,23 @@ tfd = tfp.distributions
 
 @gin.register
 class AnnealedKL:
-    """gamma * |KL - C(t)|, where the capacity C(t) rises linearly from 0 to c_max; it stands in place of the KL term.
+    """gamma * |KL - C(t)|, where the capacity C(t) rises linearly from 0 to c_max; it stands in
+    place of the KL term.
 
     Burgess et al., "Understanding disentangling in beta-VAE", 2018, equation 8 (arXiv 1804.03599).
     """
 
     batch_of_one = "each example's KL is held at the capacity, not their mean"
 
-    def __init__(self, gamma: float = gin.REQUIRED, c_max: float = gin.REQUIRED, iteration_threshold: int = gin.REQUIRED):
-        """Args:
-        gamma: weight, >= 0; the study's is 1000.
-        c_max: final capacity in nats, >= 0. The study's strengths: 5, 10, 25, 50, 75, 100.
-        iteration_threshold: the step from which on the capacity is c_max, >= 1; the study's is 100,000.
+    def __init__(
+        self,
+        gamma: float = gin.REQUIRED,
+        c_max: float = gin.REQUIRED,
+        iteration_threshold: int = gin.REQUIRED,
+    ):
+        """Args: gamma: weight, >= 0; the study's is 1000. c_max: final capacity in nats, >= 0. The
+        study's strengths: 5, 10, 25, 50, 75, 100. iteration_threshold: the step from which on the
+        capacity is c_max, >= 1; the study's is 100,000.
         """
         check_number(0, AnnealedKL__gamma=gamma, AnnealedKL__c_max=c_max)
         check_number(1, AnnealedKL__iteration_threshold=iteration_threshold)
@@ -37,7 +42,9 @@ class AnnealedKL:
         """C(t) in nats at `step`, the number of updates made before this one."""
         return self.c_max * tf.minimum(tf.cast(step, tf.float32) / self.iteration_threshold, 1.0)
 
-    def __call__(self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def __call__(
+        self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """The weighted term to add to the loss: {"annealed_kl": scalar}."""
         # The absolute value is not linear: it must be taken of the global batch's mean.
         kl = tf.reduce_mean(gather_global(kl_per_example(posterior)))

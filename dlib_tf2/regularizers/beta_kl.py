@@ -17,11 +17,15 @@ class BetaKL:
     """
 
     def __init__(self, beta: float = 1.0):
-        """Args: beta: weight of the KL divergence, >= 0. The study's strengths: 1, 2, 4, 6, 8, 16."""
+        """Args: beta: weight of the KL divergence, >= 0. The study's strengths: 1, 2, 4, 6, 8,
+        16.
+        """
         check_number(0, BetaKL__beta=beta)
         self.beta = beta
 
-    def __call__(self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def __call__(
+        self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """The weighted terms to add to the loss: {"kl": scalar, nats}."""
         return {"kl": self.beta * kl_to_prior(posterior)}
 

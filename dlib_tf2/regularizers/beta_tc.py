@@ -1,4 +1,6 @@
-"""beta-TC-VAE: the total correlation of the aggregate posterior, estimated within the batch, gets a weight of its own."""
+"""beta-TC-VAE: the total correlation of the aggregate posterior, estimated within the batch, gets a
+weight of its own.
+"""
 
 import math
 from collections.abc import Callable
@@ -13,8 +15,9 @@ from dlib_tf2.replicas import gather_global, replica_index
 
 tfd = tfp.distributions
 
-# (log q(z_jl | x_i) [b, B, d] of this replica's codes j under the global batch's posteriors i; the column i of each row's own
-# posterior [b]) -> the total correlation in nats, the mean over the rows.
+# (log q(z_jl | x_i) [b, B, d] of this replica's codes j under the global batch's posteriors i; the
+# column i of each row's own posterior [b]) -> the total correlation in nats, the mean over the
+# rows.
 Estimator = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
@@ -22,8 +25,8 @@ Estimator = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 def minibatch(log_density: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
     """The study's estimator: plain sums over the batch, without the dataset's size.
 
-    It is `minibatch_weighted` less the constant (d - 1) ln(B N): an offset value with the same gradient. Identical
-    posteriors give -(d - 1) ln B, posteriors disjoint in every dimension 0.
+    It is `minibatch_weighted` less the constant (d - 1) ln(B N): an offset value with the same
+    gradient. Identical posteriors give -(d - 1) ln B, posteriors disjoint in every dimension 0.
 
     Args:
         log_density: [b, B, d], see `Estimator`.
@@ -38,7 +41,9 @@ def minibatch(log_density: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
 
 
 @gin.register
-def minibatch_weighted(log_density: tf.Tensor, own: tf.Tensor, dataset_size: int = gin.REQUIRED) -> tf.Tensor:
+def minibatch_weighted(
+    log_density: tf.Tensor, own: tf.Tensor, dataset_size: int = gin.REQUIRED
+) -> tf.Tensor:
     """Minibatch-weighted sampling (Chen et al. 2018, equation 5): `minibatch` + (d - 1) ln(B N).
 
     Args:
@@ -55,10 +60,14 @@ def minibatch_weighted(log_density: tf.Tensor, own: tf.Tensor, dataset_size: int
 
 
 @gin.register
-def minibatch_stratified(log_density: tf.Tensor, own: tf.Tensor, dataset_size: int = gin.REQUIRED) -> tf.Tensor:
-    """Minibatch-stratified sampling (Chen et al. 2018, appendix C.2): a code's own posterior counts 1 / N.
+def minibatch_stratified(
+    log_density: tf.Tensor, own: tf.Tensor, dataset_size: int = gin.REQUIRED
+) -> tf.Tensor:
+    """Minibatch-stratified sampling (Chen et al. 2018, appendix C.2): a code's own posterior counts
+    1 / N.
 
-    Without meaning where nuisance makes the dataset unbounded. Public code of it fills a column instead of the diagonal.
+    Without meaning where nuisance makes the dataset unbounded. Public code of it fills a column
+    instead of the diagonal.
 
     Args:
         log_density: [b, B, d], see `Estimator`.
@@ -68,17 +77,26 @@ def minibatch_stratified(log_density: tf.Tensor, own: tf.Tensor, dataset_size: i
     Returns:
         Scalar, nats.
     """
-    log_weights = tf.math.log(stratified_weights(own, log_density.shape[1], dataset_size))[:, :, None]  # [b, B, 1]
-    joint = tf.reduce_logsumexp(log_weights[:, :, 0] + tf.reduce_sum(log_density, axis=2), axis=1)  # [b]
+    # [b, B, 1]
+    log_weights = tf.math.log(stratified_weights(own, log_density.shape[1], dataset_size))[
+        :, :, None
+    ]
+    # [b]
+    joint = tf.reduce_logsumexp(log_weights[:, :, 0] + tf.reduce_sum(log_density, axis=2), axis=1)
     marginals = tf.reduce_sum(tf.reduce_logsumexp(log_weights + log_density, axis=1), axis=1)  # [b]
     return tf.reduce_mean(joint - marginals)
 
 
 def stratified_weights(own: tf.Tensor, global_batch: int, dataset_size: int) -> tf.Tensor:
-    """Weights [b, B] of the posteriors in a row: 1 / N on its own, (N - 1) / (N (B - 1)) elsewhere; each row sums to 1."""
+    """Weights [b, B] of the posteriors in a row: 1 / N on its own, (N - 1) / (N (B - 1)) elsewhere;
+    each row sums to 1.
+    """
     check_number(1, minibatch_stratified__dataset_size=dataset_size)
     if not 2 <= global_batch <= dataset_size:
-        raise UserError(f"minibatch_stratified needs 2 <= batch size <= dataset_size, got {global_batch} and {dataset_size}")
+        raise UserError(
+            f"minibatch_stratified needs 2 <= batch size <= dataset_size, got {global_batch} and"
+            f" {dataset_size}"
+        )
     others = (dataset_size - 1) / (dataset_size * (global_batch - 1))
     return tf.one_hot(own, global_batch, on_value=1 / dataset_size, off_value=others)
 
@@ -87,11 +105,13 @@ def stratified_weights(own: tf.Tensor, global_batch: int, dataset_size: int) -> 
 class BetaTC:
     """KL + (beta - 1) * total correlation; beta = 1 is the plain VAE whatever the estimator.
 
-    Chen et al., "Isolating sources of disentanglement in VAEs", NeurIPS 2018, equation 4 with alpha = gamma = 1
-    (arXiv 1802.04942).
+    Chen et al., "Isolating sources of disentanglement in VAEs", NeurIPS 2018, equation 4 with alpha
+    = gamma = 1 (arXiv 1802.04942).
     """
 
-    batch_of_one = "the estimate of the total correlation is a constant, so that beta weighs nothing"
+    batch_of_one = (
+        "the estimate of the total correlation is a constant, so that beta weighs nothing"
+    )
 
     def __init__(self, beta: float = gin.REQUIRED, estimator: Estimator = minibatch):
         """Args:
@@ -102,22 +122,30 @@ class BetaTC:
         self.beta = beta
         self.estimator = estimator
 
-    def __call__(self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def __call__(
+        self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """The weighted terms to add to the loss: {"kl", "total_correlation"}, scalars."""
         log_density, own = pairwise_log_density(posterior, z)
-        return {"kl": kl_to_prior(posterior), "total_correlation": (self.beta - 1) * self.estimator(log_density, own)}
+        return {
+            "kl": kl_to_prior(posterior),
+            "total_correlation": (self.beta - 1) * self.estimator(log_density, own),
+        }
 
 
 def pairwise_log_density(posterior: tfd.Distribution, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """log N(z_jl; mean_il, variance_il) for this replica's codes j and the posteriors i of the global batch.
+    """log N(z_jl; mean_il, variance_il) for this replica's codes j and the posteriors i of the
+    global batch.
 
-    Only the posteriors are exchanged: a replica computes its own b rows, and the mean over replicas of the means over their
-    rows is the mean over all. The memory is b * B * d floats, 160 KB at the study's batch of 64.
+    Only the posteriors are exchanged: a replica computes its own b rows, and the mean over replicas
+    of the means over their rows is the mean over all. The memory is b * B * d floats, 160 KB at the
+    study's batch of 64.
 
     Returns:
         (log density [b, B, d], column of each row's own posterior, int32 [b]).
     """
     rows, num_latent = z.shape
-    both = gather_global(tf.concat([posterior.loc, posterior.stddev()], axis=1))  # [B, 2d], one exchange instead of two
+    # [B, 2d], one exchange instead of two
+    both = gather_global(tf.concat([posterior.loc, posterior.stddev()], axis=1))
     mean, scale = both[None, :, :num_latent], both[None, :, num_latent:]  # [1, B, d]
     return tfd.Normal(mean, scale).log_prob(z[:, None, :]), replica_index() * rows + tf.range(rows)

@@ -1,4 +1,6 @@
-"""Question 2: do the metrics agree? Rank correlations between metrics over all models of a dataset."""
+"""Question 2: do the metrics agree? Rank correlations between metrics over all models of a
+dataset.
+"""
 
 from dlib_tf2.report import correlation_maps
 from dlib_tf2.report.exhibit import Exhibit
@@ -7,14 +9,25 @@ from dlib_tf2.report.tidy import Scores
 
 
 def agreement(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
-    """Heat maps metric x metric, one per dataset; metrics that the paper does not have follow its six."""
+    """Heat maps metric x metric, one per dataset; metrics that the paper does not have follow its
+    six.
+    """
     names = [*scores.metrics, *scores.others]
     reading = (
-        f"{correlation_maps.HOW} The paper found all but Modularity correlated, strongly on the dSprites variants and mildly elsewhere, "
-        "with the pairs BetaVAE and FactorVAE, and MIG and DCI, closest."
+        f"{correlation_maps.HOW} The paper found all but Modularity correlated, strongly on the"
+        " dSprites variants and mildly elsewhere, with the pairs BetaVAE and FactorVAE, and MIG"
+        " and DCI, closest."
     )
     numbers = correlation_maps.per_dataset(scores, names, names, bootstrap, seed)
     needs = tuple(score.name for score in METRICS)
     return correlation_maps.maps(
-        "agreement", "Agreement of the metrics", reading, numbers, "dataset", names, names, needs, correlation_maps.behind(scores, numbers)
+        "agreement",
+        "Agreement of the metrics",
+        reading,
+        numbers,
+        "dataset",
+        names,
+        names,
+        needs,
+        correlation_maps.behind(scores, numbers),
     )

@@ -1,4 +1,6 @@
-"""The report's stage: a table of results -> `report.html`, a drawing and a table of numbers for each figure."""
+"""The report's stage: a table of results -> `report.html`, a drawing and a table of numbers for
+each figure.
+"""
 
 import io
 import os
@@ -40,14 +42,15 @@ def build(
     size: int | None = None,
     sampling: Sampling | None = None,
 ) -> Scores:
-    """Writes `report.html`, `figures/*.svg` and `numbers/*.csv`; figures and tables of an earlier report that this one does not have
-    are deleted.
+    """Writes `report.html`, `figures/*.svg` and `numbers/*.csv`; figures and tables of an earlier
+    report that this one does not have are deleted.
 
     Args:
         results: table of dlib_aggregate_results.
         output_dir: a folder of ours, or one that is empty or does not exist.
         study: which study of the table; by default the one with most models.
-        backend: whose boosted trees, such as "lightgbm_exact"; by default those that scored most models.
+        backend: whose boosted trees, such as "lightgbm_exact"; by default those that scored most
+            models.
         expected: name of a study -> its models, or their number, where that is known.
         size: number of models in the whole study; by default what `expected` says.
         sampling: how often is drawn.
@@ -56,8 +59,8 @@ def build(
         What the report was made from.
 
     Raises:
-        UserError: the table is missing, damaged, empty, or holds nothing of that study or backend; or the folder is not ours, or
-            another process is at work in it.
+        UserError: the table is missing, damaged, empty, or holds nothing of that study or backend;
+            or the folder is not ours, or another process is at work in it.
         DlibError: a file cannot be written.
     """
     sampling = sampling or Sampling()
@@ -82,7 +85,11 @@ def _write_all(folder: pathlib.Path, scores: Scores, sampling: Sampling) -> None
                 written.add(_write_csv(folder / "numbers" / f"{item.name}.csv", item.numbers))
                 shown.append((item, svg))
             made.append((heading, shown))
-    every = tuple(column for column in scores.models.columns if scores.models[column].dtype.kind == "f" and column != "strength")
+    every = tuple(
+        column
+        for column in scores.models.columns
+        if scores.models[column].dtype.kind == "f" and column != "strength"
+    )
     written.add(_write_csv(folder / "numbers" / "missing.csv", exhibit.missing(scores, every)))
     if len(scores.absent):
         written.add(_write_csv(folder / "numbers" / "absent.csv", scores.absent))
@@ -96,7 +103,8 @@ def _write_all(folder: pathlib.Path, scores: Scores, sampling: Sampling) -> None
 def _svg(figure: Figure) -> str:
     file = io.StringIO()
     with warnings.catch_warnings():
-        # Text stays text in the file: what matters are the fonts of the reader's browser, not those found here.
+        # Text stays text in the file: what matters are the fonts of the reader's browser, not those
+        # found here.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         figure.savefig(file, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
     return file.getvalue()

@@ -1,6 +1,8 @@
-"""What of a tidy table is comparable: one study, one kind of trees, one run of each model, one configuration of each metric.
+"""What of a tidy table is comparable: one study, one kind of trees, one run of each model, one
+configuration of each metric.
 
-Of several the one with most models is taken; each function adds a sentence to `notes` about what it leaves out or finds mixed.
+Of several the one with most models is taken; each function adds a sentence to `notes` about what it
+leaves out or finds mixed.
 """
 
 from collections.abc import Callable
@@ -30,7 +32,8 @@ def choose(
     notes: list[str],
     name_settings: Callable[[str, pd.DataFrame], pd.DataFrame] = lambda study, table: table,
 ) -> tuple[pd.DataFrame, str]:
-    """The comparable rows, and the name of their study, whose settings `name_settings` may name anew.
+    """The comparable rows, and the name of their study, whose settings `name_settings` may name
+    anew.
 
     Raises:
         UserError: there is nothing of that study or backend.
@@ -44,54 +47,84 @@ def choose(
     return table, study
 
 
-def _one_study(table: pd.DataFrame, study: str | None, notes: list[str]) -> tuple[pd.DataFrame, str]:
+def _one_study(
+    table: pd.DataFrame, study: str | None, notes: list[str]
+) -> tuple[pd.DataFrame, str]:
     sizes = table.drop_duplicates(["study", *KEY])["study"].value_counts()
     chosen = sizes.index[0] if study is None else study
     if chosen not in sizes:
-        raise UserError(f"the table holds nothing of the study {study!r}, only of {', '.join(map(repr, sizes.index))}")
+        raise UserError(
+            f"the table holds nothing of the study {study!r}, only of"
+            f" {', '.join(map(repr, sizes.index))}"
+        )
     for name, count in sizes.items():
         if name != chosen:
             name = f"the study {name}" if name else "runs outside of a study"
-            notes.append(f"In the table but not in this report: {models(count)} of {name}; choose with --study.")
+            notes.append(
+                f"In the table but not in this report: {models(count)} of {name}; choose with"
+                " --study."
+            )
     return table[table["study"] == chosen], str(chosen)
 
 
 def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> pd.DataFrame:
     """Scores that were computed with boosted trees: those of one implementation only."""
     trees = table["backend"].astype("string").str.extract(r"(\w+)_gradient_boosting", expand=False)
-    sizes = table.assign(trees=trees).dropna(subset="trees").drop_duplicates([*KEY, "trees"])["trees"].value_counts()
+    sizes = (
+        table.assign(trees=trees)
+        .dropna(subset="trees")
+        .drop_duplicates([*KEY, "trees"])["trees"]
+        .value_counts()
+    )
     if backend is not None and backend not in sizes:
-        raise UserError(f"the table holds no scores from trees of {backend!r}, only of {', '.join(map(repr, sizes.index)) or 'none'}")
+        raise UserError(
+            f"the table holds no scores from trees of {backend!r}, only of"
+            f" {', '.join(map(repr, sizes.index)) or 'none'}"
+        )
     chosen = backend or (sizes.index[0] if len(sizes) else None)
     for name, count in sizes.items():
         if name != chosen:
             notes.append(
-                f"Scores of {models(count)} from boosted trees of {name} are left out, because those of {chosen} are shown and the "
-                "two are not comparable; choose with --backend."
+                f"Scores of {models(count)} from boosted trees of {name} are left out, because"
+                f" those of {chosen} are shown and the two are not comparable; choose with"
+                " --backend."
             )
     return table[(trees.isna() | (trees == chosen)).to_numpy(dtype=bool)]
 
 
 def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several training runs of one configuration one with the study's own settings, then with most scores, then the newest."""
+    """Of several training runs of one configuration one with the study's own settings, then with
+    most scores, then the newest.
+    """
     # `changes` tells runs apart too, where the table names no run.
     table = table.assign(run=table["run"].fillna(""), changed=table["changes"].fillna(""))
     run = [*KEY, "run", "changed"]
     runs = table.groupby(run, as_index=False).agg(rows=("key", "size"), last=("finished", "max"))
     runs["last"] = runs["last"].fillna("").astype(str)
     runs["own"] = runs["changed"] == ""
-    best = runs.sort_values(["own", "rows", "last", "run", "changed"]).drop_duplicates(KEY, keep="last")
+    best = runs.sort_values(["own", "rows", "last", "run", "changed"]).drop_duplicates(
+        KEY, keep="last"
+    )
     if doubled := len(runs) - len(best):
         changed = int((~runs["own"]).sum() - (~best["own"]).sum())
-        kinds = f", of which {changed:,} made with other settings than the study's own" if changed else ""
-        notes.append(f"Further training runs of models that are already counted are left out: {doubled:,}{kinds}.")
+        kinds = (
+            f", of which {changed:,} made with other settings than the study's own"
+            if changed
+            else ""
+        )
+        notes.append(
+            "Further training runs of models that are already counted are left out:"
+            f" {doubled:,}{kinds}."
+        )
         keep = table[run].merge(best[run], how="left", indicator=True)
         table = table[(keep["_merge"] == "both").to_numpy()]
     return table.drop(columns="changed")
 
 
 def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several classifiers, configurations or seeds of a metric the one with most models; trees and linear models are two metrics."""
+    """Of several classifiers, configurations or seeds of a metric the one with most models; trees
+    and linear models are two metrics.
+    """
     how = ["backend", "settings", "evaluation_seed"]
     variant = ["function", "representation", "kind"]
     filled = table[["function", "representation", *how]].astype("string").fillna("")
@@ -104,10 +137,14 @@ def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         keep = (filled.loc[rows.index, how] == list(best)).all(axis=1)
         if len(sizes) > 1:
             left = rows[~keep].drop_duplicates(KEY)
-            which = f"{best[0] or 'no classifier'}, settings {best[1] or 'unknown'}, seed {best[2] or 'unknown'}"
+            which = (
+                f"{best[0] or 'no classifier'}, settings {best[1] or 'unknown'}, seed"
+                f" {best[2] or 'unknown'}"
+            )
             notes.append(
-                f"{function} was computed with {len(sizes)} classifiers, configurations or evaluation seeds; scores of {models(len(left))} "
-                f"with others than the most frequent ({which}) are left out."
+                f"{function} was computed with {len(sizes)} classifiers, configurations or"
+                f" evaluation seeds; scores of {models(len(left))} with others than the most"
+                f" frequent ({which}) are left out."
             )
         parts.append(rows[keep])
     return pd.concat(parts).sort_index()
@@ -122,12 +159,23 @@ def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
     changed = table[table["changes"].fillna("") != ""].drop_duplicates(KEY)
     if len(changed):
         texts = sorted(map(str, changed["changes"].unique()))
-        notes.append(f"Made with other settings than the study's own: {models(len(changed))}: {' | '.join(texts)}.")
-    steps = table.groupby("method")["steps"]  # of each, as FactorVAE's published steps are half as many updates
-    if mixed := [f"{method_title(str(method))} ({_list(own)})" for method, own in steps if own.nunique() > 1]:
-        notes.append(f"Different numbers of training updates are mixed within a method: {', '.join(mixed)}.")
+        notes.append(
+            f"Made with other settings than the study's own: {models(len(changed))}:"
+            f" {' | '.join(texts)}."
+        )
+    # of each, as FactorVAE's published steps are half as many updates
+    steps = table.groupby("method")["steps"]
+    if mixed := [
+        f"{method_title(str(method))} ({_list(own)})" for method, own in steps if own.nunique() > 1
+    ]:
+        notes.append(
+            f"Different numbers of training updates are mixed within a method: {', '.join(mixed)}."
+        )
     if "num_latent" in table and table["num_latent"].nunique() > 1:
-        notes.append(f"Models of different numbers of latent dimensions are mixed: {_list(table['num_latent'])}.")
+        notes.append(
+            "Models of different numbers of latent dimensions are mixed:"
+            f" {_list(table['num_latent'])}."
+        )
 
 
 def _list(numbers: pd.Series) -> str:

@@ -1,4 +1,6 @@
-"""Question 5: do disentangled codes help a later task? Metrics against its accuracy and its need for examples."""
+"""Question 5: do disentangled codes help a later task? Metrics against its accuracy and its need
+for examples.
+"""
 
 from dlib_tf2.report import correlation_maps, style
 from dlib_tf2.report.exhibit import Exhibit
@@ -12,26 +14,41 @@ def downstream(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     """Heat maps metric x (accuracy at each training size, efficiency), one per dataset."""
     columns = scores.have(*_TASKS)
     reading = (
-        f"{correlation_maps.HOW} Columns: accuracy, averaged over factors, of logistic regression (LR) and gradient boosted trees (GBT) "
-        "trained on 10 to 10,000 examples, and the statistical efficiency: accuracy with 100 examples over that with 10,000. The paper "
-        "found the metrics correlated with the accuracy on the dSprites variants, and no reliable gain in efficiency."
+        f"{correlation_maps.HOW} Columns: accuracy, averaged over factors, of logistic regression"
+        " (LR) and gradient boosted trees (GBT) trained on 10 to 10,000 examples, and the"
+        " statistical efficiency: accuracy with 100 examples over that with 10,000. The paper"
+        " found the metrics correlated with the accuracy on the dSprites variants, and no reliable"
+        " gain in efficiency."
     )
     numbers = correlation_maps.per_dataset(scores, scores.metrics, columns, bootstrap, seed)
     needs = (*(score.name for score in METRICS), *_TASKS)
     title = "Metrics and downstream accuracy"
     return correlation_maps.maps(
-        "downstream", title, reading, numbers, "dataset", scores.metrics, columns, needs, correlation_maps.behind(scores, numbers)
+        "downstream",
+        title,
+        reading,
+        numbers,
+        "dataset",
+        scores.metrics,
+        columns,
+        needs,
+        correlation_maps.behind(scores, numbers),
     )
 
 
 def efficiency(scores: Scores, classifier: str) -> Exhibit:
-    """Scatters of the efficiency of one classifier ("LR" or "GBT") against each metric: rows datasets, columns metrics."""
+    """Scatters of the efficiency of one classifier ("LR" or "GBT") against each metric: rows
+    datasets, columns metrics.
+    """
     name = f"Efficiency ({classifier})"
     needs = (*(score.name for score in METRICS), name)
-    title = f"Metrics and statistical efficiency of {'boosted trees' if classifier == 'GBT' else 'logistic regression'}"
+    title = (
+        "Metrics and statistical efficiency of"
+        f" {'boosted trees' if classifier == 'GBT' else 'logistic regression'}"
+    )
     reading = (
-        "Each point is a model: accuracy with 100 examples over accuracy with 10,000, against a metric. If disentanglement saved examples, "
-        "the points would rise to the right."
+        "Each point is a model: accuracy with 100 examples over accuracy with 10,000, against a"
+        " metric. If disentanglement saved examples, the points would rise to the right."
     )
     columns = ["dataset", "method", "setting", "seed", *scores.metrics, *scores.have(name)]
     numbers = scores.models[columns]
@@ -44,12 +61,24 @@ def efficiency(scores: Scores, classifier: str) -> Exhibit:
             for method in scores.methods:
                 of_method = models[models["method"] == method]
                 shade, marker = style.colour(method, scores.methods)
-                # As a picture inside the drawing: thousands of points would make a page of many megabytes.
-                axis.scatter(of_method[metric], of_method[name], s=9, color=shade, marker=marker, alpha=0.55, linewidths=0, rasterized=True)
+                # As a picture inside the drawing: thousands of points would make a page of many
+                # megabytes.
+                axis.scatter(
+                    of_method[metric],
+                    of_method[name],
+                    s=9,
+                    color=shade,
+                    marker=marker,
+                    alpha=0.55,
+                    linewidths=0,
+                    rasterized=True,
+                )
         row[0].set_ylabel("efficiency")
     for axis, metric in zip(axes[-1], scores.metrics, strict=True):
         axis.set_xlabel(metric)
     style.method_legend(figure, scores.methods, marks=False)
     numbers = numbers.dropna(subset=name)
     behind = int(numbers[list(scores.metrics)].notna().any(axis=1).sum())
-    return Exhibit(f"efficiency_{classifier.lower()}", title, reading, numbers, needs, figure, behind=behind)
+    return Exhibit(
+        f"efficiency_{classifier.lower()}", title, reading, numbers, needs, figure, behind=behind
+    )

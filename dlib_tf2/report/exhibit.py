@@ -1,4 +1,6 @@
-"""What every figure or table of the report returns, and what stands behind it: models used, and models that are missing."""
+"""What every figure or table of the report returns, and what stands behind it: models used, and
+models that are missing.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -42,61 +44,94 @@ class Exhibit:
 
 def having(scores: Scores, names: Sequence[str], dataset: str | None = None) -> int:
     """The number of models that have at least one of the scores, which some model has."""
-    models = scores.models if dataset is None else scores.models[scores.models["dataset"] == dataset]
+    models = (
+        scores.models if dataset is None else scores.models[scores.models["dataset"] == dataset]
+    )
     return int(models[list(names)].notna().any(axis=1).sum())
 
 
 def cells(scores: Scores, dataset: str | None = None) -> pd.DataFrame:
-    """Every model of the design that the table itself spans: all datasets x settings of a method x seeds that occur in it."""
+    """Every model of the design that the table itself spans: all datasets x settings of a method x
+    seeds that occur in it.
+    """
     models = scores.models
     settings = models[["method", "setting", "rank"]].drop_duplicates()
     order = {method: place for place, method in enumerate(scores.methods)}
-    settings = settings.sort_values(["method", "rank"], key=lambda column: column.map(order) if column.name == "method" else column)
+    settings = settings.sort_values(
+        ["method", "rank"],
+        key=lambda column: column.map(order) if column.name == "method" else column,
+    )
     datasets = pd.DataFrame({"dataset": scores.datasets if dataset is None else [dataset]})
     seeds = pd.DataFrame({"seed": sorted(models["seed"].unique())})
     return datasets.merge(settings, how="cross").merge(seeds, how="cross")
 
 
 def missing(scores: Scores, needs: tuple[str, ...], dataset: str | None = None) -> pd.DataFrame:
-    """The models of `cells` that lack one of the scores (that some model has), with what they lack; "model" where there is none at all."""
+    """The models of `cells` that lack one of the scores (that some model has), with what they lack;
+    "model" where there is none at all.
+    """
     columns = scores.have(*needs)
     key = ["dataset", "method", "setting", "seed"]
-    design = cells(scores, dataset).merge(scores.models[[*key, "model_num", *columns]].assign(_there=True), on=key, how="left")
+    design = cells(scores, dataset).merge(
+        scores.models[[*key, "model_num", *columns]].assign(_there=True), on=key, how="left"
+    )
     lacking = design[columns].isna().to_numpy(dtype=bool)
     there = design["_there"].notna()
-    what = pd.Series([", ".join(itertools.compress(columns, row)) for row in lacking], index=design.index, dtype="string")
+    what = pd.Series(
+        [", ".join(itertools.compress(columns, row)) for row in lacking],
+        index=design.index,
+        dtype="string",
+    )
     design["lacks"] = what.where(there, "model")
     return design[~there | lacking.any(axis=1)][[*key, "model_num", "lacks"]].reset_index(drop=True)
 
 
 def standing(scores: Scores, item: Exhibit) -> str:
-    """A sentence: how many models are behind a figure, of all or of one dataset, and what is missing against the design."""
+    """A sentence: how many models are behind a figure, of all or of one dataset, and what is
+    missing against the design.
+    """
     needs, dataset, behind = item.needs, item.dataset, item.behind
     if not behind:
-        why = f"no model has {_list(needs)}" if not scores.have(*needs) else "it cannot be estimated from what this table holds"
+        why = (
+            f"no model has {_list(needs)}"
+            if not scores.have(*needs)
+            else "it cannot be estimated from what this table holds"
+        )
         return f"none; {why}."
     gaps, spanned = missing(scores, needs, dataset), len(cells(scores, dataset))
     expected = scores.expected if dataset is None else scores.expected_on.get(dataset)
     where = "" if dataset is None else f" on {dataset}"
     if expected is not None:
-        there = len(scores.models) if dataset is None else int((scores.models["dataset"] == dataset).sum())
+        there = (
+            len(scores.models)
+            if dataset is None
+            else int((scores.models["dataset"] == dataset).sum())
+        )
         parts = [f"{behind:,} of the {expected:,} models of {scores.study or 'the study'}{where}"]
         if there < expected:
             parts.append(f"{expected - there:,} are missing")
         if unused := there - behind:
-            parts.append(f"{unused:,} more in the table {'has' if unused == 1 else 'have'} no part in it")
+            parts.append(
+                f"{unused:,} more in the table {'has' if unused == 1 else 'have'} no part in it"
+            )
     else:
         datasets = "datasets, " if dataset is None else ""
-        parts = [f"{behind:,} of the {spanned:,} models{where} of the {datasets}settings and seeds that occur in this table"]
+        parts = [
+            f"{behind:,} of the {spanned:,} models{where} of the {datasets}settings and seeds that"
+            " occur in this table"
+        ]
     if absent := [name for name in needs if name not in scores.models]:
         parts.append(f"no model has {_list(absent)}")
     if not gaps.empty:
         groups = gaps.groupby(["dataset", "method", "setting"], sort=False)["seed"].size()
-        shown = [f"{dataset} {method_title(method)} {setting}: {count}" for (dataset, method, setting), count in groups.head(3).items()]
+        shown = [
+            f"{dataset} {method_title(method)} {setting}: {count}"
+            for (dataset, method, setting), count in groups.head(3).items()
+        ]
         rest = f"; and {len(groups) - 3:,} more settings" if len(groups) > 3 else ""
         parts.append(
-            f"within the table's own settings and seeds {len(gaps):,} lack a score or are not there ({'; '.join(shown)}{rest}; all in "
-            "numbers/missing.csv)"
+            f"within the table's own settings and seeds {len(gaps):,} lack a score or are not there"
+            f" ({'; '.join(shown)}{rest}; all in numbers/missing.csv)"
         )
     return "; ".join(parts) + "."
 

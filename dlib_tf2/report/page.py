@@ -13,52 +13,65 @@ from dlib_tf2.report.tidy import Scores
 
 _MOST_ROWS = 60  # of a table of numbers on the page; the file has all
 _STYLE = """
-:root { --ink: #1d2430; --soft: #5b6675; --line: #dfe4ea; --link: #0b5cad; --warn: #fff6e0; --warnline: #e0a100; }
+:root { --ink: #1d2430; --soft: #5b6675; --line: #dfe4ea; --link: #0b5cad; --warn: #fff6e0;
+  --warnline: #e0a100; }
 * { box-sizing: border-box; }
-body { margin: 0; color: var(--ink); background: #f6f7f9; font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
-.page { display: grid; grid-template-columns: 17rem minmax(0, 1fr); max-width: 96rem; margin: 0 auto; }
-nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow-y: auto; padding: 1.6rem 1.2rem; font-size: .87rem; }
+body { margin: 0; color: var(--ink); background: #f6f7f9;
+  font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
+.page { display: grid; grid-template-columns: 17rem minmax(0, 1fr); max-width: 96rem;
+  margin: 0 auto; }
+nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow-y: auto;
+  padding: 1.6rem 1.2rem; font-size: .87rem; }
 nav p { margin: 1rem 0 .2rem; font-weight: 600; line-height: 1.3; }
-nav a { display: block; padding: .14rem 0 .14rem .7rem; border-left: 2px solid var(--line); color: var(--soft); text-decoration: none; }
+nav a { display: block; padding: .14rem 0 .14rem .7rem; border-left: 2px solid var(--line);
+  color: var(--soft); text-decoration: none; }
 nav a:hover { color: var(--link); border-color: var(--link); }
 main { padding: 1.6rem 1.6rem 4rem; min-width: 0; }
 h1 { margin: .2rem 0 .4rem; font-size: 1.9rem; line-height: 1.2; }
 h2 { margin: 2.6rem 0 .8rem; font-size: 1.4rem; }
 h3 { margin: 0 0 .3rem; font-size: 1.1rem; }
 a { color: var(--link); overflow-wrap: anywhere; }
-section.exhibit { margin: 0 0 1.4rem; padding: 1.2rem 1.4rem; background: #fff; border: 1px solid var(--line); border-radius: 8px; }
+section.exhibit { margin: 0 0 1.4rem; padding: 1.2rem 1.4rem; background: #fff;
+  border: 1px solid var(--line); border-radius: 8px; }
 .reading, .lead { max-width: 54rem; margin: .2rem 0 .8rem; }
 .figure { overflow-x: auto; }
 .figure svg { display: block; max-width: 100%; height: auto; }
 .figure svg text { font-family: inherit; }
 .standing { margin: .7rem 0 0; color: var(--soft); font-size: .87rem; max-width: 60rem; }
 .standing b { color: var(--ink); font-weight: 600; }
-.note { margin: .6rem 0; padding: .5rem .8rem; background: var(--warn); border-left: 4px solid var(--warnline);
+.note { margin: .6rem 0; padding: .5rem .8rem; background: var(--warn);
+  border-left: 4px solid var(--warnline);
   font-size: .92rem; max-width: 60rem; }
 .nothing { padding: 1.1rem; background: #f1f3f5; color: var(--soft); border-radius: 6px; }
 .scroll { overflow-x: auto; container-type: inline-size; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-th, td { padding: .24rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; line-height: 1.25; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums;
+  margin: .6rem 0; }
+th, td { padding: .24rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom;
+  line-height: 1.25; }
 th.text, td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 td.missing { color: #7d8794; white-space: normal; line-height: 1.1; }
 details { margin-top: .6rem; font-size: .87rem; }
 summary { cursor: pointer; color: var(--link); }
 .facts { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; padding: 0; list-style: none; }
-.facts li { padding: .6rem 1rem; background: #fff; border: 1px solid var(--line); border-radius: 8px; }
+.facts li { padding: .6rem 1rem; background: #fff; border: 1px solid var(--line);
+  border-radius: 8px; }
 .facts b { display: block; font-size: 1.25rem; line-height: 1.3; }
 .facts span { color: var(--soft); font-size: .85rem; }
-@media (max-width: 60rem) { .page { display: block; } nav { position: static; max-height: none; } main { padding: 1rem .8rem 3rem; } }
+@media (max-width: 60rem) { .page { display: block; } nav { position: static; max-height: none;
+  } main { padding: 1rem .8rem 3rem; } }
 @media print { body { background: #fff; } nav { display: none; }
   .page { display: block; } section.exhibit { break-inside: avoid; border: 0; padding: 0; } }
 """
-# A table that is wider than its card becomes a list: a block per row, each value beside its column's
-# name. The widths hold numbers of today's lengths in (most columns, width of the card).
+# A table that is wider than its card becomes a list: a block per row, each value beside its
+# column's name. The widths hold numbers of today's lengths in (most columns, width of the card).
 _LISTS = ((3, "24rem"), (5, "36rem"), (8, "58rem"), (99, "84rem"))
 _STYLE += "".join(
     f"""@container (max-width: {width}) {{ .to{most} thead {{ display: none; }}
   .to{most} tr {{ display: block; padding: .4rem 0; border-bottom: 1px solid var(--line); }}
-  .to{most} td {{ display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .1rem 0;
+  .to{most} td {{ display: flex; justify-content: space-between; gap: 1rem; border: 0;
+    padding: .1rem 0;
     text-align: right; white-space: normal; overflow-wrap: anywhere; }}
   .to{most} td::before {{ content: attr(data-label); color: var(--soft); text-align: left; }} }}
 """
@@ -69,9 +82,13 @@ Section = tuple[str, Sequence[tuple[Exhibit, str | None]]]
 
 
 def render(scores: Scores, made: Sequence[Section], sampling: Sampling) -> str:
-    """The page: what it is made from and what is missing, then each section with its figures and tables."""
+    """The page: what it is made from and what is missing, then each section with its figures and
+    tables.
+    """
     name = scores.study or "runs outside of a study"
-    body = "\n".join(_section(scores, number, heading, shown) for number, (heading, shown) in enumerate(made, 1))
+    body = "\n".join(
+        _section(scores, number, heading, shown) for number, (heading, shown) in enumerate(made, 1)
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -98,14 +115,26 @@ def render(scores: Scores, made: Sequence[Section], sampling: Sampling) -> str:
 
 
 def inline(svg: str, name: str, title: str) -> str:
-    """A drawing to stand in a page beside others: no XML header, and no identifiers but those it refers to, which are its own."""
+    """A drawing to stand in a page beside others: no XML header, and no identifiers but those it
+    refers to, which are its own.
+    """
     svg = svg[svg.index("<svg") :]
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
-    svg = re.sub(r'\s\bid="([^"]+)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
+    svg = re.sub(
+        r'\s\bid="([^"]+)"',
+        lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "",
+        svg,
+    )
     svg = re.sub(r'(href="#|url\(#)([^")]+)', rf"\g<1>{name}-\2", svg)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.S)
-    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.S)  # it would reach every other element of the page
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}" stroke-linejoin="round" stroke-linecap="butt"', 1)
+    # it would reach every other element of the page
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.S)
+    return svg.replace(
+        "<svg",
+        f'<svg role="img" aria-label="{html.escape(title)}" stroke-linejoin="round"'
+        ' stroke-linecap="butt"',
+        1,
+    )
 
 
 def _contents(made: Sequence[Section]) -> str:
@@ -128,26 +157,43 @@ def _opening(scores: Scores, sampling: Sampling) -> str:
     facts = [
         (f"{len(models):,}", f"model{_s(models)}, {whole}"),
         (f"{len(scores.datasets)}", f"dataset{_s(scores.datasets)}: {', '.join(scores.datasets)}"),
-        (f"{len(scores.methods)}", f"method{_s(scores.methods)}: {', '.join(map(method_title, scores.methods))}"),
+        (
+            f"{len(scores.methods)}",
+            f"method{_s(scores.methods)}: {', '.join(map(method_title, scores.methods))}",
+        ),
         (f"{models['seed'].nunique()}", f"seed{_s(models['seed'].unique())}"),
         (" / ".join(f"{steps:,}" for steps in scores.steps) or "unknown", "training updates"),
     ]
-    absent = ', and the models of the study of which it has nothing in <a href="numbers/absent.csv">numbers/absent.csv</a>'
+    absent = (
+        ", and the models of the study of which it has nothing in <a"
+        ' href="numbers/absent.csv">numbers/absent.csv</a>'
+    )
     absent = absent if len(scores.absent) else ""
-    items = "\n".join(f"<li><b>{html.escape(number)}</b><span>{html.escape(text)}</span></li>" for number, text in facts)
-    return f"""<p class="lead">The analysis of Locatello et al., <i>Challenging Common Assumptions in the Unsupervised Learning of
-Disentangled Representations</i> (ICML 2019), of the models in one results table. What the paper found is said beside each
-figure for comparison; it is about 12,600 models trained for 300,000 steps on seven datasets. Metrics and accuracies are those of mean
-codes, but where sampled ones are named.</p>
+    items = "\n".join(
+        f"<li><b>{html.escape(number)}</b><span>{html.escape(text)}</span></li>"
+        for number, text in facts
+    )
+    notes = "".join(
+        f'<p class="note">{html.escape(note)}</p>'
+        for note in [*_whole_or_part(scores), *scores.notes]
+    )
+    return f"""<p class="lead">The analysis of Locatello et al., <i>Challenging Common Assumptions
+in the Unsupervised Learning of Disentangled Representations</i> (ICML 2019), of the models in one
+results table. What the paper found stands beside each figure for comparison; it speaks of 12,600
+models trained for 300,000 steps on seven datasets. Metrics and accuracies are those of mean codes,
+except where sampled ones are named.</p>
 <ul class="facts">
 {items}
 </ul>
-{"".join(f'<p class="note">{html.escape(note)}</p>' for note in [*_whole_or_part(scores), *scores.notes])}
-<p class="standing">Intervals: percentile bootstrap over models, {sampling.bootstrap:,} samples; odds: {sampling.draws:,} draws; both from
-the seed {sampling.seed}. Models of one setting or seed are not independent of each other, so that true uncertainty is larger. A table of
-all models and their scores is in <a href="numbers/models.csv">numbers/models.csv</a>, what is missing of the datasets, settings and seeds
-that occur in this table in <a href="numbers/missing.csv">numbers/missing.csv</a>{absent}.</p>
-<details><summary>What computed each score ({len(scores.measured):,} rows)</summary>{_table(scores.measured)}</details>"""
+{notes}
+<p class="standing">Intervals: percentile bootstrap over models, {sampling.bootstrap:,} samples;
+odds: {sampling.draws:,} draws; both from the seed {sampling.seed}. Models of one setting or seed
+are not independent of each other, so that true uncertainty is larger. A table of all models and
+their scores is in <a href="numbers/models.csv">numbers/models.csv</a>, what is missing of the
+datasets, settings and seeds that occur in this table in
+<a href="numbers/missing.csv">numbers/missing.csv</a>{absent}.</p>
+<details><summary>What computed each score ({len(scores.measured):,} rows)</summary>
+{_table(scores.measured)}</details>"""
 
 
 def _whole_or_part(scores: Scores) -> list[str]:
@@ -157,7 +203,13 @@ def _whole_or_part(scores: Scores) -> list[str]:
     if len(of) and of.min() < found:
         fewest = f"fewest: {of.idxmin()}, {of.min():,}"
         whole = int(scores.models[list(of.index)].notna().all(axis=1).sum())
-        return [f"{whole:,} of the {found:,} models in this table have every metric that some model has ({fewest}).", *_of_study(scores)]
+        return [
+            (
+                f"{whole:,} of the {found:,} models in this table have every metric that some model"
+                f" has ({fewest})."
+            ),
+            *_of_study(scores),
+        ]
     return _of_study(scores)
 
 
@@ -165,18 +217,26 @@ def _of_study(scores: Scores) -> list[str]:
     found, spanned = len(scores.models), len(cells(scores))
     if scores.expected is not None and found < scores.expected:
         percent = min(100 * found / scores.expected, 99.9)  # a part is never rounded to the whole
-        return [f"This is a part of the study: {found:,} of {scores.expected:,} models ({percent:.3g} %)."]
+        return [
+            f"This is a part of the study: {found:,} of {scores.expected:,} models"
+            f" ({percent:.3g} %)."
+        ]
     if found < spanned:
-        return [f"This table has gaps: {found:,} of the {spanned:,} models that its own datasets, settings and seeds span are there."]
+        return [
+            f"This table has gaps: {found:,} of the {spanned:,} models that its own datasets,"
+            " settings and seeds span are there."
+        ]
     if scores.expected is None:
         return [
-            "How many models the whole study has is not known here: models of which no dataset, setting or seed occurs in the table are "
-            "not counted as missing."
+            "How many models the whole study has is not known here: models of which no dataset,"
+            " setting or seed occurs in the table are not counted as missing."
         ]
     return []
 
 
-def _section(scores: Scores, number: int, heading: str, shown: Sequence[tuple[Exhibit, str | None]]) -> str:
+def _section(
+    scores: Scores, number: int, heading: str, shown: Sequence[tuple[Exhibit, str | None]]
+) -> str:
     items = "\n".join(_exhibit(scores, item, svg) for item, svg in shown)
     return f'<h2 id="section-{number}">{number}. {html.escape(heading)}</h2>\n{items}'
 
@@ -194,12 +254,16 @@ def _exhibit(scores: Scores, item: Exhibit, svg: str | None) -> str:
         why = f"no model has {', '.join(absent)}" if absent else "it has no rows for it"
         parts.append(f'<p class="nothing">Not estimable from this table: {html.escape(why)}.</p>')
     if item.needs:
-        parts.append(f'<p class="standing"><b>Models behind it:</b> {html.escape(standing(scores, item))}</p>')
+        parts.append(
+            '<p class="standing"><b>Models behind it:</b>'
+            f" {html.escape(standing(scores, item))}</p>"
+        )
     links = [f'<a href="numbers/{item.name}.csv">numbers/{item.name}.csv</a>']
     if svg is not None:
         links.append(f'<a href="figures/{item.name}.svg">figures/{item.name}.svg</a>')
     parts.append(
-        f"<details><summary>Numbers ({len(item.numbers):,} rows)</summary>{_table(item.numbers)}<p>{', '.join(links)}</p></details>"
+        f"<details><summary>Numbers ({len(item.numbers):,}"
+        f" rows)</summary>{_table(item.numbers)}<p>{', '.join(links)}</p></details>"
     )
     return "\n".join([*parts, "</section>"])
 
@@ -208,7 +272,10 @@ def _table(table: pd.DataFrame) -> str:
     """The first rows of a table; text to the left, numbers to the right."""
     if table.empty:
         return "<p>No rows.</p>"
-    text = [not pd.api.types.is_numeric_dtype(table[name]) and not _like_numbers(table[name]) for name in table]
+    text = [
+        not pd.api.types.is_numeric_dtype(table[name]) and not _like_numbers(table[name])
+        for name in table
+    ]
     kinds = [' class="text"' if is_text else "" for is_text in text]
     names = [html.escape(str(name).replace("_", " ")) for name in table]
     head = "".join(f"<th{kind}>{name}</th>" for name, kind in zip(names, kinds, strict=True))
@@ -221,15 +288,22 @@ def _table(table: pd.DataFrame) -> str:
                 kind = kind[:-1] + ' missing"' if kind else ' class="missing"'
             row_cells.append(f'<td{kind} data-label="{name}">{html.escape(shown)}</td>')
         rows.append(f"<tr>{''.join(row_cells)}</tr>")
-    more = f"<p>The first {_MOST_ROWS} of {len(table):,} rows.</p>" if len(table) > _MOST_ROWS else ""
+    more = (
+        f"<p>The first {_MOST_ROWS} of {len(table):,} rows.</p>" if len(table) > _MOST_ROWS else ""
+    )
     most = next(most for most, _ in _LISTS if len(names) <= most)
-    return f'<div class="scroll"><table class="to{most}"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{more}'
+    return (
+        '<div class="scroll"><table'
+        f' class="to{most}"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
+        f"</table></div>{more}"
+    )
 
 
 def _value(value: object) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return "not estimable"
-    return f"{value:.4g}" if isinstance(value, float) else str(value) or "–"  # a text that is empty says that there is none
+    # a text that is empty says that there is none
+    return f"{value:.4g}" if isinstance(value, float) else str(value) or "–"
 
 
 def _like_numbers(column: pd.Series) -> bool:

@@ -1,4 +1,6 @@
-"""Which rows of the tidy table are which score of the paper, and in which order the paper names methods and metrics."""
+"""Which rows of the tidy table are which score of the paper, and in which order the paper names
+methods and metrics.
+"""
 
 import re
 from typing import NamedTuple
@@ -35,12 +37,21 @@ METRICS = (
     Score("SAP", ("sap", "sap_score"), ("sap", "sap_score", "SAP_score")),
 )
 DEPENDENCE = tuple(
-    Score(f"{name} ({representation})", ("unsupervised", "unsupervised_metrics", "unsupervised_scores"), keys, representation)
-    for name, keys in (("TC", ("gaussian_total_correlation",)), ("MI", ("mutual_information", "mutual_info_score")))
+    Score(
+        f"{name} ({representation})",
+        ("unsupervised", "unsupervised_metrics", "unsupervised_scores"),
+        keys,
+        representation,
+    )
+    for name, keys in (
+        ("TC", ("gaussian_total_correlation",)),
+        ("MI", ("mutual_information", "mutual_info_score")),
+    )
     for representation in ("sampled", "mean")
 )
 TRAINING = tuple(
-    Score(name, ("train",), (key,), None) for name, key in (("Reconstruction", "reconstruction_loss"), ("KL", "kl"), ("ELBO", "elbo"))
+    Score(name, ("train",), (key,), None)
+    for name, key in (("Reconstruction", "reconstruction_loss"), ("KL", "kl"), ("ELBO", "elbo"))
 )
 CLASSIFIERS = {"LR": "logistic_regression", "GBT": "gradient_boosting"}
 SIZES = (10, 100, 1000, 10000)
@@ -49,7 +60,8 @@ DOWNSTREAM = tuple(
     for name, backend in CLASSIFIERS.items()
     for size in SIZES
 )
-EFFICIENCY = {f"Efficiency ({name})": (f"{name}100", f"{name}10000") for name in CLASSIFIERS}  # accuracy with 100 over that with 10,000
+# accuracy with 100 over that with 10,000
+EFFICIENCY = {f"Efficiency ({name})": (f"{name}100", f"{name}10000") for name in CLASSIFIERS}
 
 # Metrics that are summed up over many keys, and no score of disentanglement.
 _NO_SCORE = {"train", "unified_scores", "fairness", "irs_matrix"}
@@ -67,14 +79,26 @@ _SYMBOLS = {"beta": "β", "gamma": "γ", "lambda_od": "λ", "c_max": "C"}
 
 
 def other_metrics(table: pd.DataFrame) -> tuple[Score, ...]:
-    """The headline score of every other metric in the table: the key named like the function, or else the first one that is a score."""
-    known = {function for score in (*METRICS, *DEPENDENCE, *DOWNSTREAM) for function in score.functions} | _NO_SCORE
+    """The headline score of every other metric in the table: the key named like the function, or
+    else the first one that is a score.
+    """
+    known = {
+        function for score in (*METRICS, *DEPENDENCE, *DOWNSTREAM) for function in score.functions
+    } | _NO_SCORE
     found = []
     rows = table[(table["representation"] == "mean") & ~table["function"].isin(known)]
     for function, keys in rows.groupby("function")["key"]:
-        names = [key for key in keys.unique() if not re.search(r":|\.|train|^num_|^test_overlap$", key)]
+        names = [
+            key for key in keys.unique() if not re.search(r":|\.|train|^num_|^test_overlap$", key)
+        ]
         if names:
-            found.append(Score(f"{function}.{names[0]}", (function,), (function if function in names else names[0],)))
+            found.append(
+                Score(
+                    f"{function}.{names[0]}",
+                    (function,),
+                    (function if function in names else names[0],),
+                )
+            )
     return tuple(score._replace(name=_short(score)) for score in found)
 
 

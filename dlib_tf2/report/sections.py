@@ -26,7 +26,9 @@ class Sampling(NamedTuple):
     seed: int = 0
 
 
-def sections(scores: Scores, sampling: Sampling) -> Iterator[tuple[str, list[Callable[[], Exhibit]]]]:
+def sections(
+    scores: Scores, sampling: Sampling
+) -> Iterator[tuple[str, list[Callable[[], Exhibit]]]]:
     """Yields (heading, exhibits to make)."""
     bootstrap, draws, seed = sampling
     yield "What this report is made from", [lambda: coverage(scores)]
@@ -39,7 +41,10 @@ def sections(scores: Scores, sampling: Sampling) -> Iterator[tuple[str, list[Cal
         "How much do method, strength and seed matter?",
         [
             lambda: violins_by_method(scores),
-            *(lambda dataset=dataset: violins_by_strength(scores, dataset) for dataset in scores.datasets),  # type: ignore[misc]
+            *(
+                lambda dataset=dataset: violins_by_strength(scores, dataset)
+                for dataset in scores.datasets
+            ),  # type: ignore[misc]
             lambda: variance(scores),
         ],
     )
@@ -54,5 +59,8 @@ def sections(scores: Scores, sampling: Sampling) -> Iterator[tuple[str, list[Cal
     )
     yield (
         "Does disentanglement help a later task?",
-        [lambda: downstream(scores, bootstrap, seed), *(lambda name=name: efficiency(scores, name) for name in CLASSIFIERS)],  # type: ignore[misc]
+        [
+            lambda: downstream(scores, bootstrap, seed),
+            *(lambda name=name: efficiency(scores, name) for name in CLASSIFIERS),
+        ],  # type: ignore[misc]
     )

@@ -1,4 +1,5 @@
-"""The statistics of the report: rank correlation with bootstrap intervals, explained variance, and the odds of a choice that transfers.
+"""The statistics of the report: rank correlation with bootstrap intervals, explained variance, and
+the odds of a choice that transfers.
 
 What data cannot answer is NaN or None here, and "not estimable" on the page.
 """
@@ -53,11 +54,19 @@ def explained_variance(values: ArrayLike, groups: ArrayLike) -> Explained | None
     return Explained(r2, 1 - (1 - r2) * (n - 1) / (n - k), (k - 1) / (n - 1), n, k)
 
 
-def rank_correlations(left: pd.DataFrame, right: pd.DataFrame, bootstrap: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
-    """Spearman's rank correlation of every column of `left` with every column of `right`, over the rows where both are finite.
+def rank_correlations(
+    left: pd.DataFrame,
+    right: pd.DataFrame,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Spearman's rank correlation of every column of `left` with every column of `right`, over the
+    rows where both are finite.
 
-    The interval is a percentile bootstrap over rows, with ranks (ties share their mean) taken anew in every draw. It depends on `seed`
-    and the data alone, and treats rows as independent of each other.
+    The interval is a percentile bootstrap over rows, with ranks (ties share their mean) taken anew
+    in every draw. It depends on `seed` and the data alone, and treats rows as independent of each
+    other.
 
     Args:
         left: [n, p] scores, a row per model.
@@ -67,7 +76,8 @@ def rank_correlations(left: pd.DataFrame, right: pd.DataFrame, bootstrap: int = 
         level: coverage of the interval.
 
     Returns:
-        A row per pair: left, right, rho, low, high, n. rho is NaN below `MIN_PAIRS` rows or where a column is constant, the interval below
+        A row per pair: left, right, rho, low, high, n. rho is NaN below `MIN_PAIRS` rows or where a
+            column is constant, the interval below
         `MIN_INTERVAL` rows.
     """
     columns = [np.asarray(table, dtype=np.float64).T for table in (left, right)]  # [p, n], [q, n]
@@ -75,7 +85,8 @@ def rank_correlations(left: pd.DataFrame, right: pd.DataFrame, bootstrap: int = 
     found = {}
     for of_left, of_right, mask in _pairs_by_rows(*finite):
         draws = _counts(int(mask.sum()), bootstrap, seed)
-        rho = _correlations(columns[0][of_left][:, mask], columns[1][of_right][:, mask], draws)  # [1 + bootstrap, left, right]
+        # [1 + bootstrap, left, right]
+        rho = _correlations(columns[0][of_left][:, mask], columns[1][of_right][:, mask], draws)
         for a, row in enumerate(of_left):
             for b, column in enumerate(of_right):
                 found[row, column] = (rho[:, a, b], int(mask.sum()))
@@ -89,22 +100,33 @@ def rank_correlations(left: pd.DataFrame, right: pd.DataFrame, bootstrap: int = 
     return pd.DataFrame(rows, columns=["left", "right", "rho", "low", "high", "n"])
 
 
-def win_probability(scores: NDArray[np.float64], same_metric: bool, same_dataset: bool, draws: int, rng: np.random.Generator) -> Win | None:
-    """The probability that a setting chosen on one metric, dataset and seed beats a random setting elsewhere (the study's table 1).
+def win_probability(
+    scores: NDArray[np.float64],
+    same_metric: bool,
+    same_dataset: bool,
+    draws: int,
+    rng: np.random.Generator,
+) -> Win | None:
+    """The probability that a setting chosen on one metric, dataset and seed beats a random setting
+    elsewhere (the study's table 1).
 
-    A draw takes a metric, a dataset and a seed, and there the best setting (ties by lot); then another seed, and another metric or dataset
-    where asked; then compares the chosen setting with one drawn uniformly from all settings that have a score at the target. A tie, also of
-    the chosen setting with itself, counts as half: a choice that means nothing wins with probability 0.5 exactly.
+    A draw takes a metric, a dataset and a seed, and there the best setting (ties by lot); then
+    another seed, and another metric or dataset where asked; then compares the chosen setting with
+    one drawn uniformly from all settings that have a score at the target. A tie, also of the chosen
+    setting with itself, counts as half: a choice that means nothing wins with probability 0.5
+    exactly.
 
     Args:
-        scores: [metrics, datasets, settings, seeds], higher is better, NaN where a model is missing; draws that would need it are repeated.
+        scores: [metrics, datasets, settings, seeds], higher is better, NaN where a model is
+            missing; draws that would need it are repeated.
         same_metric: the target's metric is the one that was chosen on, or else a different one.
         same_dataset: the same for the dataset.
         draws: how many.
         rng: source of all draws.
 
     Returns:
-        None where no draw is possible: no metric or dataset, fewer than two seeds, settings, or metrics or datasets if they must differ.
+        None where no draw is possible: no metric or dataset, fewer than two seeds, settings, or
+            metrics or datasets if they must differ.
     """
     num_metrics, num_datasets, num_settings, num_seeds = scores.shape
     if min(num_metrics, num_datasets) < 1 or num_seeds < 2 or num_settings < 2:
@@ -113,8 +135,11 @@ def win_probability(scores: NDArray[np.float64], same_metric: bool, same_dataset
         return None
     table = np.moveaxis(scores, 2, 3)  # [metrics, datasets, seeds, settings]
     wins: list[NDArray[np.float64]] = []
-    for _ in range(50):  # a table with many holes repeats many draws; one without needs a single round
-        metric, dataset, seed = (rng.integers(size, size=draws) for size in (num_metrics, num_datasets, num_seeds))
+    # a table with many holes repeats many draws; one without needs a single round
+    for _ in range(50):
+        metric, dataset, seed = (
+            rng.integers(size, size=draws) for size in (num_metrics, num_datasets, num_seeds)
+        )
         source = table[metric, dataset, seed]
         other_metric = metric if same_metric else _another(rng, metric, num_metrics)
         other_dataset = dataset if same_dataset else _another(rng, dataset, num_datasets)
@@ -122,13 +147,21 @@ def win_probability(scores: NDArray[np.float64], same_metric: bool, same_dataset
         best = np.where(np.isfinite(source), source, -np.inf).max(axis=1, keepdims=True)
         chosen = np.argmax(rng.random(source.shape) * (source == best), axis=1)
         opponent = np.argmax(rng.random(target.shape) * np.isfinite(target), axis=1)
-        of_chosen, of_opponent = (np.take_along_axis(target, which[:, None], 1)[:, 0] for which in (chosen, opponent))
-        possible = (np.isfinite(source).sum(axis=1) >= 2) & np.isfinite(of_chosen) & (np.isfinite(target).sum(axis=1) >= 2)
+        of_chosen, of_opponent = (
+            np.take_along_axis(target, which[:, None], 1)[:, 0] for which in (chosen, opponent)
+        )
+        possible = (
+            (np.isfinite(source).sum(axis=1) >= 2)
+            & np.isfinite(of_chosen)
+            & (np.isfinite(target).sum(axis=1) >= 2)
+        )
         wins.append(((of_chosen > of_opponent) + 0.5 * (of_chosen == of_opponent))[possible])
         if sum(map(len, wins)) >= draws:
             break
     won = np.concatenate(wins)[:draws]
-    return Win(float(won.mean()), float(won.std() / np.sqrt(len(won))), len(won)) if len(won) else None
+    return (
+        Win(float(won.mean()), float(won.std() / np.sqrt(len(won))), len(won)) if len(won) else None
+    )
 
 
 def _another(rng: np.random.Generator, index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -136,19 +169,29 @@ def _another(rng: np.random.Generator, index: NDArray[np.int64], size: int) -> N
     return (index + rng.integers(1, size, size=len(index))) % size
 
 
-def _pairs_by_rows(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> list[tuple[list[int], list[int], NDArray[np.bool_]]]:
-    """(left columns, right columns, rows) such that all pairs of the columns are finite in exactly these rows; covers every pair once."""
+def _pairs_by_rows(
+    left: NDArray[np.bool_], right: NDArray[np.bool_]
+) -> list[tuple[list[int], list[int], NDArray[np.bool_]]]:
+    """(left columns, right columns, rows) such that all pairs of the columns are finite in exactly
+    these rows; covers every pair once.
+    """
     groups: dict[tuple[bytes, bytes], tuple[list[int], list[int], NDArray[np.bool_]]] = {}
     for mask_left in {mask.tobytes(): mask for mask in left}.values():
         for mask_right in {mask.tobytes(): mask for mask in right}.values():
             of_left = [i for i, mask in enumerate(left) if (mask == mask_left).all()]
             of_right = [j for j, mask in enumerate(right) if (mask == mask_right).all()]
-            groups[mask_left.tobytes(), mask_right.tobytes()] = (of_left, of_right, mask_left & mask_right)
+            groups[mask_left.tobytes(), mask_right.tobytes()] = (
+                of_left,
+                of_right,
+                mask_left & mask_right,
+            )
     return list(groups.values())
 
 
 def _counts(n: int, bootstrap: int, seed: int) -> NDArray[np.float64]:
-    """How often each of n rows stands in the data and in each bootstrap sample: [1 + bootstrap, n]."""
+    """How often each of n rows stands in the data and in each bootstrap sample: [1 + bootstrap,
+    n].
+    """
     if n < MIN_INTERVAL:
         return np.ones((1, n))
     drawn = np.random.default_rng(seed).integers(n, size=(bootstrap, n))
@@ -156,8 +199,12 @@ def _counts(n: int, bootstrap: int, seed: int) -> NDArray[np.float64]:
     return np.concatenate([np.ones((1, n)), flat.reshape(bootstrap, n)])
 
 
-def _correlations(left: NDArray[np.float64], right: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman's rho of columns [p, n] and [q, n] in samples given as counts of rows [b, n]: [b, p, q], NaN where not estimable."""
+def _correlations(
+    left: NDArray[np.float64], right: NDArray[np.float64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Spearman's rho of columns [p, n] and [q, n] in samples given as counts of rows [b, n]: [b, p,
+    q], NaN where not estimable.
+    """
     n = left.shape[1]
     if n < MIN_PAIRS:
         return np.full((len(counts), len(left), len(right)), np.nan)
@@ -165,8 +212,14 @@ def _correlations(left: NDArray[np.float64], right: NDArray[np.float64], counts:
     for start in range(0, len(counts), _DRAWS_AT_ONCE):
         weights = counts[start : start + _DRAWS_AT_ONCE]
         # The mean of mid-ranks is (n + 1) / 2 whatever the ties.
-        a, b = (np.stack([_mid_ranks(column, weights) for column in table], axis=1) - (n + 1) / 2 for table in (left, right))
-        scale = np.sqrt(np.einsum("bpn,bn->bp", a**2, weights)[:, :, None] * np.einsum("bqn,bn->bq", b**2, weights)[:, None, :])
+        a, b = (
+            np.stack([_mid_ranks(column, weights) for column in table], axis=1) - (n + 1) / 2
+            for table in (left, right)
+        )
+        scale = np.sqrt(
+            np.einsum("bpn,bn->bp", a**2, weights)[:, :, None]
+            * np.einsum("bqn,bn->bq", b**2, weights)[:, None, :]
+        )
         covariance = np.einsum("bpn,bqn->bpq", a * weights[:, None, :], b, optimize=True)
         with np.errstate(invalid="ignore", divide="ignore"):
             parts.append(np.where(scale > 0, covariance / scale, np.nan))
@@ -174,7 +227,9 @@ def _correlations(left: NDArray[np.float64], right: NDArray[np.float64], counts:
 
 
 def _mid_ranks(column: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rank of each row, from 1, in samples that hold row i counts[:, i] times: [b, n]; ties share the mean of their ranks."""
+    """Rank of each row, from 1, in samples that hold row i counts[:, i] times: [b, n]; ties share
+    the mean of their ranks.
+    """
     _, group = np.unique(column, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))

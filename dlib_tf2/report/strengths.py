@@ -10,8 +10,9 @@ from dlib_tf2.report.tidy import Scores
 def score_against_strength(scores: Scores) -> Exhibit:
     """Lines per method: rows datasets, columns metrics."""
     reading = (
-        "Median over seeds against the rank of the regularisation strength, a line per method, the band is the quartiles. The paper found "
-        "no method that dominates and no strategy for the strength that holds across datasets and metrics."
+        "Median over seeds against the rank of the regularisation strength, a line per method, the"
+        " band is the quartiles. The paper found no method that dominates and no strategy for the"
+        " strength that holds across datasets and metrics."
     )
     needs = tuple(score.name for score in METRICS)
     numbers = summary(scores, list(scores.metrics))
@@ -20,9 +21,19 @@ def score_against_strength(scores: Scores) -> Exhibit:
     figure, axes = style.grid(scores.datasets, scores.metrics, 1.95, 1.55)
     for row, dataset in zip(axes, scores.datasets, strict=True):
         for axis, metric in zip(row, scores.metrics, strict=True):
-            style.lines(axis, scores.models[scores.models["dataset"] == dataset], metric, scores.methods)
+            style.lines(
+                axis, scores.models[scores.models["dataset"] == dataset], metric, scores.methods
+            )
     for axis in axes[-1]:
         axis.set_xlabel("rank of the strength")
     style.method_legend(figure, scores.methods)
     behind = having(scores, scores.metrics)
-    return Exhibit("score_against_strength", "Scores against strength", reading, numbers, needs, figure, behind=behind)
+    return Exhibit(
+        "score_against_strength",
+        "Scores against strength",
+        reading,
+        numbers,
+        needs,
+        figure,
+        behind=behind,
+    )

@@ -1,4 +1,6 @@
-"""How the report's figures look: one colour and marker per method everywhere, grids of small panels, heat maps, violins and lines."""
+"""How the report's figures look: one colour and marker per method everywhere, grids of small
+panels, heat maps, violins and lines.
+"""
 
 import re
 from collections.abc import Sequence
@@ -36,7 +38,8 @@ RC: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's fonts
     "svg.hashsalt": "dlib_tf2",  # the same table gives the same file
 }
-# Okabe and Ito's colours, which people with colour vision deficiencies can tell apart; markers for those who print in grey.
+# Okabe and Ito's colours, which people with colour vision deficiencies can tell apart; markers for
+# those who print in grey.
 _COLOURS = {
     "beta_vae": ("#0072B2", "o"),
     "factor_vae": ("#D55E00", "s"),
@@ -57,24 +60,41 @@ def colour(method: str, methods: Sequence[str]) -> tuple[str, str]:
 
 
 def grid(
-    rows: Sequence[str], columns: Sequence[str], width: float, height: float, share: Literal["row", "col", "all"] = "col"
+    rows: Sequence[str],
+    columns: Sequence[str],
+    width: float,
+    height: float,
+    share: Literal["row", "col", "all"] = "col",
 ) -> tuple[Figure, NDArray]:
-    """A figure of panels [rows, columns] of a size in inches, with column titles on top and row titles at the right."""
-    figure = Figure(figsize=(max(width * len(columns) + 0.9, 4.2), height * len(rows) + 0.9), layout="constrained")
+    """A figure of panels [rows, columns] of a size in inches, with column titles on top and row
+    titles at the right.
+    """
+    figure = Figure(
+        figsize=(max(width * len(columns) + 0.9, 4.2), height * len(rows) + 0.9),
+        layout="constrained",
+    )
     axes = figure.subplots(len(rows), len(columns), squeeze=False, sharey=share)
     for axis, title in zip(axes[0], columns, strict=True):
         axis.set_title(_broken(title, width), fontweight="bold")
     if len(rows) > 1 or rows[0]:
         for axis, title in zip(axes[:, -1], rows, strict=True):
             axis.annotate(
-                _broken(title, height), (1.03, 0.5), xycoords="axes fraction", rotation=-90, va="center", ha="left", fontsize=9.5,
+                _broken(title, height),
+                (1.03, 0.5),
+                xycoords="axes fraction",
+                rotation=-90,
+                va="center",
+                ha="left",
+                fontsize=9.5,
                 fontweight="bold",
-            )  # fmt: skip
+            )
     return figure, axes
 
 
 def _broken(title: str, inches: float) -> str:
-    """A name over as many lines as it needs to be no longer than a panel: long names of datasets break after "_" and "/"."""
+    """A name over as many lines as it needs to be no longer than a panel: long names of datasets
+    break after "_" and "/".
+    """
     lines = [""]
     for part in re.findall(r"[^_/ ]*[_/ ]*", title):
         if lines[-1] and len(lines[-1] + part) > 11 * inches:
@@ -86,11 +106,24 @@ def _broken(title: str, inches: float) -> str:
 def method_legend(figure: Figure, methods: Sequence[str], marks: bool = True) -> None:
     """One legend above all panels."""
     handles = [
-        Line2D([], [], color=colour(name, methods)[0], marker=colour(name, methods)[1], linestyle="-" if marks else "", markersize=5)
+        Line2D(
+            [],
+            [],
+            color=colour(name, methods)[0],
+            marker=colour(name, methods)[1],
+            linestyle="-" if marks else "",
+            markersize=5,
+        )
         for name in methods
     ]
     columns = max(1, min(len(methods), int(figure.get_figwidth() // 1.25)))
-    figure.legend(handles, list(map(method_title, methods)), loc="outside upper center", ncols=columns, frameon=False)
+    figure.legend(
+        handles,
+        list(map(method_title, methods)),
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+    )
 
 
 def lines(axis: Axes, models: pd.DataFrame, score: str, methods: Sequence[str]) -> None:
@@ -101,19 +134,34 @@ def lines(axis: Axes, models: pd.DataFrame, score: str, methods: Sequence[str]) 
             continue
         summary = of_method.groupby("rank")[score].quantile([0.25, 0.5, 0.75]).unstack()
         shade, marker = colour(method, methods)
-        axis.plot(summary.index, summary[0.5], color=shade, marker=marker, markersize=4, linewidth=1.4)
-        axis.fill_between(summary.index, summary[0.25], summary[0.75], color=shade, alpha=0.13, linewidth=0)
+        axis.plot(
+            summary.index, summary[0.5], color=shade, marker=marker, markersize=4, linewidth=1.4
+        )
+        axis.fill_between(
+            summary.index, summary[0.25], summary[0.75], color=shade, alpha=0.13, linewidth=0
+        )
     ranks = sorted(models["rank"].unique())
     axis.set_xticks(ranks, [str(rank + 1) for rank in ranks])
     axis.set_xlim(-0.4, max(ranks) + 0.4)
 
 
 def violins(axis: Axes, groups: Sequence[tuple[str, NDArray[np.float64], str]]) -> None:
-    """A violin per (tick label, values, colour) with median and quartiles; few values, or equal ones, are points."""
+    """A violin per (tick label, values, colour) with median and quartiles; few values, or equal
+    ones, are points.
+    """
     for place, (_, values, shade) in enumerate(groups):
         values = values[np.isfinite(values)]
         if len(values) == 0:
-            axis.text(place, 0.5, "none", rotation=90, ha="center", va="center", transform=axis.get_xaxis_transform(), color="#999999")
+            axis.text(
+                place,
+                0.5,
+                "none",
+                rotation=90,
+                ha="center",
+                va="center",
+                transform=axis.get_xaxis_transform(),
+                color="#999999",
+            )
             continue
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
         if len(values) >= _FEW and np.ptp(values) > 1e-9 * max(1.0, float(np.abs(values).max())):
@@ -124,7 +172,15 @@ def violins(axis: Axes, groups: Sequence[tuple[str, NDArray[np.float64], str]]) 
             axis.plot([place, place], [low, high], color=shade, linewidth=3, solid_capstyle="butt")
             axis.plot(place, middle, marker="o", color="white", markeredgecolor=shade, markersize=4)
         else:
-            axis.plot(np.full(len(values), place), values, linestyle="", marker="o", color=shade, markersize=3.5, alpha=0.8)
+            axis.plot(
+                np.full(len(values), place),
+                values,
+                linestyle="",
+                marker="o",
+                color=shade,
+                markersize=3.5,
+                alpha=0.8,
+            )
             axis.plot([place - 0.28, place + 0.28], [middle, middle], color=shade, linewidth=1.5)
     axis.set_xticks(range(len(groups)), [label for label, _, _ in groups])
     axis.set_xlim(-0.6, len(groups) - 0.4)
@@ -134,17 +190,44 @@ def violins(axis: Axes, groups: Sequence[tuple[str, NDArray[np.float64], str]]) 
 def heat_map(axis: Axes, values: pd.DataFrame, sure: NDArray[np.bool_]) -> None:
     """A map of correlations in -1..1, each printed times 100.
 
-    What is not estimable is grey with a dash; what rests on too few models (not `sure`) is printed in brackets without a colour.
+    What is not estimable is grey with a dash; what rests on too few models (not `sure`) is printed
+    in brackets without a colour.
     """
     table = values.to_numpy(dtype=np.float64)
     shown = colormaps["RdBu_r"].with_extremes(bad="#e3e3e3")
-    axis.imshow(np.ma.masked_invalid(np.where(sure, table, np.nan)), cmap=shown, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    axis.imshow(
+        np.ma.masked_invalid(np.where(sure, table, np.nan)),
+        cmap=shown,
+        vmin=-1,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+    )
     for (row, column), value in np.ndenumerate(table):
         strong = np.isfinite(value) and abs(value) > 0.6 and sure[row, column]
-        label = "–" if not np.isfinite(value) else f"{round(100 * value)}" if sure[row, column] else f"({round(100 * value)})"
-        axis.text(column, row, label, ha="center", va="center", fontsize=8, color="white" if strong else "#222222")
+        label = (
+            "–"
+            if not np.isfinite(value)
+            else f"{round(100 * value)}"
+            if sure[row, column]
+            else f"({round(100 * value)})"
+        )
+        axis.text(
+            column,
+            row,
+            label,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if strong else "#222222",
+        )
     tilted = max(map(len, map(str, values.columns)), default=0) > 4
-    axis.set_xticks(range(table.shape[1]), values.columns, rotation=40 if tilted else 0, ha="right" if tilted else "center")
+    axis.set_xticks(
+        range(table.shape[1]),
+        values.columns,
+        rotation=40 if tilted else 0,
+        ha="right" if tilted else "center",
+    )
     if tilted:
         for tick in axis.get_xticklabels():
             tick.set_rotation_mode("anchor")
@@ -156,13 +239,18 @@ def heat_map(axis: Axes, values: pd.DataFrame, sure: NDArray[np.bool_]) -> None:
 
 
 def heat_maps(
-    panels: dict[str, tuple[pd.DataFrame, NDArray[np.bool_]]], cell: tuple[float, float] = (0.46, 0.32), across: int = 3
+    panels: dict[str, tuple[pd.DataFrame, NDArray[np.bool_]]],
+    cell: tuple[float, float] = (0.46, 0.32),
+    across: int = 3,
 ) -> Figure:
     """A heat map per title (values, which of them are sure), `across` in a row."""
     rows, columns = next(iter(panels.values()))[0].shape
     across = max(1, min(across, len(panels), int(13 // (columns * cell[0] + 1.4))))
     down = -(-len(panels) // across)
-    figure = Figure(figsize=(max(4.2, across * (columns * cell[0] + 1.4)), down * (rows * cell[1] + 1.3)), layout="constrained")
+    figure = Figure(
+        figsize=(max(4.2, across * (columns * cell[0] + 1.4)), down * (rows * cell[1] + 1.3)),
+        layout="constrained",
+    )
     axes = figure.subplots(down, across, squeeze=False)
     for axis, (title, (values, sure)) in zip(axes.flat, panels.items(), strict=False):
         heat_map(axis, values, sure)

@@ -1,4 +1,6 @@
-"""The tidy table of dlib_aggregate_results -> one row per model, one column per score, and a note for all that was left out or is mixed."""
+"""The tidy table of dlib_aggregate_results -> one row per model, one column per score, and a note
+for all that was left out or is mixed.
+"""
 
 import functools
 import json
@@ -18,13 +20,56 @@ from dlib_tf2.report import scores as known
 from dlib_tf2.report.choose import KEY, choose
 from dlib_tf2.report.scores import Score
 
-Whole = int | Sequence[Mapping[str, Any]] | None  # a whole study: its models (model_num, dataset, ...), only their number, or not known
+# a whole study: its models (model_num, dataset, ...), only their number, or not known
+Whole = int | Sequence[Mapping[str, Any]] | None
 
-_NEEDED = ("dataset", "method", "hyperparameters", "strength", "seed", "representation", "metric", "key", "value")
-_OPTIONAL = ["study", "model_num", "hyperparameter", "function", "backend", "evaluation_seed", "settings", "run", "steps"]
+_NEEDED = (
+    "dataset",
+    "method",
+    "hyperparameters",
+    "strength",
+    "seed",
+    "representation",
+    "metric",
+    "key",
+    "value",
+)
+_OPTIONAL = [
+    "study",
+    "model_num",
+    "hyperparameter",
+    "function",
+    "backend",
+    "evaluation_seed",
+    "settings",
+    "run",
+    "steps",
+]
 _OPTIONAL += ["finished", "changes"]
-_TEXT = ["study", "dataset", "method", "hyperparameter", "hyperparameters", "run", "representation", "metric", "function", "key"]
-_TEXT += ["changes", "backend", "settings", "version", "train_version", "tensorflow", "keras", "scikit_learn", "lightgbm", "numpy"]
+_TEXT = [
+    "study",
+    "dataset",
+    "method",
+    "hyperparameter",
+    "hyperparameters",
+    "run",
+    "representation",
+    "metric",
+    "function",
+    "key",
+]
+_TEXT += [
+    "changes",
+    "backend",
+    "settings",
+    "version",
+    "train_version",
+    "tensorflow",
+    "keras",
+    "scikit_learn",
+    "lightgbm",
+    "numpy",
+]
 _TEXT += ["finished", "path"]
 
 
@@ -33,10 +78,12 @@ class Scores:
     """What the report is made from.
 
     Attributes:
-        models: a row per model: dataset, method, setting, strength, rank (of the strength in its method, from 0), seed, model_num, and a
-            column per score that any model has; NaN where a model has none.
+        models: a row per model: dataset, method, setting, strength, rank (of the strength in its
+            method, from 0), seed, model_num, and a column per score that any model has; NaN where a
+            model has none.
         study: its name; empty for runs outside of a study.
-        metrics: the paper's disentanglement metrics that the table holds; `others`: metrics that the paper does not have.
+        metrics: the paper's disentanglement metrics that the table holds; `others`: metrics that
+            the paper does not have.
         measured: a row per metric and representation: what computed it, on how many models.
         notes: what is mixed, doubled or left out, a sentence each.
         expected: number of models in the whole study, where it is known.
@@ -80,17 +127,28 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     path = pathlib.Path(path)
     readers = {".parquet": pd.read_parquet, ".csv": _read_csv, ".json": _read_json}
     if path.suffix not in readers:
-        raise UserError(f"{path} must end in {', '.join(readers)}; make it with dlib_aggregate_results")
+        raise UserError(
+            f"{path} must end in {', '.join(readers)}; make it with dlib_aggregate_results"
+        )
     if not path.is_file():
-        raise UserError(f"there is no file {path}; make it with dlib_aggregate_results --output={path}")
+        raise UserError(
+            f"there is no file {path}; make it with dlib_aggregate_results --output={path}"
+        )
     try:
         table = readers[path.suffix](path)
-    except (ValueError, OSError, KeyError) as error:  # what pandas and pyarrow raise for damaged files derives from these
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+    ) as error:  # what pandas and pyarrow raise for damaged files derives from these
         raise UserError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:200]}); make it again with dlib_aggregate_results"
+            f"{path} cannot be read ({' '.join(str(error).split())[:200]}); make it again with"
+            " dlib_aggregate_results"
         ) from error
     if missing := [name for name in _NEEDED if name not in table]:
-        raise UserError(f"{path} has no column {', '.join(missing)}; make it with dlib_aggregate_results")
+        raise UserError(
+            f"{path} has no column {', '.join(missing)}; make it with dlib_aggregate_results"
+        )
     if table.empty:
         raise UserError(f"{path} holds no scores; aggregate finished runs first")
     for name in {"strength", "seed", "value", "model_num", "steps", "num_latent"} & set(table):
@@ -99,10 +157,14 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
             whole = name in ("strength", "value") or (table[name].dropna() % 1 == 0).all()
         except (ValueError, TypeError) as error:
             raise UserError(
-                f"{path} has a column {name} that is not of numbers ({error}); make it again with dlib_aggregate_results"
+                f"{path} has a column {name} that is not of numbers ({error}); make it again with"
+                " dlib_aggregate_results"
             ) from error
         if not whole:
-            raise UserError(f"{path} has a column {name} with fractions, expected whole numbers; make it again with dlib_aggregate_results")
+            raise UserError(
+                f"{path} has a column {name} with fractions, expected whole numbers; make it again"
+                " with dlib_aggregate_results"
+            )
     return _typed(table)
 
 
@@ -113,30 +175,45 @@ def prepare(
     expected: Callable[[str], Whole] = lambda study: None,
     size: int | None = None,
 ) -> Scores:
-    """Chooses one study, one kind of trees, one configuration of each metric and one run of each model, and says what was left out.
+    """Chooses one study, one kind of trees, one configuration of each metric and one run of each
+    model, and says what was left out.
 
     Args:
         table: rows of `read`.
         study: which one; by default the one with most models.
-        backend: whose boosted trees the scores may come from, such as "lightgbm_exact"; by default those of most models.
+        backend: whose boosted trees the scores may come from, such as "lightgbm_exact"; by default
+            those of most models.
         expected: name of a study -> its models, or their number, where that is known.
         size: number of models in the whole study; by default what `expected` says.
 
     Raises:
-        UserError: the table holds no trained model, nothing of that study or backend, or several strengths for one `hyperparameters`.
+        UserError: the table holds no trained model, nothing of that study or backend, or several
+            strengths for one `hyperparameters`.
     """
     notes: list[str] = []
     expected = functools.cache(expected)
-    table = table.reset_index(drop=True).assign(**{name: pd.NA for name in _OPTIONAL if name not in table})
+    table = table.reset_index(drop=True).assign(
+        **{name: pd.NA for name in _OPTIONAL if name not in table}
+    )
     table = _typed(table)
-    table = table.assign(function=table["function"].fillna(table["metric"]), study=table["study"].fillna(""))
+    table = table.assign(
+        function=table["function"].fillna(table["metric"]), study=table["study"].fillna("")
+    )
     trained = table["method"].notna() & table["dataset"].notna() & table["seed"].notna()
     if not trained.any():
-        raise UserError("the table holds no scores of a trained model (a method, a dataset and a seed); aggregate runs of dlib_train")
+        raise UserError(
+            "the table holds no scores of a trained model (a method, a dataset and a seed);"
+            " aggregate runs of dlib_train"
+        )
     if not trained.all():
-        notes.append(f"{(~trained).sum():,} rows name no method, dataset or seed (scores of arrays from elsewhere) and are left out.")
+        notes.append(
+            f"{(~trained).sum():,} rows name no method, dataset or seed (scores of arrays from"
+            " elsewhere) and are left out."
+        )
     table = _with_hyperparameters(table[trained])
-    table, study = choose(table, study, backend, notes, lambda name, rows: _by_bindings(rows, expected(name)))
+    table, study = choose(
+        table, study, backend, notes, lambda name, rows: _by_bindings(rows, expected(name))
+    )
     models = _models(table)
     others = known.other_metrics(table)
     for score in (*known.METRICS, *others, *known.DEPENDENCE, *known.TRAINING, *known.DOWNSTREAM):
@@ -148,17 +225,26 @@ def prepare(
     design = [] if isinstance(whole, int) or whole is None else list(whole)
     size = size or len(design) or (whole if isinstance(whole, int) else None)
     if size is not None and size < len(models):
-        notes.append(f"The study should have {size:,} models, and the table holds {len(models):,}: what is missing cannot be counted.")
+        notes.append(
+            f"The study should have {size:,} models, and the table holds {len(models):,}: what is"
+            " missing cannot be counted."
+        )
         size, design = None, []
     absent = []
     if models["model_num"].notna().all():
         there = set(models["model_num"])
         absent = [one for one in design if one["model_num"] not in there]
     elif design:
-        notes.append("Not every model has a model_num: which models of the study are absent cannot be listed.")
+        notes.append(
+            "Not every model has a model_num: which models of the study are absent cannot be"
+            " listed."
+        )
     if not (table["representation"] == "mean").any() and table["representation"].notna().any():
         found = ", ".join(sorted(table["representation"].dropna().unique()))
-        notes.append(f"The table has no scores of mean codes, of which metrics are shown here; its representations: {found}.")
+        notes.append(
+            "The table has no scores of mean codes, of which metrics are shown here; its"
+            f" representations: {found}."
+        )
     present = tuple(score.name for score in known.METRICS if score.name in models)
     return Scores(
         models.reset_index(drop=True),
@@ -175,7 +261,8 @@ def prepare(
 
 
 def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
-    """Names settings by all that the study binds, in methods whose models differ in more than strength and seed.
+    """Names settings by all that the study binds, in methods whose models differ in more than
+    strength and seed.
 
     Raises:
         UserError: the study's file is not at hand, and its models cannot be told apart.
@@ -188,28 +275,41 @@ def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
         return table
     if isinstance(whole, int) or whole is None:
         raise UserError(
-            "models of one method, strength and seed differ in other settings, which only the study's file tells; run where that is"
+            "models of one method, strength and seed differ in other settings, which only the"
+            " study's file tells; run where that is"
         )
     bindings = {one["model_num"]: one["bindings"] for one in whole}
     named = numbers[mixed].map(bindings).fillna(table["hyperparameters"])
-    return table.assign(hyperparameters=table["hyperparameters"].mask(mixed, named), strength=table["strength"].mask(mixed))
+    return table.assign(
+        hyperparameters=table["hyperparameters"].mask(mixed, named),
+        strength=table["strength"].mask(mixed),
+    )
 
 
 def _with_hyperparameters(table: pd.DataFrame) -> pd.DataFrame:
-    """One text for equal hyperparameters, 4 or 4.0, and one where a table of other origin gives nothing but the strength."""
+    """One text for equal hyperparameters, 4 or 4.0, and one where a table of other origin gives
+    nothing but the strength.
+    """
     strength = table["strength"].astype(float)
     given = table["hyperparameters"].fillna("{}")
     given = given.map({text: _canonical(text) for text in given.unique()})
     names = table["hyperparameter"].astype("string").fillna("").replace("", "strength")
     pairs = list(zip(names, strength, strict=True))
-    alone = {pair: _canonical(json.dumps(dict([pair]))) for pair in set(pairs) if np.isfinite(pair[1])}
+    alone = {
+        pair: _canonical(json.dumps(dict([pair]))) for pair in set(pairs) if np.isfinite(pair[1])
+    }
     only_strength = pd.Series([alone.get(pair, "{}") for pair in pairs], index=table.index)
     text = given.mask((given == "{}").to_numpy(), only_strength).astype("string")
     several = strength.groupby([table["method"], text]).nunique()
     if (several > 1).any():
         method, which = several.index[several > 1][0]
-        raise UserError(f"the table has several strengths of {method} with the hyperparameters {which}; correct one of these columns")
-    return table.assign(hyperparameters=text, hyperparameter=names.where(strength.notna(), table["hyperparameter"]))
+        raise UserError(
+            f"the table has several strengths of {method} with the hyperparameters {which}; correct"
+            " one of these columns"
+        )
+    return table.assign(
+        hyperparameters=text, hyperparameter=names.where(strength.notna(), table["hyperparameter"])
+    )
 
 
 def _canonical(text: str) -> str:
@@ -220,7 +320,10 @@ def _canonical(text: str) -> str:
         return text
     if not isinstance(values, dict):
         return text
-    plain = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in values.items()}
+    plain = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in values.items()
+    }
     return json.dumps(plain, sort_keys=True)
 
 
@@ -239,22 +342,53 @@ def _read_json(path: pathlib.Path) -> pd.DataFrame:
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
     columns = [*KEY, "hyperparameter", "strength", "model_num"]
-    models = table.sort_values("model_num", kind="stable").drop_duplicates(KEY)[columns].sort_index().set_index(KEY, drop=False)
-    models = models.assign(strength=models["strength"].astype(float), model_num=pd.to_numeric(models["model_num"]).astype("Int64"))
+    models = (
+        table.sort_values("model_num", kind="stable")
+        .drop_duplicates(KEY)[columns]
+        .sort_index()
+        .set_index(KEY, drop=False)
+    )
+    models = models.assign(
+        strength=models["strength"].astype(float),
+        model_num=pd.to_numeric(models["model_num"]).astype("Int64"),
+    )
     names = models["hyperparameter"].astype("string").fillna("")
     settings = [
-        f"{known.symbol(name)} = {strength:.12g}" if np.isfinite(strength) else text if text != "{}" else "–"
-        for name, strength, text in zip(names, models["strength"], models["hyperparameters"], strict=True)
+        (
+            f"{known.symbol(name)} = {strength:.12g}"
+            if np.isfinite(strength)
+            else text
+            if text != "{}"
+            else "–"
+        )
+        for name, strength, text in zip(
+            names, models["strength"], models["hyperparameters"], strict=True
+        )
     ]
-    texts = models["hyperparameters"].groupby([models["method"].to_numpy(), settings]).transform("nunique")
+    texts = (
+        models["hyperparameters"]
+        .groupby([models["method"].to_numpy(), settings])
+        .transform("nunique")
+    )
     if (texts > 1).any():  # more than the strength tells them apart
-        return _models(table.assign(strength=table["strength"].mask(table["method"].isin(set(models["method"][texts > 1])))))
+        return _models(
+            table.assign(
+                strength=table["strength"].mask(
+                    table["method"].isin(set(models["method"][texts > 1]))
+                )
+            )
+        )
     models = models.assign(setting=settings, seed=models["seed"].astype(int))
     order = [
-        (strength if np.isfinite(strength) else np.inf, _natural(text)) for strength, text in zip(models["strength"], settings, strict=True)
+        (strength if np.isfinite(strength) else np.inf, _natural(text))
+        for strength, text in zip(models["strength"], settings, strict=True)
     ]
     places = pd.Series(order, index=models.index).groupby(models["method"].to_numpy())
-    return models.assign(rank=places.transform(lambda own: own.map({key: place for place, key in enumerate(sorted(set(own)))})).astype(int))
+    return models.assign(
+        rank=places.transform(
+            lambda own: own.map({key: place for place, key in enumerate(sorted(set(own)))})
+        ).astype(int)
+    )
 
 
 def _natural(text: str) -> tuple[tuple[float, ...], str]:
@@ -263,8 +397,14 @@ def _natural(text: str) -> tuple[tuple[float, ...], str]:
 
 
 def _add(models: pd.DataFrame, score: Score, table: pd.DataFrame) -> None:
-    """Adds a score's column where any model has it; of several records of one model the newest counts."""
-    rows = score.of(table).sort_values("finished", kind="stable", na_position="first").drop_duplicates(KEY, keep="last")
+    """Adds a score's column where any model has it; of several records of one model the newest
+    counts.
+    """
+    rows = (
+        score.of(table)
+        .sort_values("finished", kind="stable", na_position="first")
+        .drop_duplicates(KEY, keep="last")
+    )
     values = rows.set_index(KEY)["value"].astype(float)
     if np.isfinite(values).any():
         models[score.name] = values.where(np.isfinite(values)).reindex(models.index)
@@ -274,5 +414,11 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
     """What computed each metric."""
     columns = ["metric", "representation", "backend", "settings", "evaluation_seed"]
     filled = table.assign(**{name: table[name].astype("string").fillna("") for name in columns})
-    count = filled.drop_duplicates([*columns, *KEY]).groupby(columns).size().rename("models").reset_index()
+    count = (
+        filled.drop_duplicates([*columns, *KEY])
+        .groupby(columns)
+        .size()
+        .rename("models")
+        .reset_index()
+    )
     return count.sort_values(columns).reset_index(drop=True)

@@ -1,4 +1,6 @@
-"""Question 4: do good settings transfer between datasets? Rank correlations of one metric between datasets."""
+"""Question 4: do good settings transfer between datasets? Rank correlations of one metric between
+datasets.
+"""
 
 import itertools
 
@@ -14,31 +16,66 @@ _UNITS = {"settings": ["method", "setting"], "models": ["method", "setting", "se
 
 
 def transfer(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
-    """Heat maps dataset x dataset, one per metric, over settings (means over seeds); the numbers also hold matched models."""
+    """Heat maps dataset x dataset, one per metric, over settings (means over seeds); the numbers
+    also hold matched models.
+    """
     title = "Transfer between datasets"
     reading = (
-        f"{correlation_maps.HOW} Each pair is a setting (method and strength) with its mean over seeds on two datasets; the numbers also "
-        "have the correlation over models matched by setting and seed. The paper found that good settings transfer between dSprites and "
-        "Color-dSprites only."
+        f"{correlation_maps.HOW} Each pair is a setting (method and strength) with its mean over"
+        " seeds on two datasets; the numbers also have the correlation over models matched by"
+        " setting and seed. The paper found that good settings transfer between dSprites and"
+        " Color-dSprites only."
     )
     needs = tuple(score.name for score in METRICS)
     columns = ["unit", "metric", "left", "right", "rho", "low", "high", "n"]
     parts = []
     for (unit, key), metric in itertools.product(_UNITS.items(), scores.metrics):
-        table = scores.models.pivot_table(index=key, columns="dataset", values=metric, aggfunc="mean").reindex(columns=scores.datasets)
-        parts.append(rank_correlations(table, table, bootstrap, seed).assign(unit=unit, metric=metric)[columns])
+        table = scores.models.pivot_table(
+            index=key, columns="dataset", values=metric, aggfunc="mean"
+        ).reindex(columns=scores.datasets)
+        parts.append(
+            rank_correlations(table, table, bootstrap, seed).assign(unit=unit, metric=metric)[
+                columns
+            ]
+        )
     numbers = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     if len(scores.datasets) < 2:
-        return Exhibit("transfer", title, reading, numbers.iloc[:0], needs, notes=["Not estimable: the table holds a single dataset."])
+        return Exhibit(
+            "transfer",
+            title,
+            reading,
+            numbers.iloc[:0],
+            needs,
+            notes=["Not estimable: the table holds a single dataset."],
+        )
     settings = numbers[numbers["unit"] == "settings"]
     shown = correlation_maps.maps(
-        "transfer", title, reading, settings, "metric", scores.datasets, scores.datasets, needs, _behind(scores, settings)
+        "transfer",
+        title,
+        reading,
+        settings,
+        "metric",
+        scores.datasets,
+        scores.datasets,
+        needs,
+        _behind(scores, settings),
     )
-    return Exhibit("transfer", title, reading, numbers, needs, shown.figure, notes=shown.notes, behind=shown.behind)
+    return Exhibit(
+        "transfer",
+        title,
+        reading,
+        numbers,
+        needs,
+        shown.figure,
+        notes=shown.notes,
+        behind=shown.behind,
+    )
 
 
 def _behind(scores: Scores, numbers: pd.DataFrame) -> int:
-    """How many models are of a setting that stands in an estimated correlation between two different datasets."""
+    """How many models are of a setting that stands in an estimated correlation between two
+    different datasets.
+    """
     models = scores.models
     used = pd.Series(False, index=models.index)
     setting = models["method"] + " " + models["setting"]

@@ -1,4 +1,6 @@
-"""Question 3, the pictures: how scores spread over methods, and over the strengths of one method."""
+"""Question 3, the pictures: how scores spread over methods, and over the strengths of one
+method.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,10 +11,19 @@ from dlib_tf2.report.exhibit import Exhibit, having
 from dlib_tf2.report.scores import METRICS, method_title
 from dlib_tf2.report.tidy import Scores
 
-_SHAPE = "White dot: median; thick line: quartiles; fewer than six models are shown as points with their median."
+_SHAPE = (
+    "White dot: median; thick line: quartiles; fewer than six models are shown as points with their"
+    " median."
+)
 _SHORT = {
-    "beta_vae": "β", "factor_vae": "F", "beta_tc_vae": "TC", "dip_vae_i": "D-I", "dip_vae_ii": "D-II", "annealed_vae": "A", "vae": "VAE",
-}  # fmt: skip
+    "beta_vae": "β",
+    "factor_vae": "F",
+    "beta_tc_vae": "TC",
+    "dip_vae_i": "D-I",
+    "dip_vae_ii": "D-II",
+    "annealed_vae": "A",
+    "vae": "VAE",
+}
 
 
 def violins_by_method(scores: Scores) -> Exhibit:
@@ -20,8 +31,9 @@ def violins_by_method(scores: Scores) -> Exhibit:
     numbers = summary_by_method(scores)
     names = "; ".join(f"{_SHORT.get(name, name)}: {method_title(name)}" for name in scores.methods)
     reading = (
-        f"Each violin holds all strengths and seeds of a method ({names}). {_SHAPE} The paper found that the ranges of the methods overlap "
-        "heavily: which method is used matters less than its strength and the seed."
+        f"Each violin holds all strengths and seeds of a method ({names}). {_SHAPE} The paper found"
+        " that the ranges of the methods overlap heavily: which method is used matters less than"
+        " its strength and the seed."
     )
     needs = tuple(score.name for score in METRICS)
     if not scores.metrics:
@@ -33,11 +45,23 @@ def violins_by_method(scores: Scores) -> Exhibit:
             style.violins(
                 axis,
                 [
-                    (_SHORT.get(name, name), models.loc[models["method"] == name, metric].to_numpy(), style.colour(name, scores.methods)[0])
+                    (
+                        _SHORT.get(name, name),
+                        models.loc[models["method"] == name, metric].to_numpy(),
+                        style.colour(name, scores.methods)[0],
+                    )
                     for name in scores.methods
                 ],
             )
-    return Exhibit("violins_by_method", "Scores by method", reading, numbers, needs, figure, behind=having(scores, scores.metrics))
+    return Exhibit(
+        "violins_by_method",
+        "Scores by method",
+        reading,
+        numbers,
+        needs,
+        figure,
+        behind=having(scores, scores.metrics),
+    )
 
 
 def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
@@ -45,7 +69,10 @@ def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
     models = scores.models[scores.models["dataset"] == dataset]
     needs = tuple(score.name for score in METRICS)
     name, title = f"violins_by_strength_{_slug(dataset)}", f"Scores by strength on {dataset}"
-    reading = f"Each violin holds the seeds of one strength of a method. {_SHAPE} Scales are shared within a column."
+    reading = (
+        f"Each violin holds the seeds of one strength of a method. {_SHAPE} Scales are shared"
+        " within a column."
+    )
     numbers = summary(scores, list(scores.metrics))
     numbers = numbers[numbers["dataset"] == dataset]
     methods = [method for method in scores.methods if (models["method"] == method).any()]
@@ -53,13 +80,23 @@ def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
         return Exhibit(name, title, reading, numbers, needs, dataset=dataset)
     figure, axes = style.grid(list(map(method_title, methods)), scores.metrics, 1.95, 1.5)
     for row, method in zip(axes, methods, strict=True):
-        settings = scores.models[scores.models["method"] == method].drop_duplicates("setting").sort_values("rank")
+        settings = (
+            scores.models[scores.models["method"] == method]
+            .drop_duplicates("setting")
+            .sort_values("rank")
+        )
         of_method = models[models["method"] == method]
         shade = style.colour(method, scores.methods)[0]
         labels, of_axis = _ticks(settings)
         for axis, metric in zip(row, scores.metrics, strict=True):
             groups = [
-                (label, of_method.loc[of_method["setting"] == setting, metric].to_numpy(dtype=np.float64), shade)
+                (
+                    label,
+                    of_method.loc[of_method["setting"] == setting, metric].to_numpy(
+                        dtype=np.float64
+                    ),
+                    shade,
+                )
                 for label, setting in zip(labels, settings["setting"], strict=True)
             ]
             style.violins(axis, groups)
@@ -69,7 +106,9 @@ def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
 
 
 def _ticks(settings: pd.DataFrame) -> tuple[list[str], str]:
-    """Labels of a method's settings and the name of their axis: strengths, or ranks where more than a strength names the settings."""
+    """Labels of a method's settings and the name of their axis: strengths, or ranks where more than
+    a strength names the settings.
+    """
     if settings["strength"].notna().all():
         names, values = zip(*(setting.split(" = ") for setting in settings["setting"]), strict=True)
         return list(values), names[0]
@@ -79,7 +118,10 @@ def _ticks(settings: pd.DataFrame) -> tuple[list[str], str]:
 def summary_by_method(scores: Scores) -> pd.DataFrame:
     """The numbers behind the violins of whole methods."""
     whole = scores.models.assign(setting="all", rank=0)
-    return summary(Scores(whole, scores.study, scores.metrics, scores.others, scores.measured), list(scores.metrics))
+    return summary(
+        Scores(whole, scores.study, scores.metrics, scores.others, scores.measured),
+        list(scores.metrics),
+    )
 
 
 def _slug(text: str) -> str:

@@ -1,4 +1,5 @@
-"""Representations: what the encoder says about every example, the codes derived from it, and codes of any other origin.
+"""Representations: what the encoder says about every example, the codes derived from it, and codes
+of any other origin.
 
 Numpy only: the seam between TensorFlow and the metrics.
 """
@@ -26,7 +27,8 @@ Codes = NDArray[np.float32]
 class Representation(Table):
     """Codes and factors of examples, which metrics score.
 
-    Whether the rows are the full grid of the factors is not stored: metrics read it off the factors.
+    Whether the rows are the full grid of the factors is not stored: metrics read it off the
+    factors.
 
     Attributes:
         codes: float32 [n, d], finite.
@@ -49,24 +51,33 @@ class Representation(Table):
 
         Args:
             codes: real numbers [n, d], or [n] for one code.
-            factors: whole numbers [n, v], or [n] for one factor; any values. Each factor's distinct values are numbered 0, 1, ... in order.
+            factors: whole numbers [n, v], or [n] for one factor; any values. Each factor's distinct
+                values are numbered 0, 1, ... in order.
 
         Returns:
             The table, with names factor_0, factor_1, ...
 
         Raises:
-            UserError: as for the class, or codes that float32 cannot tell apart, or factors that are not whole numbers.
+            UserError: as for the class, or codes that float32 cannot tell apart, or factors that
+                are not whole numbers.
         """
         code_array, factor_array = _as_columns(codes), whole_columns(factors)
-        columns = [np.unique(column, return_inverse=True) for column in checked_integers("factors", factor_array).T]
+        columns = [
+            np.unique(column, return_inverse=True)
+            for column in checked_integers("factors", factor_array).T
+        ]
         labels = np.stack([inverse for _, inverse in columns], axis=1).astype(np.int32)
-        names, sizes = (f"factor_{index}" for index in range(len(columns))), (len(values) for values, _ in columns)
+        names, sizes = (
+            (f"factor_{index}" for index in range(len(columns))),
+            (len(values) for values, _ in columns),
+        )
         return cls(code_array, labels, tuple(names), tuple(sizes))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Posterior(Table):
-    """What the encoder says about every grid point; representations are derived from it without encoding again.
+    """What the encoder says about every grid point; representations are derived from it without
+    encoding again.
 
     Attributes:
         mean: float32 [n, d], finite.
@@ -88,7 +99,10 @@ class Posterior(Table):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.mean.shape != self.log_variance.shape:
-            raise UserError(f"mean has shape {self.mean.shape} and log_variance {self.log_variance.shape}; both must be [n, d]")
+            raise UserError(
+                f"mean has shape {self.mean.shape} and log_variance {self.log_variance.shape}; both"
+                " must be [n, d]"
+            )
 
 
 @gin.register
@@ -99,15 +113,18 @@ def mean_representation(mean: Codes, log_variance: Codes, rng: np.random.Generat
 
 
 @gin.register
-def sampled_representation(mean: Codes, log_variance: Codes, rng: np.random.Generator, min_rows: int = 500_000) -> Codes:
+def sampled_representation(
+    mean: Codes, log_variance: Codes, rng: np.random.Generator, min_rows: int = 500_000
+) -> Codes:
     """Draws from the posterior: mean + exp(log_variance / 2) * eps, eps ~ N(0, I).
 
     Args:
         mean: [n, d].
         log_variance: [n, d].
         rng: source of eps.
-        min_rows: every grid point is drawn ceil(min_rows / n) times, so that a metric that draws a point twice seldom meets the same noise:
-            with one frozen draw on a small grid, boosted trees remember it (accuracy .351 where chance is .25).
+        min_rows: every grid point is drawn ceil(min_rows / n) times, so that a metric that draws a
+            point twice seldom meets the same noise: with one frozen draw on a small grid, boosted
+            trees remember it (accuracy .351 where chance is .25).
 
     Returns:
         [draws * n, d]: all points once, then all again.
@@ -123,18 +140,25 @@ def derive(posterior: Posterior, name: str, seed: int) -> Representation:
 
     Args:
         posterior: of every grid point.
-        name: "mean" finds the gin-registered function `mean_representation`, and so on for any other; it maps
-            (mean [n, d], log_variance [n, d], rng) to codes [k * n, d], which repeat the grid k times.
+        name: "mean" finds the gin-registered function `mean_representation`, and so on for any
+            other; it maps (mean [n, d], log_variance [n, d], rng) to codes [k * n, d], which repeat
+            the grid k times.
         seed: the numbers drawn depend on it and on `name`.
 
     Raises:
         UserError: there is no such function, or it returned something else.
     """
     function = find(name)
-    codes = np.asarray(function(posterior.mean, posterior.log_variance, seeds.generator(seed, name)), dtype=np.float32)
+    codes = np.asarray(
+        function(posterior.mean, posterior.log_variance, seeds.generator(seed, name)),
+        dtype=np.float32,
+    )
     draws, rest = divmod(len(codes), len(posterior.mean))
     if rest or not draws:
-        raise UserError(f"{name}_representation returned {len(codes)} rows for {len(posterior.mean)} grid points; expected a multiple")
+        raise UserError(
+            f"{name}_representation returned {len(codes)} rows for {len(posterior.mean)} grid"
+            " points; expected a multiple"
+        )
     factors = np.tile(posterior.factors, (draws, 1)) if draws > 1 else posterior.factors
     return Representation(codes, factors, posterior.factor_names, posterior.factor_sizes)
 
@@ -149,32 +173,47 @@ def find(name: str) -> Callable[[Codes, Codes, np.random.Generator], Codes]:
         return gin.get_configurable(f"{name}_representation")
     except ValueError as error:
         raise UserError(
-            f"no representation {name!r}; the known ones are {', '.join(known())}; others need a gin file that imports them"
+            f"no representation {name!r}; the known ones are {', '.join(known())}; others need a"
+            " gin file that imports them"
         ) from error
 
 
 def known() -> list[str]:
     """The names of all representations that are registered."""
     ending = "_representation"
-    return sorted(name.removesuffix(ending) for name in gin_utils.registered_names() if name.endswith(ending))
+    return sorted(
+        name.removesuffix(ending) for name in gin_utils.registered_names() if name.endswith(ending)
+    )
 
 
-def load_arrays(codes: str | os.PathLike, factors: str | os.PathLike | None = None) -> Representation:
-    """Reads codes and factors from two .npy files, or .npz that hold one array, or one of the names "codes" and "factors".
+def load_arrays(
+    codes: str | os.PathLike, factors: str | os.PathLike | None = None
+) -> Representation:
+    """Reads codes and factors from two .npy files, or .npz that hold one array, or one of the names
+    "codes" and "factors".
 
     Without `factors` both are read from one .npz, `codes`.
 
     Raises:
-        UserError: a file is missing or is not such an array, or the arrays do not fit together (see `Representation.from_arrays`).
+        UserError: a file is missing or is not such an array, or the arrays do not fit together (see
+            `Representation.from_arrays`).
     """
     if factors is None and as_path(codes).suffix != ".npz":
-        raise UserError(f"missing required flag: {codes} holds codes alone, so --factors is needed too; see dlib_evaluate --help")
-    return Representation.from_arrays(_load_array(codes, "codes"), _load_array(codes if factors is None else factors, "factors"))
+        raise UserError(
+            f"missing required flag: {codes} holds codes alone, so --factors is needed too; see"
+            " dlib_evaluate --help"
+        )
+    return Representation.from_arrays(
+        _load_array(codes, "codes"), _load_array(codes if factors is None else factors, "factors")
+    )
 
 
 def _load_array(path: str | os.PathLike, name: str) -> NDArray[Any]:
     if not as_path(path).is_file():
-        raise UserError(f"the {name} file {path} does not exist; save the array with numpy.save and name that file")
+        raise UserError(
+            f"the {name} file {path} does not exist; save the array with numpy.save and name that"
+            " file"
+        )
     try:
         with local_copy(as_path(path)) as local:
             loaded = np.load(local, allow_pickle=False)
@@ -182,11 +221,23 @@ def _load_array(path: str | os.PathLike, name: str) -> NDArray[Any]:
                 return loaded
             with loaded:
                 if name not in loaded.files and len(loaded.files) != 1:
-                    raise UserError(f"{path} holds arrays {loaded.files} and none named {name}; save that array alone with numpy.save")
+                    raise UserError(
+                        f"{path} holds arrays {loaded.files} and none named {name}; save that array"
+                        " alone with numpy.save"
+                    )
                 return loaded[name if name in loaded.files else loaded.files[0]]
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: encrypted
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ) as error:  # RuntimeError: encrypted
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is damaged or holds no plain numpy array ({reason}); save it again with numpy.save") from error
+        raise UserError(
+            f"{path} is damaged or holds no plain numpy array ({reason}); save it again with"
+            " numpy.save"
+        ) from error
 
 
 def _as_columns(values: ArrayLike) -> NDArray[Any]:

@@ -1,4 +1,6 @@
-"""Tables of rows beside the factors they belong to: their checks, and their file, one .npz without pickles. Numpy only."""
+"""Tables of rows beside the factors they belong to: their checks, and their file, one .npz without
+pickles. Numpy only.
+"""
 
 import dataclasses
 import os
@@ -13,19 +15,24 @@ from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.paths import as_path, local_copy
 
 FORMAT = 1
-LOST = 1e-4  # of a code's range: rounding to float32 may move it by this much, of which 20 bins see nothing
+# of a code's range: rounding to float32 may move it by this much, of which 20 bins see nothing
+LOST = 1e-4
 ROUNDING = 1e-12  # of a code's size: a float code with less range is a constant and its rounding
 
 
 class Table:
-    """Base of the frozen dataclasses that are tables; a subclass names its fields: real arrays [n, d], then these three."""
+    """Base of the frozen dataclasses that are tables; a subclass names its fields: real arrays [n,
+    d], then these three.
+    """
 
     factors: NDArray[np.int32]
     factor_names: tuple[str, ...]
     factor_sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        checked: dict[str, Any] = {name: checked_reals(name, array) for name, array in self._rows().items()}
+        checked: dict[str, Any] = {
+            name: checked_reals(name, array) for name, array in self._rows().items()
+        }
         checked["factors"] = checked_integers("factors", self.factors)
         checked["factor_names"] = tuple(map(str, self.factor_names))
         checked["factor_sizes"] = tuple(map(int, self.factor_sizes))
@@ -34,17 +41,22 @@ class Table:
         for name in self._rows():
             check_same_rows(name, checked[name], checked["factors"])
         for name, value in checked.items():
-            object.__setattr__(self, name, value)  # the dataclass is frozen; this is still its construction
+            # the dataclass is frozen; this is still its construction
+            object.__setattr__(self, name, value)
 
     def _content(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def _rows(self) -> dict[str, Any]:
-        return {name: value for name, value in self._content().items() if not name.startswith("factor")}
+        return {
+            name: value for name, value in self._content().items() if not name.startswith("factor")
+        }
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the table to `path`, whole or not at all."""
-        content: dict[str, Any] = {name: np.asarray(value) for name, value in self._content().items()}
+        content: dict[str, Any] = {
+            name: np.asarray(value) for name, value in self._content().items()
+        }
         content |= {"kind": np.asarray(type(self).__name__), "format": np.asarray(FORMAT)}
         with atomic_write(path) as file:
             np.savez(file, **content)
@@ -62,16 +74,31 @@ class Table:
             raise UserError(f"{path} does not exist; {remedy} or name another folder")
         try:
             # Opened here, because np.load leaves a damaged file open.
-            with local_copy(as_path(path)) as local, open(local, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            with (
+                local_copy(as_path(path)) as local,
+                open(local, "rb") as raw,
+                np.load(raw, allow_pickle=False) as file,
+            ):
                 content = {name: file[name] for name in file.files}
-        except (OSError, EOFError, ValueError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+            zipfile.BadZipFile,
+        ) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DlibError(f"{path} is damaged or not an .npz table ({reason}); {remedy}") from error
+            raise DlibError(
+                f"{path} is damaged or not an .npz table ({reason}); {remedy}"
+            ) from error
         kind, version = str(content.pop("kind", "")), content.pop("format", None)
         names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         if kind != cls.__name__ or version != FORMAT or set(content) != names:
             raise UserError(
-                f"{path} is not a {cls.__name__.lower()} table of this version; {remedy}, or score arrays with --codes, --factors"
+                f"{path} is not a {cls.__name__.lower()} table of this version; {remedy}, or score"
+                " arrays with --codes, --factors"
             )
         try:
             return cls(**content)
@@ -80,53 +107,74 @@ class Table:
 
 
 def checked_reals(name: str, values: ArrayLike) -> NDArray[np.float32]:
-    """Checks an array of real numbers [n, d], with n and d at least 1, and returns it as float32 (without copying float32).
+    """Checks an array of real numbers [n, d], with n and d at least 1, and returns it as float32
+    (without copying float32).
 
     Raises:
         UserError: another shape or dtype, NaN, or numbers that float32 cannot hold or tell apart.
     """
     array = _checked_shape(name, values)
     if array.dtype.kind not in "fiub":
-        raise UserError(f"{name} have dtype {array.dtype}, expected real numbers; convert them to float32")
+        raise UserError(
+            f"{name} have dtype {array.dtype}, expected real numbers; convert them to float32"
+        )
     if not np.can_cast(array.dtype, np.float32) and np.isfinite(array).all():
         _check_precision(name, array)
-    with np.errstate(over="ignore"):  # what is too large beside an infinity, which is refused in the next lines
+    # what is too large beside an infinity, which is refused in the next lines
+    with np.errstate(over="ignore"):
         array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
         where = f"{len(bad)} places (first: row {bad[0][0]}, column {bad[0][1]})"
         raise UserError(
-            f"{name} hold NaN or infinity in {where}; the model diverged, or the array is something else: scores would mean nothing"
+            f"{name} hold NaN or infinity in {where}; the model diverged, or the array is something"
+            " else: scores would mean nothing"
         )
     return array
 
 
 def _check_precision(name: str, array: NDArray[Any]) -> None:
-    """Refuses finite numbers [n, d] that are beyond float32, or that it moves by more than `LOST` of their column's range."""
+    """Refuses finite numbers [n, d] that are beyond float32, or that it moves by more than `LOST`
+    of their column's range.
+    """
     low, high = array.min(axis=0), array.max(axis=0)
     size = np.maximum(np.abs(low.astype(np.float64)), np.abs(high.astype(np.float64)))
     if (size > np.finfo(np.float32).max).any():
         bad = np.argwhere(np.abs(array) > np.finfo(np.float32).max)
         where = f"{len(bad)} places (first: row {bad[0][0]}, column {bad[0][1]})"
-        raise UserError(f"{name} hold numbers beyond float32, where they would be NaN or infinity in {where}; divide them by a constant")
+        raise UserError(
+            f"{name} hold numbers beyond float32, where they would be NaN or infinity in {where};"
+            " divide them by a constant"
+        )
     largest_error = size * 2.0**-24 + 2.0**-150
-    for number in np.flatnonzero(largest_error > LOST * (high.astype(np.float64) - low.astype(np.float64))):
+    for number in np.flatnonzero(
+        largest_error > LOST * (high.astype(np.float64) - low.astype(np.float64))
+    ):
         above = (array[:, number] - low[number]).astype(np.float64)
         with np.errstate(under="ignore"):
             single = array[:, number].astype(np.float32).astype(np.float64)
         moved, spread = np.abs(single - single.min() - above).max(), above.max()
         if moved > LOST * spread and (array.dtype.kind != "f" or spread > ROUNDING * size[number]):
             raise UserError(
-                f"{name} in column {number} vary by {spread:.3g} around {float(low[number]):.6g}, which float32 cannot tell apart; "
-                "subtract each column's mean and scale it to about 1 first"
+                f"{name} in column {number} vary by {spread:.3g} around {float(low[number]):.6g},"
+                " which float32 cannot tell apart; subtract each column's mean and scale it to"
+                " about 1 first"
             )
 
 
 def whole_columns(factors: ArrayLike) -> NDArray[Any]:
-    """Factors as columns [n, v], float ones that are all whole numbered in their order; what else they hold is checked elsewhere."""
+    """Factors as columns [n, v], float ones that are all whole numbered in their order; what else
+    they hold is checked elsewhere.
+    """
     array = np.asarray(factors)
     array = array[:, None] if array.ndim == 1 else array
-    if array.ndim == 2 and array.size and array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all():
+    if (
+        array.ndim == 2
+        and array.size
+        and array.dtype.kind == "f"
+        and np.isfinite(array).all()
+        and (array == np.rint(array)).all()
+    ):
         return np.stack([np.unique(column, return_inverse=True)[1] for column in array.T], axis=1)
     return array
 
@@ -139,28 +187,42 @@ def checked_integers(name: str, values: ArrayLike) -> NDArray[Any]:
     """
     array = _checked_shape(name, values)
     if array.dtype.kind not in "iub":
-        raise UserError(f"{name} have dtype {array.dtype}, expected integers; number each factor's values 0, 1, ... first")
+        raise UserError(
+            f"{name} have dtype {array.dtype}, expected integers; number each factor's values 0, 1,"
+            " ... first"
+        )
     return array
 
 
 def check_same_rows(name: str, array: NDArray[Any], factors: NDArray[Any]) -> None:
     """Raises a UserError where an array and its factors have different lengths."""
     if len(array) != len(factors):
-        raise UserError(f"{name} have {len(array)} rows and factors {len(factors)}; row i of both must describe the same example")
+        raise UserError(
+            f"{name} have {len(array)} rows and factors {len(factors)}; row i of both must describe"
+            " the same example"
+        )
 
 
 def _checked_shape(name: str, values: ArrayLike) -> NDArray[Any]:
     array = np.asarray(values)
     if array.ndim != 2 or 0 in array.shape:
-        raise UserError(f"{name} have shape {array.shape}, expected [rows, columns] with at least one of each")
+        raise UserError(
+            f"{name} have shape {array.shape}, expected [rows, columns] with at least one of each"
+        )
     return array
 
 
 def _check_factors(factors: NDArray[Any], names: tuple[str, ...], sizes: tuple[int, ...]) -> None:
     if not factors.shape[1] == len(names) == len(sizes):
-        raise UserError(f"factors have {factors.shape[1]} columns for {len(names)} names and {len(sizes)} sizes; expected as many of each")
-    for name, size, low, high in zip(names, sizes, factors.min(axis=0), factors.max(axis=0), strict=True):
+        raise UserError(
+            f"factors have {factors.shape[1]} columns for {len(names)} names and {len(sizes)}"
+            " sizes; expected as many of each"
+        )
+    for name, size, low, high in zip(
+        names, sizes, factors.min(axis=0), factors.max(axis=0), strict=True
+    ):
         if low < 0 or high >= size:
             raise UserError(
-                f"factor {name} runs from {low} to {high}, expected 0 to {size - 1}; correct its size or number its values from 0"
+                f"factor {name} runs from {low} to {high}, expected 0 to {size - 1}; correct its"
+                " size or number its values from 0"
             )

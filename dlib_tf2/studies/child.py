@@ -1,4 +1,6 @@
-"""One model in a process of its own: a dlib_reproduce whose output goes to a log, and which stops, saved, when its parent dies."""
+"""One model in a process of its own: a dlib_reproduce whose output goes to a log, and which stops,
+saved, when its parent dies.
+"""
 
 import ctypes
 import os
@@ -16,7 +18,8 @@ _PR_SET_PDEATHSIG = 1  # Linux: a signal for the child when its parent dies
 
 
 class Task(NamedTuple):
-    """What a process needs to know, wherever it runs; paths are absolute, on a file system that all nodes see.
+    """What a process needs to know, wherever it runs; paths are absolute, on a file system that all
+    nodes see.
 
     Attributes:
         model_num: the model.
@@ -48,13 +51,16 @@ def start(task: Task) -> subprocess.Popen:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a terminal's Ctrl-C is for the sweep, which then stops this process once
+            # a terminal's Ctrl-C is for the sweep, which then stops this process once
+            start_new_session=True,
             preexec_fn=_die_with_parent(),
         )
 
 
 def run(task: Task) -> int:
-    """Runs the process to its end and returns its exit code, negative for a signal; an interruption is handed on to it."""
+    """Runs the process to its end and returns its exit code, negative for a signal; an interruption
+    is handed on to it.
+    """
     process = start(task)
     try:
         return process.wait()
@@ -63,7 +69,9 @@ def run(task: Task) -> int:
 
 
 def stop(processes: list[subprocess.Popen], seconds: float) -> None:
-    """Asks processes to save and end, and kills what is left after `seconds`, with the workers that it started."""
+    """Asks processes to save and end, and kills what is left after `seconds`, with the workers that
+    it started.
+    """
     for process in processes:
         if process.poll() is None:
             process.terminate()
@@ -82,7 +90,10 @@ def script() -> str:
         if path.is_file():
             return str(path)
     if (found := shutil.which("dlib_reproduce")) is None:
-        raise DlibError("dlib_reproduce is not installed on this machine; install dlib_tf2 there, in the same environment")
+        raise DlibError(
+            "dlib_reproduce is not installed on this machine; install dlib_tf2 there, in the same"
+            " environment"
+        )
     return found
 
 
@@ -94,7 +105,10 @@ def last_line(log: str) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip().removeprefix("dlib_reproduce: ") for line in reversed(lines) if line.strip()), "")
+    return next(
+        (line.strip().removeprefix("dlib_reproduce: ") for line in reversed(lines) if line.strip()),
+        "",
+    )
 
 
 def _die_with_parent() -> Callable[[], None] | None:

@@ -1,4 +1,6 @@
-"""A study by its name, which is the name of a file: `studies/<name>.py` in the current folder, or one of `named/`."""
+"""A study by its name, which is the name of a file: `studies/<name>.py` in the current folder, or
+one of `named/`.
+"""
 
 import difflib
 import functools
@@ -37,11 +39,19 @@ def find(name: str) -> Study:
 
 
 def models_of(name: str) -> list[dict[str, Any]] | None:
-    """A row of model_num, dataset, method, bindings and seed for each model of a study; None where no file defines it."""
+    """A row of model_num, dataset, method, bindings and seed for each model of a study; None where
+    no file defines it.
+    """
     if name not in known_names():
         return None
-    rows = ((one.dataset, one.setting.method, ", ".join(one.setting.bindings), one.seed) for one in find(name).configurations)
-    return [dict(zip(("model_num", "dataset", "method", "bindings", "seed"), (n, *row), strict=True)) for n, row in enumerate(rows)]
+    rows = (
+        (one.dataset, one.setting.method, ", ".join(one.setting.bindings), one.seed)
+        for one in find(name).configurations
+    )
+    return [
+        dict(zip(("model_num", "dataset", "method", "bindings", "seed"), (n, *row), strict=True))
+        for n, row in enumerate(rows)
+    ]
 
 
 @functools.cache
@@ -54,5 +64,8 @@ def _load(path: pathlib.Path) -> Study:
         raise UserError(f"{path} fails: {type(error).__name__}: {error}; correct it") from error
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study) or not len(study):
-        raise UserError(f"{path} defines no STUDY = Study(...) of at least one model (dlib_tf2.studies.Study); add it")
+        raise UserError(
+            f"{path} defines no STUDY = Study(...) of at least one model (dlib_tf2.studies.Study);"
+            " add it"
+        )
     return study

@@ -1,4 +1,6 @@
-"""The live table of a sweep: done, running, failed, left, models per hour and the time left, on stderr."""
+"""The live table of a sweep: done, running, failed, left, models per hour and the time left, on
+stderr.
+"""
 
 import sys
 import time
@@ -20,7 +22,9 @@ class Live:
         """Prints a line above the row."""
         print(f"{self._clear()}{line}", file=sys.stderr, flush=True)
 
-    def show(self, done: int, running: int, failed: int, left: int, finished: int, last: bool = False) -> None:
+    def show(
+        self, done: int, running: int, failed: int, left: int, finished: int, last: bool = False
+    ) -> None:
         """Shows the row.
 
         Args:
@@ -40,8 +44,15 @@ class Live:
         if not self._head:
             self.say(_HEAD)
             self._head = True
-        row = f"{done:>7,} {running:>8,} {failed:>7,} {left:>7,} {3600 * pace:>9,.1f} {time_left:>10}"
-        print(f"{self._clear()}{row}", end="" if self._terminal and not last else "\n", file=sys.stderr, flush=True)
+        row = (
+            f"{done:>7,} {running:>8,} {failed:>7,} {left:>7,} {3600 * pace:>9,.1f} {time_left:>10}"
+        )
+        print(
+            f"{self._clear()}{row}",
+            end="" if self._terminal and not last else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
         self._open = self._terminal and not last
 
     def _clear(self) -> str:

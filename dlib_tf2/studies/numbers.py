@@ -10,7 +10,8 @@ def parse_numbers(text: str, total: int) -> list[int]:
     """The numbers that a text names, in its order, each once.
 
     Args:
-        text: numbers and ranges first:end (without the end; either may be left out), joined by commas; "" for all.
+        text: numbers and ranges first:end (without the end; either may be left out), joined by
+            commas; "" for all.
         total: number of models in the study.
 
     Raises:
@@ -19,11 +20,19 @@ def parse_numbers(text: str, total: int) -> list[int]:
     numbers: dict[int, None] = {}
     for part in (text or ":").replace(" ", "").split(","):
         if not (match := re.fullmatch(r"(\d+)|(\d*):(\d*)", part)):
-            raise UserError(f"--models has {part!r}; expected a number or a range such as 0:{total}, joined by commas")
+            raise UserError(
+                f"--models has {part!r}; expected a number or a range such as 0:{total}, joined by"
+                " commas"
+            )
         single, first, end = match.groups()
-        start, stop = (int(single), int(single) + 1) if single else (int(first or 0), int(end or total))
+        start, stop = (
+            (int(single), int(single) + 1) if single else (int(first or 0), int(end or total))
+        )
         if not start < stop <= total:
-            raise UserError(f"--models has {part!r}, but the study's models are 0 .. {total - 1} (all of them: 0:{total})")
+            raise UserError(
+                f"--models has {part!r}, but the study's models are 0 .. {total - 1} (all of them:"
+                f" 0:{total})"
+            )
         numbers |= dict.fromkeys(range(start, stop))
     return list(numbers)
 

@@ -1,4 +1,6 @@
-"""One model of a study as it is to be run: which gin files and bindings, which representations, which metrics, and their fingerprint."""
+"""One model of a study as it is to be run: which gin files and bindings, which representations,
+which metrics, and their fingerprint.
+"""
 
 import functools
 import hashlib
@@ -30,7 +32,8 @@ class Plan:
         bindings: gin text on top of them, `changes` last.
         representations: names.
         metrics: names.
-        dataset: what the model is trained on, which `changes` may have replaced; None where one that exists is scored.
+        dataset: what the model is trained on, which `changes` may have replaced; None where one
+            that exists is scored.
     """
 
     study: str
@@ -46,55 +49,94 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The study's configuration and what was bound on top of it; empty where a model that exists is scored."""
+        """The study's configuration and what was bound on top of it; empty where a model that
+        exists is scored.
+        """
         changed = f"; changed: {'; '.join(self.changes)}" if self.changes else ""
         return f"{self.configuration}{changed}" if self.configuration else ""
 
     def fingerprint(self, of_model: str = "") -> str:
-        """SHA-256 of all that the results depend on: study, number, suite, bindings, the text of every gin
-        file, and the source of modules outside the package that these import.
+        """SHA-256 of all that the results depend on: study, number, suite, bindings, the text of
+        every gin file, and the source of modules outside the package that these import.
 
         Args:
             of_model: what identifies a model that exists.
         """
-        files = (*self.files, *(f"metrics/{metric}.gin" for metric in self.metrics), *_INCLUDE.findall("\n".join(self.bindings)))
-        identity: list[object] = [self.study, self.model_num, self.suite, self.bindings, _digest(files), of_model]
+        files = (
+            *self.files,
+            *(f"metrics/{metric}.gin" for metric in self.metrics),
+            *_INCLUDE.findall("\n".join(self.bindings)),
+        )
+        identity: list[object] = [
+            self.study,
+            self.model_num,
+            self.suite,
+            self.bindings,
+            _digest(files),
+            of_model,
+        ]
         if outside := [*_outside(files), *sources.of_imports(self.bindings).items()]:
             identity.append(outside)  # only then: models of earlier versions stay done
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def make_plan(study: str, model_num: int | None, suite: str | None = None, changes: Sequence[str] = ()) -> Plan:
+def make_plan(
+    study: str, model_num: int | None, suite: str | None = None, changes: Sequence[str] = ()
+) -> Plan:
     """Resolves a model of a study; loads nothing that gin files name.
 
     Args:
         study: its name.
         model_num: the model's number; None for what a model that exists is scored by.
         suite: name of a suite of the study; its own by default.
-        changes: gin text that wins over the study, for all steps: "STEPS = 1000", "mig.num_train = 100", "evaluate.metrics = ['mig']".
+        changes: gin text that wins over the study, for all steps: "STEPS = 1000", "mig.num_train =
+            100", "evaluate.metrics = ['mig']".
 
     Raises:
         UserError: unknown study, number or suite, or gin text that `gin_utils.check` refuses.
     """
     found = find(study)
-    files, bindings = [found.suite_file(suite)], [f"postprocess.representations = {list(found.representations)!r}"]
+    files, bindings = (
+        [found.suite_file(suite)],
+        [f"postprocess.representations = {list(found.representations)!r}"],
+    )
     configuration = None if model_num is None else found.configuration(model_num)
     if configuration is not None:
         files += [f"models/{configuration.setting.method}.gin", *found.gin_config]
-        labels = {"study": study, "model_num": model_num} | ({"changes": list(changes)} if changes else {})
+        labels = {"study": study, "model_num": model_num} | (
+            {"changes": list(changes)} if changes else {}
+        )
         bindings += [*configuration.bindings, f"train.labels = {labels!r}"]
-    # Gin is asked once for all models that differ in dataset, seed and number only: a sweep plans thousands.
-    same = bindings[:1] if configuration is None else [bindings[0], *configuration._replace(dataset=_ANY, seed=0).bindings]
+    # Gin is asked once for all models that differ in dataset, seed and number only: a sweep plans
+    # thousands.
+    same = (
+        bindings[:1]
+        if configuration is None
+        else [bindings[0], *configuration._replace(dataset=_ANY, seed=0).bindings]
+    )
     representations, metrics, dataset = _resolved(tuple(files), (*same, *changes))
     if configuration is not None and dataset == _ANY:
         dataset = configuration.dataset
     bindings += changes
     name = suite or found.suite
-    return Plan(study, model_num, configuration, name, tuple(changes), tuple(files), tuple(bindings), representations, metrics, dataset)
+    return Plan(
+        study,
+        model_num,
+        configuration,
+        name,
+        tuple(changes),
+        tuple(files),
+        tuple(bindings),
+        representations,
+        metrics,
+        dataset,
+    )
 
 
 @functools.cache
-def _resolved(files: tuple[str, ...], bindings: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+def _resolved(
+    files: tuple[str, ...], bindings: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
     """Checks gin text, and reads representations, metrics and the dataset from it."""
     keys = ("postprocess.representations", "evaluate.metrics", "train.dataset")
     bound = gin_utils.bound_values(files, bindings, keys)
@@ -102,8 +144,14 @@ def _resolved(files: tuple[str, ...], bindings: tuple[str, ...]) -> tuple[tuple[
 
 
 def _names(value: object, key: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
-        raise UserError(f"{key} is {value!r}; expected a list of one or more names, such as ['mean']")
+    if (
+        not isinstance(value, list | tuple)
+        or not value
+        or not all(isinstance(name, str) for name in value)
+    ):
+        raise UserError(
+            f"{key} is {value!r}; expected a list of one or more names, such as ['mean']"
+        )
     return tuple(dict.fromkeys(value))
 
 

@@ -11,7 +11,9 @@ from dlib_tf2.studies.child import Task
 
 
 class Ended(NamedTuple):
-    """A process that ended: its exit code, negative for a signal; or None where it was lost with its node, for a reason."""
+    """A process that ended: its exit code, negative for a signal; or None where it was lost with
+    its node, for a reason.
+    """
 
     model_num: int
     exit_code: int | None
@@ -53,12 +55,18 @@ class Pool:
         """Starts a model."""
         slot = self._slots.pop(0)
         if self._gpus:
-            task = task._replace(environment={**task.environment, "CUDA_VISIBLE_DEVICES": self._gpus[slot]})
+            task = task._replace(
+                environment={**task.environment, "CUDA_VISIBLE_DEVICES": self._gpus[slot]}
+            )
         self._running[task.model_num] = child.start(task), slot
 
     def ended(self) -> list[Ended]:
         """The models that ended since the last call."""
-        codes = {number: code for number, (process, _) in self._running.items() if (code := process.poll()) is not None}
+        codes = {
+            number: code
+            for number, (process, _) in self._running.items()
+            if (code := process.poll()) is not None
+        }
         for number in codes:
             self._slots.append(self._running.pop(number)[1])
         return [Ended(number, code) for number, code in codes.items()]
@@ -69,11 +77,19 @@ class Pool:
 
 
 def environment(cpus_per_run: int, gpus_per_run: float) -> dict[str, str]:
-    """Variables that keep a process to its share of the cores, and of a GPU that it has with others."""
-    threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "LOKY_MAX_CPU_COUNT")
+    """Variables that keep a process to its share of the cores, and of a GPU that it has with
+    others.
+    """
+    threads = (
+        "OMP_NUM_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+        "LOKY_MAX_CPU_COUNT",
+    )
     variables = {name: str(cpus_per_run) for name in threads}
     if 0 < gpus_per_run < 1:
-        variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # or the first process takes all of its memory
+        # or the first process takes all of its memory
+        variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     return variables
 
 
@@ -91,10 +107,14 @@ def share_gpus(devices: Sequence[str], gpus_per_run: float) -> list[str]:
         shares = [device for device in devices for _ in range(int(1 / gpus_per_run + 1e-9))]
     else:
         size = int(gpus_per_run)
-        shares = [",".join(devices[first : first + size]) for first in range(0, len(devices) - size + 1, size)]
+        shares = [
+            ",".join(devices[first : first + size])
+            for first in range(0, len(devices) - size + 1, size)
+        ]
     if not shares:
         raise UserError(
-            f"no run fits: --gpus_per_run={gpus_per_run}, and this machine has {len(devices)} GPUs; choose fewer, or 0 for none"
+            f"no run fits: --gpus_per_run={gpus_per_run}, and this machine has {len(devices)} GPUs;"
+            " choose fewer, or 0 for none"
         )
     return shares
 
@@ -104,7 +124,9 @@ def visible_gpus() -> list[str]:
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name for name in named.split(",") if name and name != "-1"]
     try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return []
     return [str(number) for number in range(len(listed.splitlines()))]

@@ -1,8 +1,11 @@
-"""The folder of one model of a study: whose it is, who works in it, and whether it is done or why it failed.
+"""The folder of one model of a study: whose it is, who works in it, and whether it is done or why
+it failed.
 
-<output_dir>/study.json              the study, its suite and the changes: the same for all models of the folder
-<output_dir>/<model_num>/model/      of the training     codes/<representation>/      scores/<representation>/<metric>/
-                         done.json   there once all of it is, with the fingerprint that it was made by and the sizes of its files
+<output_dir>/study.json              the study, its suite and the changes: the same for all models
+of the folder <output_dir>/<model_num>/model/      of the training     codes/<representation>/
+scores/<representation>/<metric>/
+                         done.json   there once all of it is, with the fingerprint that it was made
+                         by and the sizes of its files
                          failed.json why the last attempt failed
                          scored.json whose scores these are, where a model from elsewhere is scored
                          .lock       locked by the process that works here, for as long as it lives
@@ -29,17 +32,21 @@ MODEL = Written(exactly("done.json", "failed.json", _SCORED_FILE))
 
 
 class State(NamedTuple):
-    """What a folder says about a model: "done", "running", "failed", "stopped" (begun, nobody at work), "outdated" or "missing"."""
+    """What a folder says about a model: "done", "running", "failed", "stopped" (begun, nobody at
+    work), "outdated" or "missing".
+    """
 
     kind: str
     reason: str = ""
 
 
 def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
-    """Makes `output_dir` the folder of a study, or accepts the one that it is, or one of which no model was begun.
+    """Makes `output_dir` the folder of a study, or accepts the one that it is, or one of which no
+    model was begun.
 
     Raises:
-        UserError: it is another study's, of another suite or with other changes, or not ours, or does not say whose it is.
+        UserError: it is another study's, of another suite or with other changes, or not ours, or
+            does not say whose it is.
     """
     folder = claim_folder(output_dir, "study")
     there, identity = _read_study(folder), _identity(plan)
@@ -50,11 +57,15 @@ def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
     return folder
 
 
-def claim_scores(output_dir: str | os.PathLike, plan: Plan, model_dir: str | os.PathLike) -> pathlib.Path:
-    """Makes `output_dir` the folder of the scores of a model from elsewhere, or accepts the one that it is.
+def claim_scores(
+    output_dir: str | os.PathLike, plan: Plan, model_dir: str | os.PathLike
+) -> pathlib.Path:
+    """Makes `output_dir` the folder of the scores of a model from elsewhere, or accepts the one
+    that it is.
 
     Raises:
-        UserError: it holds something else, or scores of another model, study or suite, or with other changes.
+        UserError: it holds something else, or scores of another model, study or suite, or with
+            other changes.
     """
     folder = claim_model(output_dir)
     there = read_json(folder / _SCORED_FILE)
@@ -84,7 +95,8 @@ def _is_begun(folder: pathlib.Path) -> bool:
 
 
 def plans_of(output_dir: str | os.PathLike) -> tuple[str, Callable[[int], Plan]]:
-    """The name of the study whose folder this is, and what its models are made by: model_num -> plan.
+    """The name of the study whose folder this is, and what its models are made by: model_num ->
+    plan.
 
     Raises:
         UserError: it is no study's.
@@ -92,7 +104,8 @@ def plans_of(output_dir: str | os.PathLike) -> tuple[str, Callable[[int], Plan]]
     there = _read_study(pathlib.Path(output_dir))
     if there is None:
         raise UserError(
-            f"{output_dir} is not the folder of a study (no {_STUDY_FILE}); name the --output_dir of dlib_sweep or dlib_reproduce"
+            f"{output_dir} is not the folder of a study (no {_STUDY_FILE}); name the --output_dir"
+            " of dlib_sweep or dlib_reproduce"
         )
     study, suite, changes = there["study"], there.get("suite"), there.get("gin_bindings") or ()
     return study, lambda number: make_plan(study, number, suite, changes)
@@ -109,7 +122,10 @@ def _read_study(folder: pathlib.Path) -> dict | None:
     if there is not None and isinstance(there.get("study"), str):
         return there
     if path.exists():
-        raise UserError(f"{path} is damaged, so whose models are here is not known; restore it, or choose another --output_dir")
+        raise UserError(
+            f"{path} is damaged, so whose models are here is not known; restore it, or choose"
+            " another --output_dir"
+        )
     return None
 
 
@@ -128,14 +144,21 @@ def is_done(folder: pathlib.Path, fingerprint: str, thorough: bool = True) -> bo
     Args:
         folder: the model's folder.
         fingerprint: what it is to be made by.
-        thorough: also read every record; without, which is for thousands of models, look whether it exists.
+        thorough: also read every record; without, which is for thousands of models, look whether it
+            exists.
     """
     done = read_json(folder / "done.json")
-    return done is not None and done.get("fingerprint") == fingerprint and _holds_parts(folder, done, thorough)
+    return (
+        done is not None
+        and done.get("fingerprint") == fingerprint
+        and _holds_parts(folder, done, thorough)
+    )
 
 
 def _holds_parts(folder: pathlib.Path, done: dict, thorough: bool) -> bool:
-    """Whether all parts that done.json lists are there; one without a list, as another program leaves it, does not count."""
+    """Whether all parts that done.json lists are there; one without a list, as another program
+    leaves it, does not count.
+    """
     parts = done.get("parts")
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         return False
@@ -153,7 +176,9 @@ def _size(path: pathlib.Path) -> int | None:
         return None
 
 
-def write_done(folder: pathlib.Path, fingerprint: str, parts: Sequence[str], seconds: dict[str, float]) -> None:
+def write_done(
+    folder: pathlib.Path, fingerprint: str, parts: Sequence[str], seconds: dict[str, float]
+) -> None:
     """Says that all is made.
 
     Args:
@@ -164,14 +189,22 @@ def write_done(folder: pathlib.Path, fingerprint: str, parts: Sequence[str], sec
     """
     files = [f"{part}/{name}" for part in parts for name in ("results.json", "representation.npz")]
     sizes = {name: size for name in files if (size := _size(folder / name)) is not None}
-    done = {"fingerprint": fingerprint, "parts": list(parts), "sizes": sizes, "seconds": seconds, **_where()}
+    done = {
+        "fingerprint": fingerprint,
+        "parts": list(parts),
+        "sizes": sizes,
+        "seconds": seconds,
+        **_where(),
+    }
     results.write_json(folder / "done.json", done)
     (folder / "failed.json").unlink(missing_ok=True)
 
 
 def write_failure(folder: pathlib.Path, reason: str, exit_code: int) -> None:
     """Says why an attempt failed."""
-    results.write_json(folder / "failed.json", {"reason": reason, "exit_code": exit_code, **_where()})
+    results.write_json(
+        folder / "failed.json", {"reason": reason, "exit_code": exit_code, **_where()}
+    )
 
 
 def state(folder: pathlib.Path, fingerprint: str | None = None) -> State:
@@ -179,7 +212,8 @@ def state(folder: pathlib.Path, fingerprint: str | None = None) -> State:
 
     Args:
         folder: the model's folder.
-        fingerprint: what it is to be made by; what is whole and of another one is "outdated". Any by default.
+        fingerprint: what it is to be made by; what is whole and of another one is "outdated". Any
+            by default.
     """
     if not folder.is_dir():
         return State("missing")
@@ -205,4 +239,7 @@ def read_json(path: pathlib.Path) -> dict | None:
 
 
 def _where() -> dict[str, str]:
-    return {"finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "host": platform.node()}
+    return {
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "host": platform.node(),
+    }

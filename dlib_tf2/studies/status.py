@@ -1,4 +1,6 @@
-"""What the folder of a study says, read from it alone: which models are done, running, failed and why, stopped, outdated, missing."""
+"""What the folder of a study says, read from it alone: which models are done, running, failed and
+why, stopped, outdated, missing.
+"""
 
 import os
 import pathlib
@@ -13,7 +15,9 @@ from dlib_tf2.studies.run_folder import State
 KINDS = ("done", "running", "failed", "stopped", "outdated", "missing")
 
 
-def states(output_dir: str | os.PathLike, models: str = "", study: str | None = None) -> tuple[str, dict[int, State]]:
+def states(
+    output_dir: str | os.PathLike, models: str = "", study: str | None = None
+) -> tuple[str, dict[int, State]]:
     """The study whose folder it is, and the state of each of its models.
 
     Args:
@@ -27,7 +31,10 @@ def states(output_dir: str | os.PathLike, models: str = "", study: str | None = 
     folder = pathlib.Path(output_dir)
     name, plan = run_folder.plans_of(folder)
     if study and study != name:
-        raise UserError(f"{folder} holds models of study {name!r}, not of {study!r}; leave out --study, or name that study's --output_dir")
+        raise UserError(
+            f"{folder} holds models of study {name!r}, not of {study!r}; leave out --study, or name"
+            " that study's --output_dir"
+        )
     found = {}
     for number in parse_numbers(models, len(find(name))):
         model = folder / str(number)
@@ -37,11 +44,22 @@ def states(output_dir: str | os.PathLike, models: str = "", study: str | None = 
 
 
 def describe(output_dir: str | os.PathLike, models: str = "", study: str | None = None) -> str:
-    """The states as text: a count of each kind, the reason of each failure, and the numbers of what is not done."""
+    """The states as text: a count of each kind, the reason of each failure, and the numbers of what
+    is not done.
+    """
     name, found = states(output_dir, models, study)
-    by_kind: dict[str, Sequence[int]] = {kind: [n for n, state in found.items() if state.kind == kind] for kind in KINDS}
+    by_kind: dict[str, Sequence[int]] = {
+        kind: [n for n, state in found.items() if state.kind == kind] for kind in KINDS
+    }
     counts = ", ".join(f"{len(by_kind[kind]):,} {kind}" for kind in KINDS)
-    lines = [f"{name} in {output_dir}: {len(found):,} {'model' if len(found) == 1 else 'models'}: {counts}"]
+    lines = [
+        f"{name} in {output_dir}: {len(found):,} {'model' if len(found) == 1 else 'models'}:"
+        f" {counts}"
+    ]
     lines += [f"failed {number}: {found[number].reason}" for number in by_kind["failed"]]
-    lines += [f"{kind} {format_numbers(by_kind[kind])}" for kind in ("running", "stopped", "outdated", "missing") if by_kind[kind]]
+    lines += [
+        f"{kind} {format_numbers(by_kind[kind])}"
+        for kind in ("running", "stopped", "outdated", "missing")
+        if by_kind[kind]
+    ]
     return "\n".join(lines)

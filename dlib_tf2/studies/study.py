@@ -1,4 +1,6 @@
-"""What a study is: an ordered list of configurations, each a dataset, a method with its strength, and a seed."""
+"""What a study is: an ordered list of configurations, each a dataset, a method with its strength,
+and a seed.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -35,16 +37,25 @@ class Configuration(NamedTuple):
         return (f'DATASET = "{self.dataset}"', *self.setting.bindings, f"SEED = {self.seed}")
 
     def __str__(self) -> str:
-        return f"{self.setting.method} ({self.setting.bindings[0]}) on {self.dataset}, seed {self.seed}"
+        return (
+            f"{self.setting.method} ({self.setting.bindings[0]}) on {self.dataset}, seed"
+            f" {self.seed}"
+        )
 
 
 def strengths(method: str, macro: str, values: Sequence[float], *fixed: str) -> tuple[Setting, ...]:
-    """A setting of `method` for each value of `macro`; `fixed` is gin text that all of them have."""
+    """A setting of `method` for each value of `macro`; `fixed` is gin text that all of them
+    have.
+    """
     return tuple(Setting(method, (f"{macro} = {float(value)}", *fixed)) for value in values)
 
 
-def product(datasets: Sequence[str], settings: Sequence[Setting], seeds: Sequence[int]) -> tuple[Configuration, ...]:
-    """Every combination, datasets outermost and seeds innermost: model_num = (d len(settings) + m) len(seeds) + s."""
+def product(
+    datasets: Sequence[str], settings: Sequence[Setting], seeds: Sequence[int]
+) -> tuple[Configuration, ...]:
+    """Every combination, datasets outermost and seeds innermost: model_num = (d len(settings) + m)
+    len(seeds) + s.
+    """
     return tuple(Configuration(*chosen) for chosen in itertools.product(datasets, settings, seeds))
 
 
@@ -77,7 +88,8 @@ class Study:
         """
         if not 0 <= model_num < len(self):
             raise UserError(
-                f"model_num {model_num} is not in 0 .. {len(self) - 1}, the {len(self):,} models of the study; choose one of these"
+                f"model_num {model_num} is not in 0 .. {len(self) - 1}, the {len(self):,} models of"
+                " the study; choose one of these"
             )
         return self.configurations[model_num]
 
@@ -89,5 +101,7 @@ class Study:
         """
         name = suite or self.suite
         if name not in self.suites:
-            raise UserError(f"the study has no suite {name!r}; choose one of {', '.join(self.suites)}")
+            raise UserError(
+                f"the study has no suite {name!r}; choose one of {', '.join(self.suites)}"
+            )
         return self.suites[name]

@@ -1,4 +1,6 @@
-"""Many models of a study, each run once, retried where it fails, by as many sweeps on one folder as you like."""
+"""Many models of a study, each run once, retried where it fails, by as many sweeps on one folder as
+you like.
+"""
 
 import os
 import pathlib
@@ -23,7 +25,14 @@ _STOP_SECONDS = 60.0
 class Sweep:
     """The models of one sweep and where each of them is."""
 
-    def __init__(self, plans: Mapping[int, Plan], output_dir: str | os.PathLike, backend: Backend, retries: int, arguments: Sequence[str]):
+    def __init__(
+        self,
+        plans: Mapping[int, Plan],
+        output_dir: str | os.PathLike,
+        backend: Backend,
+        retries: int,
+        arguments: Sequence[str],
+    ):
         """Args:
         plans: the models, in the order in which they are started.
         output_dir: the study's folder.
@@ -31,7 +40,12 @@ class Sweep:
         retries: how often a model is started again after it failed.
         arguments: flags of dlib_reproduce beside --model_num.
         """
-        self._plans, self._backend, self._retries, self._arguments = plans, backend, retries, arguments
+        self._plans, self._backend, self._retries, self._arguments = (
+            plans,
+            backend,
+            retries,
+            arguments,
+        )
         self._folder = pathlib.Path(output_dir).resolve()
         self._left: deque[int] = deque()
         self._running: dict[int, float] = {}  # model -> time.monotonic() of its start
@@ -68,14 +82,18 @@ class Sweep:
             if not isinstance(error, KeyboardInterrupt):
                 raise
             self._show(last=True)
-            raise Interrupted(f"stopped with {len(self._done):,} of {len(self._plans):,} models done; run the same command again") from None
+            raise Interrupted(
+                f"stopped with {len(self._done):,} of {len(self._plans):,} models done; run the"
+                " same command again"
+            ) from None
         self._show(last=True)
         self._backend.stop(_STOP_SECONDS)
         if self._failed:
             number, reason = min(self._failed.items())
             raise DlibError(
-                f"{len(self._failed):,} of {len(self._plans):,} models failed (model {number}: {reason}); all reasons: dlib_sweep --status "
-                f"--output_dir={self._folder}; the same command tries them again"
+                f"{len(self._failed):,} of {len(self._plans):,} models failed (model {number}:"
+                f" {reason}); all reasons: dlib_sweep --status --output_dir={self._folder}; the"
+                " same command tries them again"
             )
 
     def _model(self, number: int) -> pathlib.Path:
@@ -84,13 +102,16 @@ class Sweep:
     def _start_some(self, environment: Mapping[str, str]) -> None:
         while self._left and self._backend.free():
             number = self._left.popleft()
-            if is_done(self._folder, number, self._plans[number]):  # by another sweep, since this one began
+            # by another sweep, since this one began
+            if is_done(self._folder, number, self._plans[number]):
                 self._done.add(number)
             elif is_locked(self._model(number)):
                 self._elsewhere[number] = time.monotonic()
             else:
                 flags = (*self._arguments, f"--model_num={number}", f"--output_dir={self._folder}")
-                self._backend.start(Task(number, flags, self._log(number), os.getcwd(), dict(environment)))
+                self._backend.start(
+                    Task(number, flags, self._log(number), os.getcwd(), dict(environment))
+                )
                 self._running[number] = time.monotonic()
 
     def _look_elsewhere(self) -> None:
@@ -98,7 +119,8 @@ class Sweep:
             if time.monotonic() - looked < _ELSEWHERE_SECONDS:
                 continue
             self._elsewhere[number] = time.monotonic()
-            if not is_locked(self._model(number)):  # done, or stopped, which is found out when its turn comes
+            # done, or stopped, which is found out when its turn comes
+            if not is_locked(self._model(number)):
                 del self._elsewhere[number]
                 self._left.appendleft(number)
 
@@ -111,16 +133,21 @@ class Sweep:
             self._finished += 1
             self._live.say(f"model {number} done in {seconds:.0f} s")
             return
-        if is_locked(self._model(number)):  # another sweep was faster, or a lost worker's process is still saving
+        # another sweep was faster, or a lost worker's process is still saving
+        if is_locked(self._model(number)):
             self._elsewhere[number] = time.monotonic()
             return
-        if is_done(self._folder, number, self._plans[number]):  # looked at after the lock, which the other lets go once it is done
+        # looked at after the lock, which the other lets go once it is done
+        if is_done(self._folder, number, self._plans[number]):
             self._done.add(number)
             return
         reason = self._reason(ended)
         self._attempts[number] = self._attempts.get(number, 0) + 1
         if code != EXIT_USER and self._attempts[number] <= self._retries:
-            self._live.say(f"model {number}: {reason}; trying again ({self._attempts[number]} of {self._retries})")
+            self._live.say(
+                f"model {number}: {reason}; trying again ({self._attempts[number]} of"
+                f" {self._retries})"
+            )
             self._left.append(number)
             return
         self._failed[number] = reason
@@ -131,10 +158,16 @@ class Sweep:
         if ended.exit_code is None:
             return f"its worker or node was lost ({ended.reason})"
         if ended.exit_code < 0:
-            return f"killed by signal {signal.Signals(-ended.exit_code).name}; if the machine ran out of memory, use fewer --workers"
+            return (
+                f"killed by signal {signal.Signals(-ended.exit_code).name}; if the machine ran out"
+                " of memory, use fewer --workers"
+            )
         if ended.exit_code == EXIT_INTERRUPTED:
             return "stopped from outside"
-        return last_line(self._log(ended.model_num)) or f"exit code {ended.exit_code}; see {self._log(ended.model_num)}"
+        return (
+            last_line(self._log(ended.model_num))
+            or f"exit code {ended.exit_code}; see {self._log(ended.model_num)}"
+        )
 
     def _keep_failure(self, number: int, reason: str, code: int) -> None:
         try:
@@ -148,7 +181,9 @@ class Sweep:
 
     def _show(self, last: bool = False) -> None:
         running = len(self._running) + len(self._elsewhere)
-        self._live.show(len(self._done), running, len(self._failed), len(self._left), self._finished, last)
+        self._live.show(
+            len(self._done), running, len(self._failed), len(self._left), self._finished, last
+        )
 
 
 def sweep(
@@ -162,7 +197,8 @@ def sweep(
 ) -> None:
     """Runs the models of a study that are not done; see `Sweep`.
 
-    `check` is given the plans of those models, and the backend is made, once the folder is known to be the study's.
+    `check` is given the plans of those models, and the backend is made, once the folder is known to
+    be the study's.
     """
     run_folder.claim_study(output_dir, next(iter(plans.values())))
     left = {number: plan for number, plan in plans.items() if not is_done(output_dir, number, plan)}
@@ -175,4 +211,6 @@ def sweep(
 
 def is_done(output_dir: str | os.PathLike, model_num: int, plan: Plan) -> bool:
     """Whether a model is done, by a look at which files there are."""
-    return run_folder.is_done(pathlib.Path(output_dir) / str(model_num), plan.fingerprint(), thorough=False)
+    return run_folder.is_done(
+        pathlib.Path(output_dir) / str(model_num), plan.fingerprint(), thorough=False
+    )

@@ -1,1 +1,3 @@
-"""What every room stands on: paths, files, locks, progress, quiet start-up, and what commands share."""
+"""What every room stands on: paths, files, locks, progress, quiet start-up, and what commands
+share.
+"""

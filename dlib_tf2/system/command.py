@@ -1,4 +1,6 @@
-"""What every command shares: flags, quiet start-up, one line for each mistake, and the exit codes of errors.py."""
+"""What every command shares: flags, quiet start-up, one line for each mistake, and the exit codes
+of errors.py.
+"""
 
 import ast
 import errno
@@ -11,23 +13,44 @@ from typing import NoReturn
 
 from absl import flags
 
-from dlib_tf2.errors import EXIT_DONE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USER, DlibError, UserError
+from dlib_tf2.errors import (
+    EXIT_DONE,
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_USER,
+    DlibError,
+    UserError,
+)
 from dlib_tf2.system.quiet import hold_stderr, import_tensorflow
 
 __all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "refuse_flags", "run"]
 
 _INTERRUPTED = "interrupted; run the same command again to resume"
 _REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ("free space or choose another folder", EXIT_FAILURE)),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ("allow access to it or choose another path", EXIT_FAILURE)),
-    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP), ("choose another path", EXIT_USER)),
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        ("free space or choose another folder", EXIT_FAILURE),
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        ("allow access to it or choose another path", EXIT_FAILURE),
+    ),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+        ("choose another path", EXIT_USER),
+    ),
 }
 
 
 def define_gin_flags() -> flags.FlagValues:
-    """Defines --gin_config, --gin_bindings, --set and --dry_run, which mean the same in every command; returns all flags."""
+    """Defines --gin_config, --gin_bindings, --set and --dry_run, which mean the same in every
+    command; returns all flags.
+    """
     flags.DEFINE_multi_string(
-        "gin_config", [], "gin file, a path or a name under gin_configs, such as models/beta_vae.gin; repeatable, later ones win"
+        "gin_config",
+        [],
+        "gin file, a path or a name under gin_configs, such as models/beta_vae.gin; repeatable,"
+        " later ones win",
     )
     define_binding_flags("gin text that wins over the files")
     flags.DEFINE_boolean("dry_run", False, "print the resolved configuration and stop")
@@ -40,15 +63,21 @@ def define_binding_flags(about: str) -> flags.FlagValues:
     Args:
         about: what the bindings do in this command, for the help.
     """
-    flags.DEFINE_multi_string("gin_bindings", [], f'{about}, such as --gin_bindings="STEPS = 1000"; repeatable')
     flags.DEFINE_multi_string(
-        "set", [], "the same as words: --set STEPS=200 BETA=8 DATASET=rendered_sprites/small; wins over --gin_bindings"
+        "gin_bindings", [], f'{about}, such as --gin_bindings="STEPS = 1000"; repeatable'
+    )
+    flags.DEFINE_multi_string(
+        "set",
+        [],
+        "the same as words: --set STEPS=200 BETA=8 DATASET=rendered_sprites/small; wins over"
+        " --gin_bindings",
     )
     return flags.FLAGS
 
 
 def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
-    """Parses the flags, calls `main` and exits; whatever goes wrong becomes one line on stderr and an exit code.
+    """Parses the flags, calls `main` and exits; whatever goes wrong becomes one line on stderr and
+    an exit code.
 
     Args:
         main: the command, called without arguments; it reads its flags from absl.
@@ -58,7 +87,8 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
         code = _run(main, required)
     except KeyboardInterrupt:  # a second signal, while the first was answered
         code = _say(os.path.basename(sys.argv[0]), _INTERRUPTED, EXIT_INTERRUPTED)
-    for number in (signal.SIGINT, signal.SIGTERM):  # libraries take seconds to wind down, and print tracebacks
+    # libraries take seconds to wind down, and print tracebacks
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(code))
     sys.exit(code)
 
@@ -87,7 +117,9 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
 
 
 def _explain(error: BaseException) -> tuple[str, int] | None:
-    """The line and the exit code for an error; None for one that nobody foresaw, which keeps its traceback."""
+    """The line and the exit code for an error; None for one that nobody foresaw, which keeps its
+    traceback.
+    """
     cause, text = _behind_gin(error), str(error).strip()
     if isinstance(cause, DlibError):
         # gin appends lines of its own to what passes through a configurable.
@@ -108,26 +140,43 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         # gin raises this one when a configurable is called, long after parsing.
         return f"gin: {text.splitlines()[0]}; add them with --gin_bindings", EXIT_USER
     if isinstance(cause, RecursionError) and not os.environ.get("DLIB_TRACEBACK"):
-        return "gin: a value contains itself, such as mig.num_bins = @mig; correct it (DLIB_TRACEBACK=1 shows where it failed)", EXIT_USER
-    # gin names the configurable that an error passed through: most often one that was given a value of a wrong kind.
+        return (
+            (
+                "gin: a value contains itself, such as mig.num_bins = @mig; correct it"
+                " (DLIB_TRACEBACK=1 shows where it failed)"
+            ),
+            EXIT_USER,
+        )
+    # gin names the configurable that an error passed through: most often one that was given a value
+    # of a wrong kind.
     inside = re.search(r"In call to configurable '([^']+)'", text)
-    if inside and isinstance(cause, TypeError | ValueError | AttributeError) and not os.environ.get("DLIB_TRACEBACK"):
+    if (
+        inside
+        and isinstance(cause, TypeError | ValueError | AttributeError)
+        and not os.environ.get("DLIB_TRACEBACK")
+    ):
         # From inside a graph the error comes wrapped in the lines of its code.
         reason = re.search(r"^ *(\w+Error: .+)", text, re.MULTILINE) or re.match(r"(.*)", text)
         shown = f"gin: {inside[1]}: {reason[1] if reason else text}"
-        return f"{shown}; correct what it is given (DLIB_TRACEBACK=1 shows where it failed)", EXIT_USER
+        return (
+            f"{shown}; correct what it is given (DLIB_TRACEBACK=1 shows where it failed)",
+            EXIT_USER,
+        )
     return None
 
 
 def _behind_gin(error: BaseException) -> BaseException:
-    """The error itself: gin re-raises a copy without its fields (errno, filename), one for each configurable that it leaves."""
+    """The error itself: gin re-raises a copy without its fields (errno, filename), one for each
+    configurable that it leaves.
+    """
     while "ExceptionProxy" in type(error).__init__.__qualname__ and error.__context__ is not None:
         error = error.__context__
     return error
 
 
 def _is_tensorflow_out_of_memory(error: BaseException) -> bool:
-    tensorflow = sys.modules.get("tensorflow")  # not imported for this: who did not load it cannot have run out of its memory
+    # not imported for this: who did not load it cannot have run out of its memory
+    tensorflow = sys.modules.get("tensorflow")
     return tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
 
 
@@ -143,7 +192,9 @@ def _start(name: str, main: Callable[[], None], required: Sequence[str]) -> None
     except flags.Error as error:
         raise UserError(f"{' '.join(str(error).split())}; see {name} --help") from error
     if rest:
-        raise UserError(f"unexpected argument {rest[0]!r}: every option is --flag=value; see {name} --help")
+        raise UserError(
+            f"unexpected argument {rest[0]!r}: every option is --flag=value; see {name} --help"
+        )
     _expand_home()
     _add_settings()
     missing = [f"--{flag}" for flag in required if not flags.FLAGS[flag].value]
@@ -170,7 +221,9 @@ def _refuse_other_encodings(path: str) -> None:
         path.encode()
     except UnicodeEncodeError as error:
         shown = path.encode(errors="surrogateescape").decode(errors="replace")
-        raise UserError(f"{shown} is not UTF-8; rename the file or folder, or link to it by such a name") from error
+        raise UserError(
+            f"{shown} is not UTF-8; rename the file or folder, or link to it by such a name"
+        ) from error
 
 
 def _one_word_each(arguments: Sequence[str]) -> list[str]:
@@ -184,7 +237,9 @@ def _one_word_each(arguments: Sequence[str]) -> list[str]:
         if word in ("--set", "-set"):
             after = arguments[number + 1 : number + 2]
             if not after or after[0].startswith("-"):
-                raise UserError("--set needs at least one NAME=VALUE, such as --set STEPS=200 BETA=8")
+                raise UserError(
+                    "--set needs at least one NAME=VALUE, such as --set STEPS=200 BETA=8"
+                )
             setting = True
             continue
         setting = setting and not word.startswith("-")
@@ -199,7 +254,8 @@ def _add_settings() -> None:
 
 
 def _binding(setting: str) -> str:
-    """The gin text of a setting such as "STEPS=200"; a value that is no gin literal becomes a string.
+    """The gin text of a setting such as "STEPS=200"; a value that is no gin literal becomes a
+    string.
 
     Args:
         setting: NAME=VALUE, NAME a macro or a parameter such as dci.num_train; VALUE a literal of
@@ -221,12 +277,16 @@ def _binding(setting: str) -> str:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """SIGTERM ends a command as Ctrl-C does; training, which saves first, sets its own handler while it runs."""
+    """SIGTERM ends a command as Ctrl-C does; training, which saves first, sets its own handler
+    while it runs.
+    """
     raise KeyboardInterrupt
 
 
 def _expand_home() -> None:
-    """Makes ~ mean the home folder: a shell expands it in `--flag ~/x` but not in `--flag=~/x`, which would make a folder named ~."""
+    """Makes ~ mean the home folder: a shell expands it in `--flag ~/x` but not in `--flag=~/x`,
+    which would make a folder named ~.
+    """
     for name in flags.FLAGS:
         value = flags.FLAGS[name].value
         if isinstance(value, str) and value.startswith("~"):
@@ -240,7 +300,11 @@ def _help_text(name: str) -> str:
     lines = [(main.__doc__ or "").strip(), "", f"Flags of {name}:"]
     for module in (sys.argv[0], __name__):
         for flag in sorted(flags.FLAGS.get_flags_for_module(module), key=lambda flag: flag.name):
-            default = "" if flag.default in (None, [], False, "") else f" (default: {flag.default_as_str})"
+            default = (
+                ""
+                if flag.default in (None, [], False, "")
+                else f" (default: {flag.default_as_str})"
+            )
             lines.append(f"  --{'[no]' if flag.boolean else ''}{flag.name}: {flag.help}{default}")
     return "\n".join(lines)
 

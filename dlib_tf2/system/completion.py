@@ -23,7 +23,12 @@ def script(shell: str) -> str:
         shell: "bash" or "zsh".
     """
     text = pathlib.Path(__file__).with_name("completion.bash").read_text(encoding="utf-8")
-    names = "\n".join(f"        --{flag}) words=$(_dlib_names {kind}) ;;" for flag, kind in VALUES.items())
-    zsh = "(( $+functions[compdef] )) || { autoload -U compinit && compinit -i }\nautoload -U +X bashcompinit && bashcompinit\n"
+    names = "\n".join(
+        f"        --{flag}) words=$(_dlib_names {kind}) ;;" for flag, kind in VALUES.items()
+    )
+    zsh = (
+        "(( $+functions[compdef] )) || { autoload -U compinit && compinit -i }\nautoload -U +X"
+        " bashcompinit && bashcompinit\n"
+    )
     first = zsh if shell == "zsh" else ""
     return first + text.replace("        # VALUES", names).rstrip()

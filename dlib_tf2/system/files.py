@@ -12,21 +12,27 @@ from dlib_tf2.system.paths import RemotePath, as_path
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
-    """Opens a temporary file for writing, which takes the place of `path` once it is whole and, for a local path, on the disk.
+    """Opens a temporary file for writing, which takes the place of `path` once it is whole and, for
+    a local path, on the disk.
 
     Args:
         path: the file to write; its folder is made if needed.
         mode: "wb" or "w" (UTF-8).
 
     Raises:
-        DlibError: the disk is full or the folder cannot be written; an existing `path` is left as it was.
+        DlibError: the disk is full or the folder cannot be written; an existing `path` is left as
+            it was.
     """
     path = as_path(path)
     try:
-        with path.replacing(mode) if isinstance(path, RemotePath) else _replacing(path, mode) as file:
+        with (
+            path.replacing(mode) if isinstance(path, RemotePath) else _replacing(path, mode) as file
+        ):
             yield file
     except OSError as error:
-        raise DlibError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
+        raise DlibError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
 
 
 @contextlib.contextmanager

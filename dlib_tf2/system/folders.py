@@ -48,7 +48,8 @@ def refuse_foreign(folder: str | os.PathLike, step: str) -> pathlib.Path:
     """Refuses an output folder that `step` may not write to; touches nothing.
 
     Raises:
-        UserError: it is a file or below one, holds files without our marker, or another step's work.
+        UserError: it is a file or below one, holds files without our marker, or another step's
+            work.
     """
     folder = as_path(folder)
     for part in (folder, *folder.parents):
@@ -58,10 +59,16 @@ def refuse_foreign(folder: str | os.PathLike, step: str) -> pathlib.Path:
         return folder
     if (owner := _owner(folder)) is not None:
         if owner != step:
-            raise UserError(f"{folder} holds the results of the step {owner!r}, not of {step!r}; choose another output folder")
+            raise UserError(
+                f"{folder} holds the results of the step {owner!r}, not of {step!r}; choose another"
+                " output folder"
+            )
     # A process that was killed before its marker was there leaves a lock and a temporary file.
     elif not all(path.name == LOCK or _is_temporary_marker(path) for path in folder.iterdir()):
-        raise UserError(f"{folder} holds files that dlib_tf2 did not write (no {MARKER} in it); choose another folder or empty it yourself")
+        raise UserError(
+            f"{folder} holds files that dlib_tf2 did not write (no {MARKER} in it); choose another"
+            " folder or empty it yourself"
+        )
     return folder
 
 
@@ -175,7 +182,10 @@ def _deleting(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DlibError(f"cannot delete {error.filename or path}: {error.strerror}; delete it yourself or choose another folder") from error
+        raise DlibError(
+            f"cannot delete {error.filename or path}: {error.strerror}; delete it yourself or"
+            " choose another folder"
+        ) from error
 
 
 def _make(folder: pathlib.Path) -> None:
@@ -204,4 +214,7 @@ def _refuse_inside(folder: pathlib.Path, keep: Sequence[str | os.PathLike]) -> N
     target = folder.resolve()
     for other in map(as_path, keep):
         if target == other.resolve() or target in other.resolve().parents:
-            raise UserError(f"--overwrite would delete {other}, which is in use, with {folder}; choose another output folder")
+            raise UserError(
+                f"--overwrite would delete {other}, which is in use, with {folder}; choose another"
+                " output folder"
+            )

@@ -1,4 +1,6 @@
-"""Locks that end with the process that holds them, however it ends: the only place that takes them."""
+"""Locks that end with the process that holds them, however it ends: the only place that takes
+them.
+"""
 
 import contextlib
 import fcntl
@@ -33,7 +35,8 @@ def only_process(folder: pathlib.Path) -> Iterator[None]:
         while not _take(descriptor):
             if time.monotonic() > until:
                 raise UserError(
-                    f"another process is at work in {folder} ({_holder(descriptor)}); wait for it to end, or choose another folder"
+                    f"another process is at work in {folder} ({_holder(descriptor)}); wait for it"
+                    " to end, or choose another folder"
                 )
             time.sleep(0.1)
         _sign(descriptor)
@@ -65,7 +68,9 @@ def is_locked(folder: pathlib.Path) -> bool:
 
 
 def _open(path: pathlib.Path) -> int | None:
-    """A descriptor of the lock file; None in a folder that cannot be written, where nobody works."""
+    """A descriptor of the lock file; None in a folder that cannot be written, where nobody
+    works.
+    """
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
         with contextlib.suppress(OSError):
             return os.open(path, flags, 0o666)

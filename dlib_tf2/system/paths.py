@@ -1,7 +1,8 @@
-"""Paths of any file system: pathlib's for local ones, `RemotePath` for addresses such as gs://bucket/run.
+"""Paths of any file system: pathlib's for local ones, `RemotePath` for addresses such as
+gs://bucket/run.
 
-Local paths load nothing. A remote one loads TensorFlow when it is first used, whose file systems reach buckets with the
-credentials of the machine.
+Local paths load nothing. A remote one loads TensorFlow when it is first used, whose file systems
+reach buckets with the credentials of the machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9]+)://+(.*)")
 
 
 def as_path(path: str | os.PathLike) -> pathlib.Path:
-    """The path object of a local path or of a remote address; annotated as the former, whose operations the latter has.
+    """The path object of a local path or of a remote address; annotated as the former, whose
+    operations the latter has.
 
     Raises:
         UserError: an address that went through pathlib, which makes gs:/bucket of gs://bucket.
@@ -36,7 +38,9 @@ def as_path(path: str | os.PathLike) -> pathlib.Path:
     if _ADDRESS.fullmatch(text):
         return cast(pathlib.Path, RemotePath(text))
     if text.startswith("gs:/"):
-        raise UserError(f"{text} is no address; write gs://{text[4:]} (pathlib.Path drops a slash: pass text)")
+        raise UserError(
+            f"{text} is no address; write gs://{text[4:]} (pathlib.Path drops a slash: pass text)"
+        )
     return pathlib.Path(path)
 
 
@@ -46,10 +50,12 @@ class _Stat(NamedTuple):
 
 
 class RemotePath(os.PathLike):
-    """An address on a file system that TensorFlow knows, with the operations of pathlib.Path that this package uses.
+    """An address on a file system that TensorFlow knows, with the operations of pathlib.Path that
+    this package uses.
 
-    What does not exist raises FileNotFoundError, as in pathlib; any other trouble is a DlibError that names the address.
-    Folders are but common beginnings of names, so that none needs to be made.
+    What does not exist raises FileNotFoundError, as in pathlib; any other trouble is a DlibError
+    that names the address. Folders are but common beginnings of names, so that none needs to be
+    made.
     """
 
     def __init__(self, address: str):
@@ -89,8 +95,13 @@ class RemotePath(os.PathLike):
 
     @property
     def parents(self) -> tuple[RemotePath, ...]:
-        """The folders above, nearest first, without the bucket: to look at that one takes a right that few accounts have."""
-        return tuple(RemotePath(f"{self._scheme}://{'/'.join(self._parts[:length])}") for length in range(len(self._parts) - 1, 1, -1))
+        """The folders above, nearest first, without the bucket: to look at that one takes a right
+        that few accounts have.
+        """
+        return tuple(
+            RemotePath(f"{self._scheme}://{'/'.join(self._parts[:length])}")
+            for length in range(len(self._parts) - 1, 1, -1)
+        )
 
     def resolve(self) -> RemotePath:
         """Itself: there are no links and no current folder."""
@@ -156,9 +167,11 @@ class RemotePath(os.PathLike):
 
     @contextlib.contextmanager
     def replacing(self, mode: str = "wb") -> Iterator[IO]:
-        """A local temporary file ("wb", or "w" for UTF-8) that becomes this file at the end of the block, whole or not at all.
+        """A local temporary file ("wb", or "w" for UTF-8) that becomes this file at the end of the
+        block, whole or not at all.
 
-        It is sent under another name and renamed there: right on every file system, also where writing is not one act as in a bucket.
+        It is sent under another name and renamed there: right on every file system, also where
+        writing is not one act as in a bucket.
         """
         with tempfile.TemporaryFile() as local:
             file: Any = local if "b" in mode else io.TextIOWrapper(local, encoding="utf-8")
@@ -192,7 +205,9 @@ class RemotePath(os.PathLike):
                 raise
 
     def rmdir(self) -> None:
-        """Deletes the folder, which must be empty; one without an object of its own is gone already."""
+        """Deletes the folder, which must be empty; one without an object of its own is gone
+        already.
+        """
         with contextlib.suppress(FileNotFoundError), self._gfile() as gfile:
             gfile.rmtree(str(self))
 
@@ -207,7 +222,9 @@ class RemotePath(os.PathLike):
         except tf.errors.NotFoundError as error:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from error
         except tf.errors.UnimplementedError as error:
-            raise UserError(f"TensorFlow cannot use {self} ({_reason(error)}); use gs:// or a mounted folder") from error
+            raise UserError(
+                f"TensorFlow cannot use {self} ({_reason(error)}); use gs:// or a mounted folder"
+            ) from error
         except tf.errors.OpError as error:
             remedy = "check the address, this machine's credentials and the network"
             raise DlibError(f"cannot use {self} ({_reason(error)}); {remedy}") from error
@@ -215,7 +232,8 @@ class RemotePath(os.PathLike):
 
 @contextlib.contextmanager
 def local_copy(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A local file of the same content and name for the block: a local path itself, of a remote one a temporary copy.
+    """A local file of the same content and name for the block: a local path itself, of a remote one
+    a temporary copy.
 
     Raises:
         FileNotFoundError: a remote path does not exist.

@@ -1,4 +1,6 @@
-"""TensorFlow without the half-dozen lines that it prints at start; loaded late, since it takes seconds."""
+"""TensorFlow without the half-dozen lines that it prints at start; loaded late, since it takes
+seconds.
+"""
 
 import contextlib
 import os
@@ -11,7 +13,9 @@ from dlib_tf2.errors import DlibError
 
 @contextlib.contextmanager
 def hold_stderr() -> Iterator[None]:
-    """Holds back what libraries print on file descriptor 2 (TensorFlow's start-up lines); shows it if the block fails."""
+    """Holds back what libraries print on file descriptor 2 (TensorFlow's start-up lines); shows it
+    if the block fails.
+    """
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -32,7 +36,9 @@ def hold_stderr() -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and lists its devices without the half-dozen lines of noise that it prints at start."""
+    """Imports TensorFlow and lists its devices without the half-dozen lines of noise that it prints
+    at start.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with hold_stderr():

@@ -32,7 +32,8 @@ def spread(calls: Iterable[Any], **options: Any) -> Iterator[Any]:
     """
     for tracker in (multiprocessing.resource_tracker, resource_tracker):
         tracker.ensure_running()  # first, for each unblocks the signal when it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process keeps what is blocked
+    # a new process keeps what is blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return joblib.Parallel(**{"batch_size": 1, "return_as": "generator", **options})(calls)
     finally:

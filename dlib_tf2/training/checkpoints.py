@@ -1,4 +1,6 @@
-"""Checkpoints that survive a crash: written whole, read back only when every byte checks, the newest two kept."""
+"""Checkpoints that survive a crash: written whole, read back only when every byte checks, the
+newest two kept.
+"""
 
 import contextlib
 import os
@@ -37,7 +39,9 @@ WRITTEN = _written(r"\d+")
 
 
 class Checkpoints:
-    """All weights and optimizer slots of a run, as `<folder>/step-<n>.{index,data-*}` in TensorFlow's own format."""
+    """All weights and optimizer slots of a run, as `<folder>/step-<n>.{index,data-*}` in
+    TensorFlow's own format.
+    """
 
     def __init__(self, folder: str | os.PathLike, variables: Sequence[tf.Variable]):
         """Args:
@@ -48,7 +52,10 @@ class Checkpoints:
             UserError: TensorFlow would write to `folder` but not find the files again.
         """
         if strange := sorted(set(os.fspath(folder)) & set("*?[\\")):
-            raise UserError(f"TensorFlow cannot read checkpoints from {folder}; choose a --model_dir without {' '.join(strange)}")
+            raise UserError(
+                f"TensorFlow cannot read checkpoints from {folder}; choose a --model_dir without"
+                f" {' '.join(strange)}"
+            )
         self.folder = os.fspath(folder)
         self._variables = list(variables)
         self._checkpoint = tf.train.Checkpoint(variables=self._variables)
@@ -63,18 +70,27 @@ class Checkpoints:
         Raises:
             DlibError: a weight is not finite, or the disk is full; earlier checkpoints are kept.
         """
-        if not all(bool(tf.reduce_all(tf.math.is_finite(v))) for v in self._variables if v.dtype.is_floating):
-            raise DlibError(f"a weight is not finite after step {step}: not saved; {self._last_good()}; lower the learning rate")
+        if not all(
+            bool(tf.reduce_all(tf.math.is_finite(v)))
+            for v in self._variables
+            if v.dtype.is_floating
+        ):
+            raise DlibError(
+                f"a weight is not finite after step {step}: not saved; {self._last_good()}; lower"
+                " the learning rate"
+            )
         try:
             tf.io.gfile.makedirs(self.folder)
             self._checkpoint.write(self._prefix(step))
             self._flush(step)
         except (tf.errors.OpError, OSError) as error:
-            # What was written must not pass for the newest checkpoint, and its space may be what is missing.
+            # What was written must not pass for the newest checkpoint, and its space may be what is
+            # missing.
             with contextlib.suppress(DlibError, OSError):
                 self._keep_only([other for other in self.steps() if other != step])
             raise DlibError(
-                f"cannot write a checkpoint to {self.folder} ({_reason(error)}); free space and run again; {self._last_good()}"
+                f"cannot write a checkpoint to {self.folder} ({_reason(error)}); free space and run"
+                f" again; {self._last_good()}"
             ) from error
         # A number above `step` belongs to a damaged checkpoint that `restore` went back from.
         self._keep_only([other for other in self.steps() if other <= step][-KEEP:])
@@ -83,7 +99,8 @@ class Checkpoints:
         """Reads the newest whole checkpoint into the variables.
 
         Returns:
-            Its step, or 0 where there is none. A damaged one is said on stderr and the one before it is taken.
+            Its step, or 0 where there is none. A damaged one is said on stderr and the one before
+            it is taken.
 
         Raises:
             UserError: it is whole, but of other variables than these.
@@ -91,22 +108,31 @@ class Checkpoints:
         steps = self.steps()
         for step in reversed(steps):
             if damage := self._damage(step):
-                print(f"checkpoint {self._prefix(step)} is damaged ({damage}): going back to the one before", file=sys.stderr)
+                print(
+                    f"checkpoint {self._prefix(step)} is damaged ({damage}): going back to the one"
+                    " before",
+                    file=sys.stderr,
+                )
                 continue
             try:
                 self._checkpoint.read(self._prefix(step)).assert_consumed()
             except (tf.errors.OpError, ValueError, AssertionError) as error:
                 raise UserError(
-                    f"checkpoint {self._prefix(step)} is of other networks or optimizers ({_reason(error)}); "
-                    "choose another --model_dir, or --overwrite to delete that run"
+                    f"checkpoint {self._prefix(step)} is of other networks or optimizers"
+                    f" ({_reason(error)}); choose another --model_dir, or --overwrite to delete"
+                    " that run"
                 ) from error
             return step
         if steps:
-            print(f"no whole checkpoint is left in {self.folder}: starting at step 0", file=sys.stderr)
+            print(
+                f"no whole checkpoint is left in {self.folder}: starting at step 0", file=sys.stderr
+            )
         return 0
 
     def _damage(self, step: int) -> str:
-        """What is wrong with a checkpoint's files; empty if every tensor can be read and has the right checksum."""
+        """What is wrong with a checkpoint's files; empty if every tensor can be read and has the
+        right checksum.
+        """
         try:
             reader = tf.compat.v1.train.NewCheckpointReader(self._prefix(step))
             for name in reader.get_variable_to_shape_map():
@@ -118,13 +144,21 @@ class Checkpoints:
 
     def _last_good(self) -> str:
         steps = self.steps()
-        return f"the last good checkpoint is step {steps[-1]} in {self.folder}" if steps else "there is no checkpoint yet"
+        return (
+            f"the last good checkpoint is step {steps[-1]} in {self.folder}"
+            if steps
+            else "there is no checkpoint yet"
+        )
 
     def _prefix(self, step: int) -> str:
         return os.path.join(self.folder, f"step-{step}")
 
     def _names(self) -> list[str]:
-        return [name.rstrip("/") for name in tf.io.gfile.listdir(self.folder)] if tf.io.gfile.isdir(self.folder) else []
+        return (
+            [name.rstrip("/") for name in tf.io.gfile.listdir(self.folder)]
+            if tf.io.gfile.isdir(self.folder)
+            else []
+        )
 
     def _flush(self, step: int) -> None:
         if "://" in self.folder:

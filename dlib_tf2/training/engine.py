@@ -1,7 +1,7 @@
 """One loop for every method and every device: a tf.function that runs many steps per call.
 
-Batch t and noise t are functions of (seed, t), gradients are summed over replicas, and every named number a step measures
-comes back as the mean over the steps of the call.
+Batch t and noise t are functions of (seed, t), gradients are summed over replicas, and every named
+number a step measures comes back as the mean over the steps of the call.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,14 +37,23 @@ class Engine:
         batch_size: the global batch.
         xla: compile a replica's step with jit_compile.
         """
-        self._strategy, self._model, self._optimizers, self._data = strategy, model, optimizers, data
+        self._strategy, self._model, self._optimizers, self._data = (
+            strategy,
+            model,
+            optimizers,
+            data,
+        )
         self._train_noise = derive_seed(seed, "training noise")
         self._eval_noise = derive_seed(seed, "evaluation noise")
-        # Mixed into the noise's seed, so that a dataset's nuisance is drawn apart from the model's noise, and for each input apart.
+        # Mixed into the noise's seed, so that a dataset's nuisance is drawn apart from the model's
+        # noise, and for each input apart.
         self._nuisance = {name: derive_seed(seed, f"nuisance of {name}") for name in model.inputs}
-        # A trace on the side names what a step measures: a graph's loop must know its totals before its first step.
+        # A trace on the side names what a step measures: a graph's loop must know its totals before
+        # its first step.
         scalar, rows = tf.TensorSpec([], tf.int64), batch_size // strategy.num_replicas_in_sync
-        images = {name: tf.TensorSpec([rows, *data.stored_shape], tf.uint8) for name in model.inputs}
+        images = {
+            name: tf.TensorSpec([rows, *data.stored_shape], tf.uint8) for name in model.inputs
+        }
         batch = {**images, "position": tf.TensorSpec([rows], tf.int32)}
         try:
             trace = tf.function(self._measure).get_concrete_function(batch, scalar, scalar)
@@ -55,23 +64,35 @@ class Engine:
         self.names = ("loss", *self._monitors, *(f"term/{name}" for name in self._terms))
         self.parts = model.parts(self._terms)
         if set(self.parts) != set(optimizers):
-            raise ValueError(f"the model has the parts {sorted(self.parts)}, the optimizers are for {sorted(optimizers)}")
-        self._train_replica = tf.function(self._train_step, jit_compile=True) if xla else self._train_step
-        self._eval_replica = tf.function(self._eval_step, jit_compile=True) if xla else self._eval_step
+            raise ValueError(
+                f"the model has the parts {sorted(self.parts)}, the optimizers are for"
+                f" {sorted(optimizers)}"
+            )
+        self._train_replica = (
+            tf.function(self._train_step, jit_compile=True) if xla else self._train_step
+        )
+        self._eval_replica = (
+            tf.function(self._eval_step, jit_compile=True) if xla else self._eval_step
+        )
 
-    def train(self, iterator: Iterator, start: int, count: int, pace: float = 0.0) -> tuple[dict[str, float], int | None, float]:
+    def train(
+        self, iterator: Iterator, start: int, count: int, pace: float = 0.0
+    ) -> tuple[dict[str, float], int | None, float]:
         """Makes `count` updates, the first with step number `start`.
 
         Args:
             iterator: distributed batches, from step `start` on.
             start: updates made so far.
             count: updates to make.
-            pace: this worker's seconds per step; every worker gets the mean back, so that all choose the same `count` next.
+            pace: this worker's seconds per step; every worker gets the mean back, so that all
+                choose the same `count` next.
 
         Returns:
             (means over the steps, the first step whose loss was not finite or None, mean pace).
         """
-        means, bad, pace = self._train_loop(iterator, tf.constant(start, tf.int64), tf.constant(count, tf.int64), tf.constant(pace))
+        means, bad, pace = self._train_loop(
+            iterator, tf.constant(start, tf.int64), tf.constant(count, tf.int64), tf.constant(pace)
+        )
         return self._named(means), (int(bad) if bad >= 0 else None), float(pace)
 
     def variables(self) -> list[tf.Variable]:
@@ -81,7 +102,8 @@ class Engine:
         return _tensors(moved + state)
 
     def evaluate(self, iterator: Iterator, start: int, count: int, step: int) -> dict[str, float]:
-        """Means of every term and monitor over the batches `start` to `start + count`, without an update.
+        """Means of every term and monitor over the batches `start` to `start + count`, without an
+        update.
 
         Args:
             iterator: distributed batches, from `start` on.
@@ -89,14 +111,18 @@ class Engine:
             count: batches.
             step: updates made, which annealed weights see.
         """
-        means = self._eval_loop(iterator, *(tf.constant(number, tf.int64) for number in (start, count, step)))
+        means = self._eval_loop(
+            iterator, *(tf.constant(number, tf.int64) for number in (start, count, step))
+        )
         return self._named(means)
 
     def _named(self, means: tf.Tensor) -> dict[str, float]:
         return {name: float(value) for name, value in zip(self.names, means.numpy(), strict=True)}
 
     @tf.function(reduce_retracing=True)
-    def _train_loop(self, iterator: Iterator, start: tf.Tensor, count: tf.Tensor, pace: tf.Tensor) -> tuple[Any, ...]:
+    def _train_loop(
+        self, iterator: Iterator, start: tf.Tensor, count: tf.Tensor, pace: tf.Tensor
+    ) -> tuple[Any, ...]:
         totals = tf.zeros([len(self.names) + 1])
         bad = tf.constant(-1, tf.int64)
         for offset in tf.range(count):
@@ -110,41 +136,75 @@ class Engine:
         return means[:-1], bad, means[-1]
 
     @tf.function(reduce_retracing=True)
-    def _eval_loop(self, iterator: Iterator, start: tf.Tensor, count: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def _eval_loop(
+        self, iterator: Iterator, start: tf.Tensor, count: tf.Tensor, step: tf.Tensor
+    ) -> tf.Tensor:
         totals = tf.zeros([len(self.names)])
         for index in tf.range(count):
-            per_replica = self._strategy.run(self._eval_replica, args=(next(iterator), start + index, step))
+            per_replica = self._strategy.run(
+                self._eval_replica, args=(next(iterator), start + index, step)
+            )
             totals += self._strategy.reduce(tf.distribute.ReduceOp.MEAN, per_replica, axis=None)
         return totals / tf.cast(count, tf.float32)
 
-    def _train_step(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, pace: tf.Tensor) -> tf.Tensor:
+    def _train_step(
+        self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, pace: tf.Tensor
+    ) -> tf.Tensor:
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         with tf.GradientTape(persistent=len(self.parts) > 1) as tape:
             terms, monitors = self._measure(batch, step, tf.constant(self._train_noise, tf.int64))
-            # A replica's loss is the mean over its own examples; gradients are summed over replicas.
-            goals = {name: tf.add_n([terms[term] for term in part.terms]) / replicas for name, part in self.parts.items()}
+            # A replica's loss is the mean over its own examples; gradients are summed over
+            # replicas.
+            goals = {
+                name: tf.add_n([terms[term] for term in part.terms]) / replicas
+                for name, part in self.parts.items()
+            }
         # All gradients are taken at the old weights before any part moves.
-        gradients = {name: tape.gradient(goals[name], _tensors(part.variables)) for name, part in self.parts.items()}
+        gradients = {
+            name: tape.gradient(goals[name], _tensors(part.variables))
+            for name, part in self.parts.items()
+        }
         for name, part in self.parts.items():
             self._optimizers[name].apply(gradients[name], part.variables)
         return tf.concat([self._stack(terms, monitors), [pace]], axis=0)
 
-    def _eval_step(self, batch: Mapping[str, tf.Tensor], index: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        return self._stack(*self._measure(batch, step, tf.constant(self._eval_noise, tf.int64), index))
+    def _eval_step(
+        self, batch: Mapping[str, tf.Tensor], index: tf.Tensor, step: tf.Tensor
+    ) -> tf.Tensor:
+        return self._stack(
+            *self._measure(batch, step, tf.constant(self._eval_noise, tf.int64), index)
+        )
 
-    def _measure(self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, noise: tf.Tensor, index: tf.Tensor | None = None) -> Any:
+    def _measure(
+        self,
+        batch: Mapping[str, tf.Tensor],
+        step: tf.Tensor,
+        noise: tf.Tensor,
+        index: tf.Tensor | None = None,
+    ) -> Any:
         step_or_index = step if index is None else index
         images = {}
         for name in self._nuisance:
             image = tf.cast(batch[name], tf.float32) / self._data.scale
-            nuisance_seed = tf.stack([tf.bitwise.bitwise_xor(noise, self._nuisance[name]), step_or_index])
+            nuisance_seed = tf.stack(
+                [tf.bitwise.bitwise_xor(noise, self._nuisance[name]), step_or_index]
+            )
             images[name] = self._data.augment(image, nuisance_seed, batch["position"])
         seed = tf.stack([noise, step_or_index])
         return self._model.losses({**batch, **images}, step, seed)
 
-    def _stack(self, terms: Mapping[str, tf.Tensor], monitors: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def _stack(
+        self, terms: Mapping[str, tf.Tensor], monitors: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
         loss = tf.add_n([terms[name] for name in self.parts["vae"].terms])
-        return tf.stack([loss, *(monitors[name] for name in self._monitors), *(terms[name] for name in self._terms)])  # [names]
+        # [names]
+        return tf.stack(
+            [
+                loss,
+                *(monitors[name] for name in self._monitors),
+                *(terms[name] for name in self._terms),
+            ]
+        )
 
 
 def _tensors(variables: list[keras.Variable]) -> list[tf.Variable]:

@@ -12,7 +12,12 @@ from dlib_tf2.errors import Interrupted
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOSSES = (
-    *(tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError),
+    *(
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.InternalError,
+    ),
     *(tf.errors.DeadlineExceededError, tf.errors.UnknownError),
 )
 
@@ -24,7 +29,12 @@ def stop_on_signals() -> Iterator[list[str]]:
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may set handlers
         return
-    before = {number: signal.signal(number, lambda received, _: stop.append(signal.Signals(received).name)) for number in _SIGNALS}
+    before = {
+        number: signal.signal(
+            number, lambda received, _: stop.append(signal.Signals(received).name)
+        )
+        for number in _SIGNALS
+    }
     try:
         yield stop
     finally:
@@ -34,21 +44,28 @@ def stop_on_signals() -> Iterator[list[str]]:
 
 @contextmanager
 def worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """With several workers, the loss of one ends the others; what they then raise means: start all again."""
+    """With several workers, the loss of one ends the others; what they then raise means: start all
+    again.
+    """
     try:
         yield
     except _LOSSES as error:
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise
         raise Interrupted(
-            f"another worker stopped ({_reason(error)}); start all workers again to resume from the last checkpoint"
+            f"another worker stopped ({_reason(error)}); start all workers again to resume from the"
+            " last checkpoint"
         ) from error
 
 
 def _reason(error: tf.errors.OpError) -> str:
     """What happened, out of the lines around it: where in the graph, stacks, hints."""
     lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"[Ww]orker|[Tt]ask|[Cc]onnect|[Pp]eer|[Cc]ancel|[Dd]eadline", line)] or lines
+    telling = [
+        line
+        for line in lines
+        if re.search(r"[Ww]orker|[Tt]ask|[Cc]onnect|[Pp]eer|[Cc]ancel|[Dd]eadline", line)
+    ] or lines
     return telling[-1][:200] if telling else type(error).__name__
 
 
@@ -56,4 +73,6 @@ def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Returns when every worker has come here."""
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         one = tf.function(lambda: tf.constant(1.0))
-        tf.function(lambda: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(one), axis=None))()
+        tf.function(
+            lambda: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(one), axis=None)
+        )()

@@ -1,4 +1,6 @@
-"""The host's side of training: calls of the engine, cut at summaries, checkpoints and the patience for signals."""
+"""The host's side of training: calls of the engine, cut at summaries, checkpoints and the patience
+for signals.
+"""
 
 import os
 import sys
@@ -16,7 +18,9 @@ _EVALUATION_CALL = 50  # batches
 
 
 class Run:
-    """The host's side of the loop: calls of the engine, cut at summaries, checkpoints and the patience for signals."""
+    """The host's side of the loop: calls of the engine, cut at summaries, checkpoints and the
+    patience for signals.
+    """
 
     def __init__(self, engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes):
         """Args:
@@ -27,9 +31,18 @@ class Run:
         steps: updates in all; summary_steps, save_steps, save_minutes: see `training.train`.
         """
         self._engine, self._stop, self._chief = engine, stop, chief
-        self._steps, self._summary_steps, self._save_steps, self._save_minutes = steps, summary_steps, save_steps, save_minutes
+        self._steps, self._summary_steps, self._save_steps, self._save_minutes = (
+            steps,
+            summary_steps,
+            save_steps,
+            save_minutes,
+        )
         self._checkpoints = Checkpoints(os.path.join(folder, "checkpoints"), engine.variables())
-        self._writer = tf.summary.create_file_writer(os.path.join(folder, "summaries")) if self._chief else None
+        self._writer = (
+            tf.summary.create_file_writer(os.path.join(folder, "summaries"))
+            if self._chief
+            else None
+        )
 
     def train(self, batches: Callable[[int], Iterable]) -> None:
         """Makes the updates that are missing, from the newest checkpoint on."""
@@ -38,16 +51,24 @@ class Run:
             print(f"resuming at step {step:,} of {self._steps:,}", file=sys.stderr)
         if step > self._steps:
             raise UserError(
-                f"{self._checkpoints.folder} is at step {step:,} already, past STEPS = {self._steps:,}; "
-                f"ask for at least {step:,}, or choose another --model_dir"
+                f"{self._checkpoints.folder} is at step {step:,} already, past STEPS ="
+                f" {self._steps:,}; ask for at least {step:,}, or choose another --model_dir"
             )
         if step == self._steps:
             return
-        iterator, progress, means = iter(batches(step)), Progress("step", self._steps, step), _Means()
+        iterator, progress, means = (
+            iter(batches(step)),
+            Progress("step", self._steps, step),
+            _Means(),
+        )
         pace = _SECONDS_PER_CALL  # unknown yet: the first call makes one step
         measured, saved_at = pace, time.monotonic()
         while step < self._steps:
-            count = min(_until(step, self._summary_steps), _until(step, self._save_steps), self._steps - step)
+            count = min(
+                _until(step, self._summary_steps),
+                _until(step, self._save_steps),
+                self._steps - step,
+            )
             count = max(1, min(count, int(_SECONDS_PER_CALL / pace)))
             began = time.monotonic()
             values, bad, pace = self._engine.train(iterator, step, count, measured)
@@ -56,8 +77,12 @@ class Run:
                 raise DlibError(_not_finite(bad, values, self._checkpoints))
             step += count
             means.add(values, count)
-            stopping = bool(self._stop)  # once: a signal that comes while files are written is seen after the next call
-            due = step % self._save_steps == 0 or time.monotonic() - saved_at > 60 * self._save_minutes
+            # once: a signal that comes while files are written is seen after the next call
+            stopping = bool(self._stop)
+            due = (
+                step % self._save_steps == 0
+                or time.monotonic() - saved_at > 60 * self._save_minutes
+            )
             if self._chief and (due or stopping or step == self._steps):
                 self._checkpoints.save(step)
                 saved, saved_at = step, time.monotonic()
@@ -65,11 +90,18 @@ class Run:
                 self._summarise(step, values := means.take())
                 progress.report(step, _terms(values), every_seconds=2.0)
             if stopping:
-                kept = f"saved at step {saved:,}" if self._chief else "the chief keeps the checkpoints"
-                raise Interrupted(f"stopped by signal {self._stop[0]} at step {step:,}, {kept}; run the same command again to resume")
+                kept = (
+                    f"saved at step {saved:,}" if self._chief else "the chief keeps the checkpoints"
+                )
+                raise Interrupted(
+                    f"stopped by signal {self._stop[0]} at step {step:,}, {kept}; run the same"
+                    " command again to resume"
+                )
 
     def evaluate(self, batches: Iterable, count: int) -> dict[str, float]:
-        """Means over `count` batches of the evaluation stream, in calls short enough to see a signal."""
+        """Means over `count` batches of the evaluation stream, in calls short enough to see a
+        signal.
+        """
         iterator, means, progress = iter(batches), _Means(), Progress("evaluation batch", count)
         for start in range(0, count, _EVALUATION_CALL):
             part = min(_EVALUATION_CALL, count - start)
@@ -77,10 +109,18 @@ class Run:
             if self._chief:
                 progress.report(start + part, every_seconds=5.0)
             if self._stop:
-                raise Interrupted(f"stopped by signal {self._stop[0]} in the evaluation; run the same command again to finish it")
+                raise Interrupted(
+                    f"stopped by signal {self._stop[0]} in the evaluation; run the same command"
+                    " again to finish it"
+                )
         values = means.take()
-        # Summed, not subtracted: the loss is thousands of nats in float32, a regularizer may be a hundredth.
-        regularizer = sum(values[f"term/{name}"] for name in self._engine.parts["vae"].terms if name != "reconstruction_loss")
+        # Summed, not subtracted: the loss is thousands of nats in float32, a regularizer may be a
+        # hundredth.
+        regularizer = sum(
+            values[f"term/{name}"]
+            for name in self._engine.parts["vae"].terms
+            if name != "reconstruction_loss"
+        )
         return {**values, "regularizer": regularizer, "steps": self._steps}
 
     def _summarise(self, step: int, values: Mapping[str, float]) -> None:
@@ -97,7 +137,9 @@ class _Means:
         self._totals, self._count = {}, 0
 
     def add(self, values: Mapping[str, float], count: int) -> None:
-        self._totals = {name: self._totals.get(name, 0.0) + value * count for name, value in values.items()}
+        self._totals = {
+            name: self._totals.get(name, 0.0) + value * count for name, value in values.items()
+        }
         self._count += count
 
     def take(self) -> dict[str, float]:
@@ -110,11 +152,18 @@ def _not_finite(step: int, values: Mapping[str, float], checkpoints: Checkpoints
     saved = checkpoints.steps()
     kept = f"the checkpoint of step {saved[-1]:,} is kept" if saved else "no checkpoint yet"
     terms = ", ".join(f"{name} {value:.4g}" for name, value in _terms(values).items())
-    return f"the loss is not finite at step {step:,} ({terms}); stopped, {kept}; lower the learning rate or the strength"
+    return (
+        f"the loss is not finite at step {step:,} ({terms}); stopped, {kept}; lower the learning"
+        " rate or the strength"
+    )
 
 
 def _terms(values: Mapping[str, float]) -> dict[str, float]:
-    return {"loss": values["loss"]} | {name.removeprefix("term/"): value for name, value in values.items() if name.startswith("term/")}
+    return {"loss": values["loss"]} | {
+        name.removeprefix("term/"): value
+        for name, value in values.items()
+        if name.startswith("term/")
+    }
 
 
 def _until(step: int, interval: int) -> int:

@@ -1,4 +1,6 @@
-"""A trained model as its folder describes it: the two networks and the record of how they were made."""
+"""A trained model as its folder describes it: the two networks and the record of how they were
+made.
+"""
 
 import os
 import pathlib
@@ -43,7 +45,10 @@ def save_network(folder: pathlib.Path, name: str, network: keras.Model) -> None:
         else:
             _save_locally(folder, name, network)
     except OSError as error:
-        raise DlibError(f"cannot write {folder / name}.keras ({error}); free space and run again: training is saved") from error
+        raise DlibError(
+            f"cannot write {folder / name}.keras ({error}); free space and run again: training is"
+            " saved"
+        ) from error
 
 
 def _save_locally(folder: pathlib.Path, name: str, network: keras.Model) -> None:
@@ -66,7 +71,9 @@ def is_whole(path: pathlib.Path) -> bool:
         return zipfile.is_zipfile(local)
 
 
-def check_unchanged(folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str] = NETWORKS) -> None:
+def check_unchanged(
+    folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str] = NETWORKS
+) -> None:
     """Refuses networks whose bytes are not those that training wrote.
 
     Files that do not exist pass, and so do records made before they kept the hashes.
@@ -89,8 +96,12 @@ def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
         DlibError: the file is damaged.
     """
     path = as_path(model_dir) / f"{name}.keras"
-    # A finished run is not trained again; without its record it is: from the last checkpoint, so only the end is repeated.
-    remedy = f"delete {as_path(model_dir) / 'results.json'} and run dlib_train again, which writes it from the last checkpoint"
+    # A finished run is not trained again; without its record it is: from the last checkpoint, so
+    # only the end is repeated.
+    remedy = (
+        f"delete {as_path(model_dir) / 'results.json'} and run dlib_train again, which writes it"
+        " from the last checkpoint"
+    )
     if not path.is_file():
         raise UserError(f"{path} does not exist; {remedy}")
     try:
@@ -110,4 +121,6 @@ def load(model_dir: str | os.PathLike) -> SavedModel:
     """
     record = results.read_training(model_dir)
     check_unchanged(as_path(model_dir), record)
-    return SavedModel(load_network(model_dir, "encoder"), load_network(model_dir, "decoder"), record)
+    return SavedModel(
+        load_network(model_dir, "encoder"), load_network(model_dir, "decoder"), record
+    )

@@ -1,4 +1,6 @@
-"""Pictures of a dataset: what each factor does, a contact sheet of random samples, and an animation of all factors."""
+"""Pictures of a dataset: what each factor does, a contact sheet of random samples, and an animation
+of all factors.
+"""
 
 import dataclasses
 import math
@@ -23,15 +25,20 @@ PICTURES = ("factors.png", "samples.png", "factors.gif")
 MAX_VALUES = 10  # of a factor in its row; of a larger factor evenly spaced values are shown
 MAX_FRAMES = 20  # of a factor in the animation
 SAMPLES = (8, 12)  # rows and columns of the contact sheet
-_TILE, _LARGE_TILE = 96, 256  # pixels on paper that an image should have, about; it is enlarged by whole numbers only
+# pixels on paper that an image should have, about; it is enlarged by whole numbers only
+_TILE, _LARGE_TILE = 96, 256
 _GAP, _TITLE, _CAPTION = 4, 40, 14  # pixels between images, for the title, the line below a row
 _DPI, _FONT = 100, 10  # pixels per inch; points of title and labels
 _GREY = 176  # stands where an incomplete grid has no image
-_FRAME_MS, _CAPTION_LINE = 250, 20  # of the animation: how long a frame stays, and the height of its caption
+# of the animation: how long a frame stays, and the height of its caption
+_FRAME_MS, _CAPTION_LINE = 250, 20
 
 
-def draw(name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> list[pathlib.Path]:
-    """Draws `factors.png`, `samples.png` and `factors.gif` into `output_dir` and prints their paths.
+def draw(
+    name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
+) -> list[pathlib.Path]:
+    """Draws `factors.png`, `samples.png` and `factors.gif` into `output_dir` and prints their
+    paths.
 
     Args:
         name: of the dataset, as `datasets.load` takes it.
@@ -42,13 +49,16 @@ def draw(name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike |
         The paths.
 
     Raises:
-        UserError: an unknown dataset, images that are neither grey nor RGB, a folder that is not ours, or
-            one where another process is at work.
+        UserError: an unknown dataset, images that are neither grey nor RGB, a folder that is not
+            ours, or one where another process is at work.
     """
     refuse_foreign(output_dir, "dataset pictures")  # before a preparation that may take minutes
     dataset = datasets.load(name, data_dir)
     if dataset.observation_shape[2] not in (1, 3):
-        raise UserError(f"images of {name} have {dataset.observation_shape[2]} channels; only 1 (grey) or 3 (RGB) can be drawn")
+        raise UserError(
+            f"images of {name} have {dataset.observation_shape[2]} channels; only 1 (grey) or 3"
+            " (RGB) can be drawn"
+        )
     with hold_folder(output_dir, "dataset pictures", Written(exactly(*PICTURES))) as folder:
         paths = [folder / picture for picture in PICTURES]
         _draw_all(dataset, paths)
@@ -58,44 +68,57 @@ def draw(name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike |
 
 
 def _draw_all(dataset: GroundTruthDataset, paths: Sequence[pathlib.Path]) -> None:
-    for path, figure in zip(paths, (_factors_figure(dataset), _samples_figure(dataset)), strict=False):
+    for path, figure in zip(
+        paths, (_factors_figure(dataset), _samples_figure(dataset)), strict=False
+    ):
         with atomic_write(path) as file:
             FigureCanvasAgg(figure).print_png(file)
     frames = [Image.fromarray(frame) for frame in animation(dataset)]
     with atomic_write(paths[-1]) as file:
-        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0)
+        frames[0].save(
+            file, "GIF", save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0
+        )
 
 
 def base_factors(space: FactorSpace) -> NDArray[np.int64]:
     """The grid point from which one factor at a time is varied: int64 [num_factors].
 
-    Values lie in the middle, at three and at one quarter of their range in turn, so that neighbours that share a palette differ.
+    Values lie in the middle, at three and at one quarter of their range in turn, so that neighbours
+    that share a palette differ.
     """
     fractions = np.resize([0.5, 0.75, 0.25], len(space.sizes))
     return (np.asarray(space.sizes) * fractions).astype(np.int64)
 
 
 def base_point(dataset: GroundTruthDataset) -> NDArray[np.int64]:
-    """`base_factors`; of an incomplete grid the point that has most neighbours in its rows, and of those the nearest: [num_factors]."""
+    """`base_factors`; of an incomplete grid the point that has most neighbours in its rows, and of
+    those the nearest: [num_factors].
+    """
     space, wanted = dataset.space, base_factors(dataset.space)
     if dataset.cells is None:
         return wanted
     factors = space.to_factors(dataset.cells)  # [rows, num_factors]
     neighbours = np.zeros(len(factors))
     for factor, (size, base) in enumerate(zip(space.sizes, space.bases, strict=True)):
-        _, row, count = np.unique(dataset.cells - factors[:, factor] * base, return_inverse=True, return_counts=True)
+        _, row, count = np.unique(
+            dataset.cells - factors[:, factor] * base, return_inverse=True, return_counts=True
+        )
         neighbours += count[row] / size  # how much of this factor's row is there
     distance = (np.abs(factors - wanted) / space.sizes).sum(axis=1)
     return factors[np.lexsort((distance, -neighbours))[0]]
 
 
-def vary(dataset: GroundTruthDataset, factor: int, max_values: int = MAX_VALUES) -> NDArray[np.int64]:
-    """Grid points that differ from `base_point` in one factor only, which takes evenly spaced values from first to last.
+def vary(
+    dataset: GroundTruthDataset, factor: int, max_values: int = MAX_VALUES
+) -> NDArray[np.int64]:
+    """Grid points that differ from `base_point` in one factor only, which takes evenly spaced
+    values from first to last.
 
     Args:
         dataset: with its grid.
         factor: which factor varies.
-        max_values: of how many values, at most; of a larger factor in an incomplete grid, those that have an image are counted.
+        max_values: of how many values, at most; of a larger factor in an incomplete grid, those
+            that have an image are counted.
 
     Returns:
         int64 [values, num_factors], values ascending; in an incomplete grid some may have no image.
@@ -111,11 +134,16 @@ def vary(dataset: GroundTruthDataset, factor: int, max_values: int = MAX_VALUES)
 
 def has_image(dataset: GroundTruthDataset, points: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of the grid points [n, num_factors] have an image: bool [n]."""
-    return np.isin(dataset.space.to_index(points), dataset.cells) if dataset.cells is not None else np.ones(len(points), bool)
+    return (
+        np.isin(dataset.space.to_index(points), dataset.cells)
+        if dataset.cells is not None
+        else np.ones(len(points), bool)
+    )
 
 
 def animation(dataset: GroundTruthDataset) -> list[NDArray[np.uint8]]:
-    """The frames of the animation: each factor in turn runs once through its values, beginning at the base state (or next to it).
+    """The frames of the animation: each factor in turn runs once through its values, beginning at
+    the base state (or next to it).
 
     Grid points that have no image are left out.
 
@@ -131,10 +159,15 @@ def animation(dataset: GroundTruthDataset) -> list[NDArray[np.uint8]]:
         first = int(np.searchsorted(points[:, factor], base[factor]))
         points = np.roll(points, -first, axis=0)
         frames.extend(_images(dataset, points, _LARGE_TILE, base))
-        captions.extend(f"{name} {point[factor]} of 0..{space.sizes[factor] - 1}" for point in points)
+        captions.extend(
+            f"{name} {point[factor]} of 0..{space.sizes[factor] - 1}" for point in points
+        )
     draft = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     width = max(frames[0].shape[1], *(int(draft.textlength(caption)) + 8 for caption in captions))
-    return [_with_caption(frame, caption, width) for frame, caption in zip(frames, captions, strict=True)]
+    return [
+        _with_caption(frame, caption, width)
+        for frame, caption in zip(frames, captions, strict=True)
+    ]
 
 
 def _factors_figure(dataset: GroundTruthDataset) -> Figure:
@@ -151,8 +184,12 @@ def _factors_figure(dataset: GroundTruthDataset) -> Figure:
     return _figure([_with_gaps(dataset, points, point) for points in rows], title, labels, captions)
 
 
-def _with_gaps(dataset: GroundTruthDataset, points: NDArray[np.int64], base: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The images of a row of the factor picture, grey where a grid point has none; at least one has."""
+def _with_gaps(
+    dataset: GroundTruthDataset, points: NDArray[np.int64], base: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """The images of a row of the factor picture, grey where a grid point has none; at least one
+    has.
+    """
     there = has_image(dataset, points)
     images = _images(dataset, points[there], _TILE, base)
     row = np.full((len(points), *images.shape[1:]), _GREY, np.uint8)
@@ -172,9 +209,13 @@ def _samples_figure(dataset: GroundTruthDataset) -> Figure:
 
 
 def _images(
-    dataset: GroundTruthDataset, factors: NDArray[np.int64], pixels: int, nuisance_of: NDArray[np.int64] | None = None
+    dataset: GroundTruthDataset,
+    factors: NDArray[np.int64],
+    pixels: int,
+    nuisance_of: NDArray[np.int64] | None = None,
 ) -> NDArray[np.uint8]:
-    """Images of grid points as uint8 RGB, enlarged by a whole number to about `pixels` of height: [n, h * zoom, w * zoom, 3].
+    """Images of grid points as uint8 RGB, enlarged by a whole number to about `pixels` of height:
+    [n, h * zoom, w * zoom, 3].
 
     A nuisance is that of each image's own grid point, or of the one point `nuisance_of` for all.
     """
@@ -182,8 +223,15 @@ def _images(
     if dataset.nuisance is None or nuisance_of is None:
         images = np.asarray(dataset.images(index), np.float32) / dataset.scale
     else:
-        clean = np.asarray(dataclasses.replace(dataset, nuisance=None).images(index), np.float32) / dataset.scale
-        images = np.asarray(dataset.nuisance.of_rows(clean, np.repeat(dataset.space.to_index(nuisance_of[None]), len(index))))
+        clean = (
+            np.asarray(dataclasses.replace(dataset, nuisance=None).images(index), np.float32)
+            / dataset.scale
+        )
+        images = np.asarray(
+            dataset.nuisance.of_rows(
+                clean, np.repeat(dataset.space.to_index(nuisance_of[None]), len(index))
+            )
+        )
     images = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
     zoom = max(1, round(pixels / images.shape[1]))
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
@@ -191,9 +239,14 @@ def _images(
 
 
 def _figure(
-    rows: Sequence[NDArray[np.uint8]], title: str, labels: Sequence[str] | None = None, captions: Sequence[Sequence[str]] | None = None
+    rows: Sequence[NDArray[np.uint8]],
+    title: str,
+    labels: Sequence[str] | None = None,
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> Figure:
-    """Lays out rows of images [n, h, w, 3] pixel by pixel, since a figure's own axes would resample them."""
+    """Lays out rows of images [n, h, w, 3] pixel by pixel, since a figure's own axes would resample
+    them.
+    """
     _, height, width, _ = rows[0].shape
     left, step_x = (_text_width(labels) + 16 if labels else _GAP), width + _GAP
     step_y = height + _GAP + (_CAPTION if captions else 0)
@@ -213,16 +266,29 @@ def _figure(
             x = left + column * step_x
             page[y : y + height, x : x + width] = image
             if captions:
-                write(x + width / 2, y + height + _CAPTION / 2, captions[row][column], fontsize=7, ha="center")
+                write(
+                    x + width / 2,
+                    y + height + _CAPTION / 2,
+                    captions[row][column],
+                    fontsize=7,
+                    ha="center",
+                )
     figure.figimage(page, origin="upper", zorder=-1)
     return figure
 
 
 def _text_width(texts: Sequence[str]) -> int:
-    """Pixels that the widest of some texts takes, which depends on the font that matplotlib finds."""
+    """Pixels that the widest of some texts takes, which depends on the font that matplotlib
+    finds.
+    """
     figure = Figure(dpi=_DPI)
     renderer = FigureCanvasAgg(figure).get_renderer()
-    return math.ceil(max(figure.text(0, 0, text, fontsize=_FONT).get_window_extent(renderer).width for text in texts))
+    return math.ceil(
+        max(
+            figure.text(0, 0, text, fontsize=_FONT).get_window_extent(renderer).width
+            for text in texts
+        )
+    )
 
 
 def _with_caption(image: NDArray[np.uint8], text: str, width: int) -> NDArray[np.uint8]:

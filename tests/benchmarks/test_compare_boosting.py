@@ -1,4 +1,6 @@
-"""benchmarks/compare_boosting.py: goes on where it was killed, and sums up what docs/metrics.md shows."""
+"""benchmarks/compare_boosting.py: goes on where it was killed, and sums up what docs/metrics.md
+shows.
+"""
 
 import importlib.util
 import json
@@ -34,7 +36,10 @@ def test_the_summary_by_hand(script):
     entry = {"tables": 3, "mean": 0.1667, "largest": 0.4, "signed": 0.1, "ranks": 0.5}
     assert summed["lightgbm_exact_against_sklearn"]["disentanglement"] == entry
     assert summed["sklearn_against_itself"]["disentanglement"]["ranks"] == 1.0
-    assert "| disentanglement | 3 | 0.1667, 0.4000, 0.500 | 0.1000, 0.2000, 1.000 |" in script.markdown(summed)
+    assert (
+        "| disentanglement | 3 | 0.1667, 0.4000, 0.500 | 0.1000, 0.2000, 1.000 |"
+        in script.markdown(summed)
+    )
 
 
 def test_a_killed_run_goes_on_at_the_score_it_was_in(script, tmp_path, monkeypatch, capsys):
@@ -59,4 +64,7 @@ def test_a_killed_run_goes_on_at_the_score_it_was_in(script, tmp_path, monkeypat
     calls.clear()
     script.main()
     assert calls == []
-    assert "| disentanglement | 1 | 0.0000, 0.0000, nan | 1.0000, 1.0000, nan |" in capsys.readouterr().out
+    assert (
+        "| disentanglement | 1 | 0.0000, 0.0000, nan | 1.0000, 1.0000, nan |"
+        in capsys.readouterr().out
+    )

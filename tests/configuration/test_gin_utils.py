@@ -71,7 +71,10 @@ def leaf():
 
 class TestFindingFiles:
     def test_a_packaged_file_is_found_by_name_from_any_folder(self, write):
-        assert gin_utils.find_file("models/beta_vae.gin") == gin_utils.config_dir() / "models" / "beta_vae.gin"
+        assert (
+            gin_utils.find_file("models/beta_vae.gin")
+            == gin_utils.config_dir() / "models" / "beta_vae.gin"
+        )
 
     def test_a_local_file_wins(self, write, tmp_path):
         (tmp_path / "models").mkdir()
@@ -92,19 +95,35 @@ class TestFindingFiles:
         assert "; did you mean models/beta_vae.gin" in message
 
     def test_what_does_not_exist_is_not_found(self, refused):
-        assert "gin file 'no/such/thing.gin' not found in the current folder" in refused(["no/such/thing.gin"])
+        assert "gin file 'no/such/thing.gin' not found in the current folder" in refused(
+            ["no/such/thing.gin"]
+        )
 
-    @pytest.mark.parametrize("name, kind", [("", "a folder"), (".", "a folder"), ("models", "a folder"), ("/dev/null", "no regular file")])
+    @pytest.mark.parametrize(
+        "name, kind",
+        [
+            ("", "a folder"),
+            (".", "a folder"),
+            ("models", "a folder"),
+            ("/dev/null", "no regular file"),
+        ],
+    )
     def test_what_is_no_file_is_named_for_what_it_is(self, refused, name, kind):
         assert refused([name]).endswith(f" is {kind}; name a gin file")
 
     def test_a_module_that_ends_the_process_is_one_line(self, tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(tmp_path)
         for number, (line, said) in enumerate(
-            {"import sys; sys.exit(3)": "SystemExit(3)", "1 / 0": "ZeroDivisionError(division by zero)"}.items()
+            {
+                "import sys; sys.exit(3)": "SystemExit(3)",
+                "1 / 0": "ZeroDivisionError(division by zero)",
+            }.items()
         ):
             (tmp_path / f"ends_{number}.py").write_text(f"\n{line}\n")
-            with pytest.raises(UserError, match=re.escape(f"ends_{number}.py ended in {said} at line 2; correct the module")):
+            with pytest.raises(
+                UserError,
+                match=re.escape(f"ends_{number}.py ended in {said} at line 2; correct the module"),
+            ):
                 gin_utils.parse([], [f"import ends_{number}"])
 
     def test_a_missing_include_names_who_includes_it(self, write, refused):
@@ -123,7 +142,10 @@ class TestFindingFiles:
 
 class TestPrecedence:
     def test_the_includer_wins_over_the_included_and_bindings_over_all(self, write):
-        write(base='SIZE = 1\ngin_test_leaf.size = %SIZE\ngin_test_leaf.name = "base"', top='include "base.gin"\nSIZE = 2')
+        write(
+            base='SIZE = 1\ngin_test_leaf.size = %SIZE\ngin_test_leaf.name = "base"',
+            top='include "base.gin"\nSIZE = 2',
+        )
         gin_utils.parse(["top.gin"])
         assert leaf() == (2, "base", ())
         gin_utils.parse(["top.gin"], ["SIZE = 3", "gin_test_leaf.name = 'é'"])
@@ -156,18 +178,34 @@ class TestPrecedence:
 
 
 class TestMacros:
-    @pytest.mark.parametrize("binding, close", [("STEP = 1", "STEPS"), ("steps = 1", "STEPS, WIDTH"), ("a/STEPS = 1", "STEPS")])
-    def test_a_mistyped_macro_is_refused_with_the_close_ones_or_all(self, write, refused, binding, close):
-        message = refused(write(m="STEPS = 1\nWIDTH = 2\nwhole_step_of_tests.steps = %STEPS"), binding)
-        assert message == f"no parsed gin file defines the macro {binding.split()[0]}; did you mean {close}?"
+    @pytest.mark.parametrize(
+        "binding, close",
+        [("STEP = 1", "STEPS"), ("steps = 1", "STEPS, WIDTH"), ("a/STEPS = 1", "STEPS")],
+    )
+    def test_a_mistyped_macro_is_refused_with_the_close_ones_or_all(
+        self, write, refused, binding, close
+    ):
+        message = refused(
+            write(m="STEPS = 1\nWIDTH = 2\nwhole_step_of_tests.steps = %STEPS"), binding
+        )
+        assert (
+            message
+            == f"no parsed gin file defines the macro {binding.split()[0]}; did you mean {close}?"
+        )
 
     def test_without_any_macro_the_message_says_so(self, write, refused):
-        assert refused([], "X = 1") == "no parsed gin file defines the macro X; the files define no macro"
+        assert (
+            refused([], "X = 1")
+            == "no parsed gin file defines the macro X; the files define no macro"
+        )
 
     def test_an_unset_macro_names_who_uses_it_and_how_to_set_it(self, write, refused):
         write(deep='gin_test_leaf.options = {"a": [1, (%DEPTH, 2)]}')
         message = refused(write(top='include "deep.gin"'))
-        assert message == 'macro %DEPTH, which gin_test_leaf.options uses, is not set; add --gin_bindings="DEPTH = ..."'
+        assert (
+            message == "macro %DEPTH, which gin_test_leaf.options uses, is not set; add"
+            ' --gin_bindings="DEPTH = ..."'
+        )
         gin_utils.parse(["top.gin"], ["DEPTH = 3"])
         assert leaf()[2] == {"a": [1, (3, 2)]}
 
@@ -182,7 +220,10 @@ class TestMacros:
 
     @pytest.mark.parametrize("text", ["A = %A", "A = %B\nB = [%A]", "A = %B\nB = %C\nC = {%A: 1}"])
     def test_a_macro_that_is_defined_by_itself_is_refused(self, write, refused, text):
-        assert refused(write(m=f"{text}\ngin_test_leaf.size = %A")) == "macro A is defined by itself; give it a value"
+        assert (
+            refused(write(m=f"{text}\ngin_test_leaf.size = %A"))
+            == "macro A is defined by itself; give it a value"
+        )
         gin_utils.parse(["m.gin"], ["A = 1"])
         assert leaf()[0] == 1
 
@@ -190,7 +231,10 @@ class TestMacros:
         gin_utils.parse(write(m="A = %B\nB = 6\ngin_test_leaf.size = %A"))
         assert leaf()[0] == 6
 
-    @pytest.mark.parametrize("text, name", [("gin_test_leaf.size = %gin.REQUIRED", "gin_test_leaf.size"), ("S = %gin.REQUIRED", "S")])
+    @pytest.mark.parametrize(
+        "text, name",
+        [("gin_test_leaf.size = %gin.REQUIRED", "gin_test_leaf.size"), ("S = %gin.REQUIRED", "S")],
+    )
     def test_what_is_required_must_be_set(self, write, refused, text, name):
         assert refused(write(m=text)) == f'{name} must be set; add --gin_bindings="{name} = ..."'
         gin_utils.parse(["m.gin"], [f"{name} = 1"])
@@ -200,20 +244,42 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "binding, expected, hint",
         [
-            ("gin_test_lef.size = 1", "No configurable matching 'gin_test_lef'", "did you mean gin_test_leaf?"),
-            ("zzzzzz.size = 1", "No configurable matching 'zzzzzz'", "import the module that registers it, or correct the name"),
-            ("gin_test_leaf.sise = 1", "'gin_test_leaf' doesn't have a parameter named 'sise'", "did you mean size?"),
-            ("gin_test_leaf.zzz = 1", "doesn't have a parameter named 'zzz'", "it has size, name, options"),
+            (
+                "gin_test_lef.size = 1",
+                "No configurable matching 'gin_test_lef'",
+                "did you mean gin_test_leaf?",
+            ),
+            (
+                "zzzzzz.size = 1",
+                "No configurable matching 'zzzzzz'",
+                "import the module that registers it, or correct the name",
+            ),
+            (
+                "gin_test_leaf.sise = 1",
+                "'gin_test_leaf' doesn't have a parameter named 'sise'",
+                "did you mean size?",
+            ),
+            (
+                "gin_test_leaf.zzz = 1",
+                "doesn't have a parameter named 'zzz'",
+                "it has size, name, options",
+            ),
             (
                 "gin_test_leaf.name = @whole_step_of_test",
                 "No configurable matching reference '@whole_step_of_test'",
                 "did you mean whole_step_of_tests?",
             ),
-            ("gin_test_leaf.name = @s/whole_step_of_test()", "No configurable matching reference", "did you mean whole_step_of_tests?"),
+            (
+                "gin_test_leaf.name = @s/whole_step_of_test()",
+                "No configurable matching reference",
+                "did you mean whole_step_of_tests?",
+            ),
             ("import no.such.module", "No module named 'no'", "import no.such.module"),
         ],
     )
-    def test_an_unknown_name_is_shown_with_its_place_and_what_is_close(self, write, refused, binding, expected, hint):
+    def test_an_unknown_name_is_shown_with_its_place_and_what_is_close(
+        self, write, refused, binding, expected, hint
+    ):
         message = refused([], binding)
         assert expected in message
         assert binding in message
@@ -223,7 +289,14 @@ class TestMistakes:
         assert message.endswith(hint)
 
     @pytest.mark.parametrize(
-        "text", ["gin_test_leaf.size", "gin_test_leaf.size = = 3", "gin_test_leaf.size = word", "gin_test_leaf.size = é", "A = 1; B = 2"]
+        "text",
+        [
+            "gin_test_leaf.size",
+            "gin_test_leaf.size = = 3",
+            "gin_test_leaf.size = word",
+            "gin_test_leaf.size = é",
+            "A = 1; B = 2",
+        ],
     )
     def test_wrong_syntax_is_shown_with_its_line(self, write, refused, text):
         message = refused(write(m=f"\n\n{text}\n"))
@@ -235,11 +308,16 @@ class TestMistakes:
 
     def test_an_unfinished_statement_names_its_source(self, write, refused):
         assert "unfinished statement in m.gin" in refused(write(m="gin_test_leaf.size = [1, 2\n"))
-        assert refused([], "gin_test_leaf.size = (1,").startswith("gin: unfinished statement in --gin_bindings")
+        assert refused([], "gin_test_leaf.size = (1,").startswith(
+            "gin: unfinished statement in --gin_bindings"
+        )
 
     def test_a_file_that_is_no_text_is_named(self, write, refused, tmp_path):
         (tmp_path / "model.gin").write_bytes(b"PK\xff\xfe")
-        assert refused(["model.gin"]) == "gin: model.gin is not UTF-8 text (invalid start byte at byte 2); name a gin file"
+        assert (
+            refused(["model.gin"])
+            == "gin: model.gin is not UTF-8 text (invalid start byte at byte 2); name a gin file"
+        )
 
     def test_logging_is_as_before_after_a_mistake(self, write, refused):
         refused([], "zzzzzz.size = 1")
@@ -247,8 +325,13 @@ class TestMistakes:
 
 
 def test_checking_imports_neither_tensorflow_nor_what_the_files_name():
-    code = "import sys; from dlib_tf2 import gin_utils; gin_utils.check(['quickstart.gin'], ['STEPS = 3']); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    code = (
+        "import sys; from dlib_tf2 import gin_utils; gin_utils.check(['quickstart.gin'], ['STEPS ="
+        " 3']); print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert "dlib_tf2.configuration.gin_text" in loaded
     assert not {"tensorflow", "keras", "sklearn", "dlib_tf2.train", "dlib_tf2.models"} & set(loaded)
 
@@ -281,7 +364,9 @@ class TestTypedBindings:
         }
 
     def test_the_last_binding_counts_and_blocks_and_imports_are_read(self):
-        text = "import no.such.module\nA = 1\nleaf.size = 1\nleaf:\n  size = %A\n  name = 'x'\nA = 2\n"
+        text = (
+            "import no.such.module\nA = 1\nleaf.size = 1\nleaf:\n  size = %A\n  name = 'x'\nA = 2\n"
+        )
         assert gin_utils.typed_bindings(text) == {"leaf.size": 2, "leaf.name": "x"}
 
     def test_operative_text_parses_again_to_the_same_bindings(self, write):
@@ -300,7 +385,8 @@ class TestTypedBindings:
         leaf()
         assert (steps, model[2], rate) == (3, nested, 0.25)
         text, first = gin_utils.operative_text(), gin_utils.operative_bindings()
-        assert max(map(len, text.splitlines())) < 100  # so that wrapped values are what is read here
+        # so that wrapped values are what is read here
+        assert max(map(len, text.splitlines())) < 100
         assert first == {
             "gin_test_leaf.name": None,
             "gin_test_leaf.options": long_list,
@@ -309,7 +395,10 @@ class TestTypedBindings:
             "whole_step_of_tests.rate": 0.25,
             "whole_step_of_tests.steps": 3,
             "scoped/gin_test_leaf.name": None,
-            "scoped/gin_test_leaf.options": {"first": {"second": [1, 2, {"third": [None, True, "multi\nline"]}]}, "é": 1e-30},
+            "scoped/gin_test_leaf.options": {
+                "first": {"second": [1, 2, {"third": [None, True, "multi\nline"]}]},
+                "é": 1e-30,
+            },
             "scoped/gin_test_leaf.size": 1,
         }
         write(again=text)
@@ -322,4 +411,7 @@ class TestTypedBindings:
         gin_utils.parse([], ["gin_test_leaf.size = 4", "whole_step_of_tests.steps = 1"])
         leaf()
         assert "whole_step_of_tests.steps" not in gin_utils.operative_bindings()
-        assert gin_utils.typed_bindings(gin_utils.resolved_text()) == {"gin_test_leaf.size": 4, "whole_step_of_tests.steps": 1}
+        assert gin_utils.typed_bindings(gin_utils.resolved_text()) == {
+            "gin_test_leaf.size": 4,
+            "whole_step_of_tests.steps": 1,
+        }

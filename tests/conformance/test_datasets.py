@@ -1,6 +1,7 @@
 """What every dataset must do; a new file in `named/` is found by itself.
 
-A dataset that is downloaded is prepared from a file of its true format on a small grid: `fakes.py` needs a writer for it.
+A dataset that is downloaded is prepared from a file of its true format on a small grid: `fakes.py`
+needs a writer for it.
 """
 
 import gin
@@ -26,10 +27,18 @@ def open_variant(request, folder, kind):
 
 # Not downloaded: how each is opened on a small grid, given the fixtures' request.
 OTHERS = {
-    "rendered_sprites": lambda request, folder: ("rendered_sprites/small", request.getfixturevalue("data_dir")),
-    "rendered_shapes3d": lambda request, folder: (use_tiny_grid(request.getfixturevalue("monkeypatch")), folder),
+    "rendered_sprites": lambda request, folder: (
+        "rendered_sprites/small",
+        request.getfixturevalue("data_dir"),
+    ),
+    "rendered_shapes3d": lambda request, folder: (
+        use_tiny_grid(request.getfixturevalue("monkeypatch")),
+        folder,
+    ),
     **{
-        f"{kind}_rendered_sprites": lambda request, folder, kind=kind: open_variant(request, folder, kind)
+        f"{kind}_rendered_sprites": lambda request, folder, kind=kind: open_variant(
+            request, folder, kind
+        )
         for kind in ("color", "noisy", "abstract", "scream")
     },
     "own_images": lambda request, folder: (write_images(folder / "images"), folder),
@@ -50,7 +59,11 @@ def opened(request, tmp_path):
 
 
 def test_every_downloaded_dataset_has_a_fake():
-    recipes = {recipe.source for name in loading.downloaded_names() for recipe in loading._module(name).RECIPES}
+    recipes = {
+        recipe.source
+        for name in loading.downloaded_names()
+        for recipe in loading._module(name).RECIPES
+    }
     assert {source.rsplit("/", 1)[0] for source in recipes} == set(fakes.WRITERS)
     assert set(NAMES) == {*loading.downloaded_names(), *OTHERS}
     assert len(NAMES) >= 16
@@ -61,7 +74,9 @@ def test_conformance(opened):
     space = dataset.space
     assert dataset.name == name
     assert set(dataset.visible) <= set(space.names)
-    assert [space.names.index(factor) for factor in dataset.visible] == sorted(space.names.index(factor) for factor in dataset.visible)
+    assert [space.names.index(factor) for factor in dataset.visible] == sorted(
+        space.names.index(factor) for factor in dataset.visible
+    )
     everything = np.arange(space.size)
     np.testing.assert_array_equal(space.to_index(space.to_factors(everything)), everything)
 
@@ -87,15 +102,21 @@ def test_conformance(opened):
     again = list(load(name, folder).table_batches(37).as_numpy_iterator())
     np.testing.assert_array_equal(np.concatenate([part for part, _ in again]), images)
 
-    # Training: the stored images of random grid points, which `augment` makes into what a model sees.
+    # Training: the stored images of random grid points, which `augment` makes into what a model
+    # sees.
     (batch,) = dataset.train_batches(8, seed=1).take(1)
     assert batch["image"].shape == (8, *dataset.stored_shape)
     assert batch["image"].dtype == np.uint8
-    seen = dataset.augment(np.float32(batch["image"]) / np.float32(dataset.scale), np.array([1, 2]), batch["position"])
+    seen = dataset.augment(
+        np.float32(batch["image"]) / np.float32(dataset.scale), np.array([1, 2]), batch["position"]
+    )
     assert tuple(seen.shape) == (8, *dataset.observation_shape)
     assert float(np.min(seen)) >= 0
     assert float(np.max(seen)) <= 1
-    np.testing.assert_array_equal(dataset.sample_index(np.random.default_rng(3), 4), dataset.sample_index(np.random.default_rng(3), 4))
+    np.testing.assert_array_equal(
+        dataset.sample_index(np.random.default_rng(3), 4),
+        dataset.sample_index(np.random.default_rng(3), 4),
+    )
 
     for wrong in (np.array([space.size]), np.array([-1])):
         with pytest.raises(ValueError, match=f"outside the grid; its range is 0..{space.size - 1}"):
@@ -106,13 +127,20 @@ def test_conformance(opened):
 def test_records_serve_hosts_without_python(name, fake_data_dir):
     dataset = load(name, fake_data_dir)
     if name == "abstract_dsprites":
-        with pytest.raises(UserError, match="abstract_dsprites has no TFDS records, which hosts without Python read"):
+        with pytest.raises(
+            UserError,
+            match="abstract_dsprites has no TFDS records, which hosts without Python read",
+        ):
             dataset.record_batches(8, 0)
         return
     (batch,) = dataset.record_batches(8, seed=0, num_hosts=2, host=1).take(1)
     assert batch["image"].shape == (4, *dataset.stored_shape)
     np.testing.assert_array_equal(batch["position"], [4, 5, 6, 7])
-    near = np.abs(batch["image"].numpy()[:, None].astype(int) - dataset.table[:][None].astype(int)).max(axis=(2, 3, 4)).min(axis=1)
+    near = (
+        np.abs(batch["image"].numpy()[:, None].astype(int) - dataset.table[:][None].astype(int))
+        .max(axis=(2, 3, 4))
+        .min(axis=1)
+    )
     assert near.max() <= 1, "an image of the stream is none of the table's"
 
 
@@ -121,7 +149,12 @@ def test_records_of_drawn_variants_are_those_of_the_sprites(tmp_path, monkeypatc
     dataset = load("noisy_rendered_sprites/small", tmp_path)
     (batch,) = dataset.record_batches(8, seed=0, num_hosts=2, host=1).take(1)
     assert batch["image"].shape == (4, 64, 64, 1)
-    assert (batch["image"].numpy()[:, None] == dataset.table[None]).all(axis=(2, 3, 4)).any(axis=1).all()
+    assert (
+        (batch["image"].numpy()[:, None] == dataset.table[None])
+        .all(axis=(2, 3, 4))
+        .any(axis=1)
+        .all()
+    )
 
 
 @pytest.mark.parametrize("name", loading.downloaded_names())

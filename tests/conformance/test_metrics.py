@@ -23,10 +23,15 @@ from dlib_tf2.metrics.declaration import Headline, headline
 from dlib_tf2.report import scores
 
 SHARED = {"common", "declaration"}
-NAMES = [module.name for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__) if module.name not in SHARED and module.name[0] != "_"]
+NAMES = [
+    module.name
+    for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__)
+    if module.name not in SHARED and module.name[0] != "_"
+]
 
 
-MODULES = {name: importlib.import_module(f"dlib_tf2.metrics.{name}") for name in NAMES}  # now: a parsed gin configuration is locked
+# now: a parsed gin configuration is locked
+MODULES = {name: importlib.import_module(f"dlib_tf2.metrics.{name}") for name in NAMES}
 
 
 def function_of(name):
@@ -34,15 +39,21 @@ def function_of(name):
 
 
 def tree(random_state):
-    """One tree in the place of the study's hundreds, which would take most of the time of these tests."""
+    """One tree in the place of the study's hundreds, which would take most of the time of these
+    tests.
+    """
     return DecisionTreeClassifier(max_depth=3, random_state=random_state)
 
 
 def run(name, codes, factors, seed=0, trees=tree, rng=None):
-    """Calls a metric with every count, or each of several, at most 60, and `trees` for the study's, so that it runs in little time."""
+    """Calls a metric with every count, or each of several, at most 60, and `trees` for the study's,
+    so that it runs in little time.
+    """
     function = function_of(name)
     parameters = inspect.signature(function).parameters.values()
-    small: dict[str, object] = {p.name: min(p.default, 60) for p in parameters if type(p.default) is int}
+    small: dict[str, object] = {
+        p.name: min(p.default, 60) for p in parameters if type(p.default) is int
+    }
     for p in parameters:
         if type(p.default) is tuple and all(type(size) is int for size in p.default):
             small[p.name] = tuple(sorted({min(size, 60) for size in p.default}))
@@ -54,7 +65,10 @@ def run(name, codes, factors, seed=0, trees=tree, rng=None):
 BOOSTED = [
     name
     for name in NAMES
-    if any(p.default is lightgbm_exact_gradient_boosting for p in inspect.signature(function_of(name)).parameters.values())
+    if any(
+        p.default is lightgbm_exact_gradient_boosting
+        for p in inspect.signature(function_of(name)).parameters.values()
+    )
 ]
 
 
@@ -66,8 +80,9 @@ def assert_is_a_result(result):
         assert np.isfinite(value), key
 
 
-# What a metric claims of perfect codes, by the key that it is read by and its better direction: better than noise, and than constant codes.
-# One that is not here claims both of the key of its own name.
+# What a metric claims of perfect codes, by the key that it is read by and its better direction:
+# better than noise, and than constant codes. One that is not here claims both of the key of its own
+# name.
 BOTH, NOISE, NEITHER = ("noise", "constant"), ("noise",), ()
 CLAIMS = {
     "beta_vae": ("eval_accuracy", 1, BOTH),
@@ -75,7 +90,8 @@ CLAIMS = {
     "dci_es": ("informativeness", 1, BOTH),
     "downstream_task": ("60:mean_test_accuracy", 1, BOTH),
     "factor_vae": ("eval_accuracy", 1, BOTH),
-    "fairness": ("mean_fairness:mean_pred:mean_sens", -1, NOISE),  # who says always the same is fair
+    # who says always the same is fair
+    "fairness": ("mean_fairness:mean_pred:mean_sens", -1, NOISE),
     "infomec": ("explicitness", 1, BOTH),
     "jemmig": ("jemmig_normalized", 1, BOTH),
     "mcc": ("mcc_pearson", 1, BOTH),
@@ -107,7 +123,9 @@ def test_a_metric_declares_the_score_it_is_read_by(name, large_grid):
 def test_what_is_no_metric_declares_nothing():
     assert headline("common") is None
     assert headline("no_metric") is None
-    with pytest.raises(ValueError, match="cost is 'cheap'; expected one of instant, seconds, minutes"):
+    with pytest.raises(
+        ValueError, match="cost is 'cheap'; expected one of instant, seconds, minutes"
+    ):
         Headline(key="x", higher_is_better=True, low=0, high=1, random=0, cost="cheap")
 
 
@@ -137,18 +155,34 @@ def test_perfect_codes_score_above_noise_and_constant_ones(name, large_grid):
     rng = np.random.default_rng(5)
     units = (large_grid - large_grid.mean(axis=0)) / large_grid.std(axis=0)
     others = {"noise": rng.normal(size=(len(units), 3)), "constant": np.zeros_like(units)}
-    perfect = read(name, units + rng.normal(0, 0.01, units.shape), large_grid, seeds=range(2)).mean()
+    perfect = read(
+        name, units + rng.normal(0, 0.01, units.shape), large_grid, seeds=range(2)
+    ).mean()
     for kind in CLAIMS.get(name, (name, 1, BOTH))[2]:
-        # Their scores lie near chance; on sixty rows a perfect code is better by much more than their spread.
+        # Their scores lie near chance; on sixty rows a perfect code is better by much more than
+        # their spread.
         worse = read(name, others[kind], large_grid, seeds=range(2))
         assert perfect > worse.mean() + 0.03, kind
         assert perfect > worse.max(), kind
 
 
-# Those that give the same score whatever the order of codes and factors, from the same rows. The others draw factors, or features of
-# codes, or fit trees, which take the first of equal splits.
+# Those that give the same score whatever the order of codes and factors, from the same rows. The
+# others draw factors, or features of codes, or fit trees, which take the first of equal splits.
 DRAWS_ONLY_ROWS = {
-    *("beta_vae", "dcimig", "infomec", "irs", "jemmig", "mcc", "med", "mig", "mig_sup", "modularity_explicitness", "rmig", "sap"),
+    *(
+        "beta_vae",
+        "dcimig",
+        "infomec",
+        "irs",
+        "jemmig",
+        "mcc",
+        "med",
+        "mig",
+        "mig_sup",
+        "modularity_explicitness",
+        "rmig",
+        "sap",
+    ),
     *("unified_scores", "unsupervised"),
 }
 
@@ -158,11 +192,17 @@ def test_order_of_codes_and_of_factors_does_not_matter(name, large_grid):
     rng = np.random.default_rng(6)
     codes = large_grid @ rng.normal(size=(3, 4)) + rng.normal(0, 0.3, (len(large_grid), 4))
     seeds = range(3 if name in DRAWS_ONLY_ROWS else 10)
-    one, other = read(name, codes, large_grid, seeds=seeds), read(name, codes[:, [2, 0, 3, 1]], large_grid[:, [1, 2, 0]], seeds=seeds)
+    one, other = (
+        read(name, codes, large_grid, seeds=seeds),
+        read(name, codes[:, [2, 0, 3, 1]], large_grid[:, [1, 2, 0]], seeds=seeds),
+    )
     if name in DRAWS_ONLY_ROWS:
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
     else:  # equal up to the draws: four standard errors of the difference of the means
-        assert abs(one.mean() - other.mean()) <= 4 * np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / len(one)) + 1e-9
+        assert (
+            abs(one.mean() - other.mean())
+            <= 4 * np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / len(one)) + 1e-9
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -202,7 +242,9 @@ def test_signature_and_docstring(name):
     assert [p.name for p in parameters[:3]] == ["codes", "factors", "rng"]
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[3:])
     text = " ".join(inspect.getdoc(function).split())
-    assert re.search(r"arXiv \d{4}\.\d{5}|OpenReview \S{9,}|doi ", text), "the docstring must cite the paper"
+    assert re.search(r"arXiv \d{4}\.\d{5}|OpenReview \S{9,}|doi ", text), (
+        "the docstring must cite the paper"
+    )
     assert all(section in text for section in ("Args:", "Returns:", "Raises:"))
     assert all(f"{p.name}:" in text for p in parameters)
 
@@ -213,9 +255,11 @@ def test_gin_file(name):
     call = metric_config.resolve(name)
     assert inspect.unwrap(call.function) is inspect.unwrap(function_of(name))
     bound = gin_utils.typed_bindings(call.config_text)
-    assert {p.name for p in inspect.signature(function_of(name)).parameters.values() if p.default is not p.empty} == {
-        key.removeprefix(f"{name}.") for key in bound if key.startswith(f"{name}.")
-    }
+    assert {
+        p.name
+        for p in inspect.signature(function_of(name)).parameters.values()
+        if p.default is not p.empty
+    } == {key.removeprefix(f"{name}.") for key in bound if key.startswith(f"{name}.")}
     header = gin_utils.find_file(f"metrics/{name}.gin").read_text().split("\n\n")[0]
     assert all(line.startswith("#") for line in header.splitlines())
     assert f"--metrics={name}" in header
@@ -241,7 +285,12 @@ def test_one_seed_gives_one_score_and_inputs_stay_untouched(name, small_table):
 def test_memory_order_dtype_and_factor_values_do_not_matter(name, small_table):
     codes, factors = small_table
     result = run(name, codes, factors)
-    assert run(name, np.asfortranarray(codes, np.float64), np.asfortranarray(factors * 3 - 5, np.int16)) == result
+    assert (
+        run(
+            name, np.asfortranarray(codes, np.float64), np.asfortranarray(factors * 3 - 5, np.int16)
+        )
+        == result
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -257,7 +306,9 @@ def test_constant_codes(name, small_table):
     codes, factors = small_table
     with said_of(name, np.zeros_like(codes)):
         assert_is_a_result(run(name, np.zeros_like(codes), factors))
-    assert_is_a_result(run(name, np.concatenate([codes, np.full((len(codes), 2), 0.1)], axis=1), factors))
+    assert_is_a_result(
+        run(name, np.concatenate([codes, np.full((len(codes), 2), 0.1)], axis=1), factors)
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -286,7 +337,13 @@ def test_nan_and_infinite_codes_are_refused(name, value, small_table):
 @pytest.mark.parametrize("rng", [np.random.RandomState(0), 0])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_generator_is_refused(name, rng, small_table):
-    with pytest.raises(UserError, match=f"rng is {type(rng).__name__}, expected numpy's Generator; pass numpy.random.default_rng"):
+    with pytest.raises(
+        UserError,
+        match=(
+            f"rng is {type(rng).__name__}, expected numpy's Generator; pass"
+            " numpy.random.default_rng"
+        ),
+    ):
         run(name, *small_table, rng=rng)
 
 
@@ -309,7 +366,10 @@ def test_registered_names_are_unique():
 
 def test_scoring_never_imports_tensorflow():
     modules = ", ".join(f"dlib_tf2.metrics.{name}" for name in NAMES)
-    heavy = "sorted(m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'tensorflow_probability', 'sklearn'))"
+    heavy = (
+        "sorted(m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras',"
+        " 'tensorflow_probability', 'sklearn'))"
+    )
     code = f"import sys, dlib_tf2.evaluate, {modules}; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -328,7 +388,8 @@ REPORTED = (*scores.METRICS, *scores.DEPENDENCE, scores.DOWNSTREAM[0], scores.DO
 
 @pytest.mark.parametrize("score", REPORTED, ids=lambda score: score.name)
 def test_the_report_reads_keys_that_metrics_return(small_table, score):
-    (own,) = (name for name in score.functions if name in NAMES)  # the others are names of the old library
+    # the others are names of the old library
+    (own,) = (name for name in score.functions if name in NAMES)
     returned = run(own, *small_table)
     keys = [re.sub(r"^\d+", lambda size: str(min(int(size[0]), 60)), key) for key in score.keys]
     assert set(keys) & set(returned)

@@ -1,4 +1,6 @@
-"""Every method under gin_configs/models, found by itself, through the same trials with tiny networks."""
+"""Every method under gin_configs/models, found by itself, through the same trials with tiny
+networks.
+"""
 
 import gin
 import keras
@@ -12,8 +14,14 @@ from dlib_tf2.training.checkpoints import Checkpoints
 from dlib_tf2.training.engine import Engine
 
 BATCH_SIZE, NUM_LATENT, NUM_STEPS, SEED = 8, 3, 4, 1
-TINY = ("import dlib_tf2.models.fully_connected", "fc_discriminator.num_units = 8", "fc_discriminator.num_layers = 2")
-METHODS = sorted(path.stem for path in (gin_utils.config_dir() / "models").glob("*.gin") if path.stem != "shared")
+TINY = (
+    "import dlib_tf2.models.fully_connected",
+    "fc_discriminator.num_units = 8",
+    "fc_discriminator.num_layers = 2",
+)
+METHODS = sorted(
+    path.stem for path in (gin_utils.config_dir() / "models").glob("*.gin") if path.stem != "shared"
+)
 
 
 class Run:
@@ -21,30 +29,44 @@ class Run:
 
     def __init__(self, method, data, strategy=None, xla=False):
         # The capacity must move within the few steps of a trial.
-        gin_utils.parse([f"models/{method}.gin"], [*TINY, *(["ITERATION_THRESHOLD = 4"] if method == "annealed_vae" else [])])
+        gin_utils.parse(
+            [f"models/{method}.gin"],
+            [*TINY, *(["ITERATION_THRESHOLD = 4"] if method == "annealed_vae" else [])],
+        )
         self.strategy, self.data = strategy or tf.distribute.get_strategy(), data
         model = gin.get_configurable(gin.query_parameter("train.model").selector)
         keras.utils.set_random_seed(0)
         with self.strategy.scope():
             shape = data.observation_shape
-            self.model = model(tiny_networks.tiny_encoder(shape, NUM_LATENT), tiny_networks.tiny_decoder(shape, NUM_LATENT))
-            # The first step is one of plain gradient descent; from the second on the momentum is a state to be kept.
+            self.model = model(
+                tiny_networks.tiny_encoder(shape, NUM_LATENT),
+                tiny_networks.tiny_decoder(shape, NUM_LATENT),
+            )
+            # The first step is one of plain gradient descent; from the second on the momentum is a
+            # state to be kept.
             parts = self.model.parts(())
             self.optimizers = {name: keras.optimizers.SGD(1e-6, momentum=0.9) for name in parts}
             for name, part in parts.items():
                 self.optimizers[name].build(part.variables)
-        self.engine = Engine(self.strategy, self.model, self.optimizers, data, SEED, BATCH_SIZE, xla)
+        self.engine = Engine(
+            self.strategy, self.model, self.optimizers, data, SEED, BATCH_SIZE, xla
+        )
         self.start = self.variables()
 
     def train(self, start, count):
         rows = BATCH_SIZE // self.strategy.num_replicas_in_sync
-        index = np.random.default_rng(SEED).integers(len(self.data.table), size=NUM_STEPS * BATCH_SIZE)
+        index = np.random.default_rng(SEED).integers(
+            len(self.data.table), size=NUM_STEPS * BATCH_SIZE
+        )
         stream = {
-            "image": self.data.table[index].reshape(-1, rows, *self.data.observation_shape),  # [steps * replicas, b, h, w, c]
+            # [steps * replicas, b, h, w, c]
+            "image": self.data.table[index].reshape(-1, rows, *self.data.observation_shape),
             "position": np.tile(np.arange(BATCH_SIZE, dtype=np.int32), NUM_STEPS).reshape(-1, rows),
         }
         stream = {name: values[start * BATCH_SIZE // rows :] for name, values in stream.items()}
-        batches = self.strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensor_slices(stream))
+        batches = self.strategy.distribute_datasets_from_function(
+            lambda _: tf.data.Dataset.from_tensor_slices(stream)
+        )
         values, bad, _ = self.engine.train(iter(batches), start, count)
         assert bad is None
         return values
@@ -57,10 +79,13 @@ class Run:
             variable.assign(value)
 
     def update(self):
-        """The change of each weight of each part by one step from the start, and the values that the step measured."""
+        """The change of each weight of each part by one step from the start, and the values that
+        the step measured.
+        """
         self.set_variables(self.start)
         for optimizer in self.optimizers.values():
-            optimizer.learning_rate.assign(1.0)  # a step so long that the weights' own digits do not round it
+            # a step so long that the weights' own digits do not round it
+            optimizer.learning_rate.assign(1.0)
         values = self.train(2, 1)
         after, changes = iter(zip(self.start, self.variables(), strict=True)), {}
         for name, part in self.engine.parts.items():
@@ -79,7 +104,9 @@ def run(method, tiny_data):
 
 
 def assert_same_step(other, run, tolerance):
-    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(other.start, run.start, strict=True))
+    assert all(
+        np.array_equal(ours, theirs) for ours, theirs in zip(other.start, run.start, strict=True)
+    )
     (changes, values), (other_changes, other_values) = run.update(), other.update()
     assert other_values == pytest.approx(values, rel=tolerance, abs=tolerance)
     for name, change in changes.items():
@@ -87,11 +114,22 @@ def assert_same_step(other, run, tolerance):
             assert np.linalg.norm(theirs) > 0
             # A bias's gradient is a sum over the batch, in which most of DIP's cancels.
             allowed = tolerance * (2 if theirs.ndim == 1 else 1)
-            assert np.linalg.norm(ours - theirs) <= allowed * np.linalg.norm(theirs), (name, theirs.shape)
+            assert np.linalg.norm(ours - theirs) <= allowed * np.linalg.norm(theirs), (
+                name,
+                theirs.shape,
+            )
 
 
 def test_there_are_the_studys_methods():
-    assert set(METHODS) >= {"annealed_vae", "beta_tc_vae", "beta_vae", "dip_vae_i", "dip_vae_ii", "factor_vae", "vae"}
+    assert set(METHODS) >= {
+        "annealed_vae",
+        "beta_tc_vae",
+        "beta_vae",
+        "dip_vae_i",
+        "dip_vae_ii",
+        "factor_vae",
+        "vae",
+    }
 
 
 def test_two_steps_move_every_weight_by_named_terms(run):
@@ -100,7 +138,9 @@ def test_two_steps_move_every_weight_by_named_terms(run):
     assert np.isfinite(list(values.values())).all()
     assert {"loss", "reconstruction_loss", "kl", "elbo", "term/reconstruction_loss"} < set(values)
     parts = run.engine.parts
-    assert values["loss"] == pytest.approx(sum(values[f"term/{name}"] for name in parts["vae"].terms), rel=1e-5)
+    assert values["loss"] == pytest.approx(
+        sum(values[f"term/{name}"] for name in parts["vae"].terms), rel=1e-5
+    )
     assert sorted(term for part in parts.values() for term in part.terms) == sorted(
         name.removeprefix("term/") for name in values if name.startswith("term/")
     )
@@ -108,7 +148,9 @@ def test_two_steps_move_every_weight_by_named_terms(run):
     weights = {weight.path for network in networks for weight in network.weights}
     trained = [variable for part in parts.values() for variable in part.variables]
     assert {variable.path for variable in trained} == weights
-    assert not any(np.array_equal(old, new.numpy()) for old, new in zip(run.start, trained, strict=False))
+    assert not any(
+        np.array_equal(old, new.numpy()) for old, new in zip(run.start, trained, strict=False)
+    )
 
 
 def test_checkpoint_brings_everything_back_and_training_goes_on_bit_identically(run, tmp_path):
@@ -121,9 +163,13 @@ def test_checkpoint_brings_everything_back_and_training_goes_on_bit_identically(
     finished = run.variables()
     run.set_variables([np.zeros_like(value) for value in saved])
     assert checkpoints.restore() == 2
-    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(run.variables(), saved, strict=True))
+    assert all(
+        np.array_equal(ours, theirs) for ours, theirs in zip(run.variables(), saved, strict=True)
+    )
     run.train(2, 2)
-    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(run.variables(), finished, strict=True))
+    assert all(
+        np.array_equal(ours, theirs) for ours, theirs in zip(run.variables(), finished, strict=True)
+    )
 
 
 def test_two_replicas_make_the_same_step(method, run, tiny_data, two_replicas):

@@ -10,15 +10,21 @@ from dlib_tf2.datasets import load
 from dlib_tf2.training.engine import Engine
 
 STEPS, BATCH_SIZE = 200, 64
-METHODS = sorted(path.stem for path in (gin_utils.config_dir() / "models").glob("*.gin") if path.stem != "shared")
+METHODS = sorted(
+    path.stem for path in (gin_utils.config_dir() / "models").glob("*.gin") if path.stem != "shared"
+)
 
 
 def make_engine(method, precision, data):
     gin_utils.parse([f"models/{method}.gin"])
     names = ("model", "encoder", "decoder", "optimizer")
-    model, encoder, decoder, optimizer = (gin.get_configurable(gin.query_parameter(f"train.{name}").selector) for name in names)
+    model, encoder, decoder, optimizer = (
+        gin.get_configurable(gin.query_parameter(f"train.{name}").selector) for name in names
+    )
     strategy = tf.distribute.get_strategy()
-    vae, optimizers = train._build(strategy, data, model, encoder, decoder, 10, optimizer, precision, seed=0)
+    vae, optimizers = train._build(
+        strategy, data, model, encoder, decoder, 10, optimizer, precision, seed=0
+    )
     return Engine(strategy, vae, optimizers, data, 0, BATCH_SIZE)
 
 
@@ -35,8 +41,11 @@ def test_terms_are_those_of_float32(method, data_dir):
     for engine in engines:
         assert engine.train(iter(data.train_batches(BATCH_SIZE, 1)), 0, STEPS)[1] is None
     expected, trained = map(evaluate, engines)
-    # Two trainings part ways in what they have hardly begun to learn (the KL), not in how well they do.
-    assert trained["reconstruction_loss"] == pytest.approx(expected["reconstruction_loss"], rel=0.01)
+    # Two trainings part ways in what they have hardly begun to learn (the KL), not in how well they
+    # do.
+    assert trained["reconstruction_loss"] == pytest.approx(
+        expected["reconstruction_loss"], rel=0.01
+    )
     # At the same weights every named term is the same.
     for theirs, ours in zip(engines[1].variables(), engines[0].variables(), strict=True):
         theirs.assign(ours)

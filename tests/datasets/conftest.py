@@ -13,7 +13,9 @@ INFO = image_table.TableInfo(SPACE, ("colour", "place"), (5, 6, 3), 255, "synthe
 
 def synthetic_images(index):
     """Images that name their row: every pixel of row i is 10 * i."""
-    return np.broadcast_to((10 * np.asarray(index)).astype(np.uint8)[:, None, None, None], (len(index), *INFO.shape))
+    return np.broadcast_to(
+        (10 * np.asarray(index)).astype(np.uint8)[:, None, None, None], (len(index), *INFO.shape)
+    )
 
 
 @pytest.fixture
@@ -33,7 +35,9 @@ def data_dir():
 
 @pytest.fixture(scope="session")
 def fake_files(tmp_path_factory):
-    """(manual_dir, data_dir): every downloaded dataset, from files of the true format on small grids, prepared once."""
+    """(manual_dir, data_dir): every downloaded dataset, from files of the true format on small
+    grids, prepared once.
+    """
     from tests.datasets import fakes
 
     manual_dir, data_dir = tmp_path_factory.mktemp("manual"), tmp_path_factory.mktemp("fake_data")

@@ -1,4 +1,6 @@
-"""Files of the true formats of the downloaded datasets, on small grids, and what they must become."""
+"""Files of the true formats of the downloaded datasets, on small grids, and what they must
+become.
+"""
 
 import contextlib
 import gzip
@@ -23,16 +25,26 @@ SPACES = {
     "cars3d": FactorSpace(cars3d.SPACE.names, (2, 3, 4)),
 }
 # Two editions, as the challenge's and the final files are.
-MPI3D_SPACES = (FactorSpace(mpi3d.NAMES, (2, 2, 2, 1, 3, 2, 2)), FactorSpace(mpi3d.NAMES, (3, 3, 2, 1, 3, 2, 2)))
+MPI3D_SPACES = (
+    FactorSpace(mpi3d.NAMES, (2, 2, 2, 1, 3, 2, 2)),
+    FactorSpace(mpi3d.NAMES, (3, 3, 2, 1, 3, 2, 2)),
+)
 MPI3D_EDITIONS = {"toy": 0, "realistic": 1, "real": 1}
-NORB_FILES = ("smallnorb-5x46789x9x18x6x2x96x96-training", "smallnorb-5x01235x9x18x6x2x96x96-testing")
+NORB_FILES = (
+    "smallnorb-5x46789x9x18x6x2x96x96-training",
+    "smallnorb-5x01235x9x18x6x2x96x96-testing",
+)
 DSPRITES_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5"
 CARS_FILE = "nips2015-analogy-data.tar.gz"
 
 
 def pictures(count, channels, size=64, top=255, seed=0):
-    """Random pictures made of 8 x 8 blocks, each different from the others: uint8 [count, size, size, channels]."""
-    blocks = np.random.default_rng(seed).integers(0, top + 1, (count, size // 8, size // 8, channels), dtype=np.uint8)
+    """Random pictures made of 8 x 8 blocks, each different from the others: uint8 [count, size,
+    size, channels].
+    """
+    blocks = np.random.default_rng(seed).integers(
+        0, top + 1, (count, size // 8, size // 8, channels), dtype=np.uint8
+    )
     return blocks.repeat(8, axis=1).repeat(8, axis=2)
 
 
@@ -63,8 +75,11 @@ def write_dsprites(folder, name=DSPRITES_FILE):
     space = SPACES["dsprites"]
     factors = space.to_factors(np.arange(space.size))
     with h5py.File(folder / name, "w") as file:
-        file.create_dataset("imgs", data=dsprites_images()[..., 0], chunks=(7, 64, 64), compression="gzip")
-        file["latents/classes"] = np.column_stack([np.zeros(space.size, np.int64), factors])  # colour in front
+        file.create_dataset(
+            "imgs", data=dsprites_images()[..., 0], chunks=(7, 64, 64), compression="gzip"
+        )
+        # colour in front
+        file["latents/classes"] = np.column_stack([np.zeros(space.size, np.int64), factors])
         file["latents/values"] = np.column_stack([np.ones(space.size), factors / 10])
 
 
@@ -73,28 +88,47 @@ def write_shapes3d(folder, name="3dshapes.h5"):
 
     space = SPACES["shapes3d"]
     with h5py.File(folder / name, "w") as file:
-        file.create_dataset("images", data=shapes3d_images(), chunks=(5, 64, 64, 3), compression="gzip")
+        file.create_dataset(
+            "images", data=shapes3d_images(), chunks=(5, 64, 64, 3), compression="gzip"
+        )
         # Values, not their numbers; angles are negative first.
-        file["labels"] = space.to_factors(np.arange(space.size)) * [0.1, 0.1, 0.1, 0.07, 1, 30] + [0, 0, 0, 0.75, 0, -30]
+        file["labels"] = space.to_factors(np.arange(space.size)) * [0.1, 0.1, 0.1, 0.07, 1, 30] + [
+            0,
+            0,
+            0,
+            0.75,
+            0,
+            -30,
+        ]
 
 
 def norb_matrix(array):
     """The format of the NORB files: magic, rank, at least three sizes, data; little-endian."""
     magic = {np.dtype(np.uint8): 0x1E3D4C55, np.dtype(np.int32): 0x1E3D4C54}[array.dtype]
     sizes = [*array.shape, *[1] * (3 - array.ndim)]
-    return np.array([magic, array.ndim, *sizes], "<i4").tobytes() + np.ascontiguousarray(array).tobytes()
+    return (
+        np.array([magic, array.ndim, *sizes], "<i4").tobytes()
+        + np.ascontiguousarray(array).tobytes()
+    )
 
 
 def write_smallnorb(folder):
-    """Training holds the later half of the instances, testing the first, both in mixed order; azimuths are even numbers."""
+    """Training holds the later half of the instances, testing the first, both in mixed order;
+    azimuths are even numbers.
+    """
     space, rng = SPACES["smallnorb"], np.random.default_rng(0)
     factors, images = space.to_factors(np.arange(space.size)), norb_images()
     later = factors[:, 1] >= space.sizes[1] // 2
     for name, chosen in zip(NORB_FILES, (later, ~later), strict=True):
         rows = rng.permutation(np.flatnonzero(chosen))
-        both = np.stack([images[rows, :, :, 0], 255 - images[rows, :, :, 0]], axis=1)  # left and right camera
+        # left and right camera
+        both = np.stack([images[rows, :, :, 0], 255 - images[rows, :, :, 0]], axis=1)
         info = (factors[rows][:, 1:] * [1, 1, 2, 1]).astype(np.int32)
-        for part, array in (("dat", both), ("cat", factors[rows, 0].astype(np.int32)), ("info", info)):
+        for part, array in (
+            ("dat", both),
+            ("cat", factors[rows, 0].astype(np.int32)),
+            ("info", info),
+        ):
             (folder / f"{name}-{part}.mat.gz").write_bytes(gzip.compress(norb_matrix(array)))
 
 
@@ -106,7 +140,9 @@ def write_cars3d(folder, leave_out=0, broken=None, others=()):
         for car in reversed(range(leave_out, objects)):
             content = io.BytesIO()
             pixels = np.moveaxis(images[:, :, car], (0, 1), (4, 3))  # [h, w, 3, azimuth, elevation]
-            scipy.io.savemat(content, broken or {"im": pixels, "mask": pixels[:, :, 0]}, do_compression=True)
+            scipy.io.savemat(
+                content, broken or {"im": pixels, "mask": pixels[:, :, 0]}, do_compression=True
+            )
             add(archive, f"data/cars/car_{car:03d}_mesh.mat", content.getvalue())
             add(archive, f"data/cars/._car_{car:03d}_mesh.mat", b"Mac OS X")
         add(archive, "data/cars/list.txt", b"car_000_mesh\n")
@@ -129,7 +165,8 @@ def write_mpi3d(folder, kind, name=None, compress=True):
 def write_scream(folder, name="The_Scream.jpg", size=(300, 400)):
     width, height = size
     pixels = np.stack(np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height)), axis=-1)
-    picture = np.concatenate([pixels, np.full((height, width, 1), 100)], axis=-1).astype(np.uint8)  # [h, w, 3]
+    # [h, w, 3]
+    picture = np.concatenate([pixels, np.full((height, width, 1), 100)], axis=-1).astype(np.uint8)
     Image.fromarray(picture).save(folder / name, quality=95)
 
 
@@ -139,7 +176,10 @@ WRITERS = {
     "smallnorb": write_smallnorb,
     "cars3d": write_cars3d,
     "scream": write_scream,
-    **{f"mpi3d/{kind}": lambda folder, kind=kind: write_mpi3d(folder, kind) for kind in MPI3D_EDITIONS},
+    **{
+        f"mpi3d/{kind}": lambda folder, kind=kind: write_mpi3d(folder, kind)
+        for kind in MPI3D_EDITIONS
+    },
 }
 
 
@@ -147,7 +187,12 @@ WRITERS = {
 def small_grids():
     """Makes the builders expect the small grids; what is prepared stays readable afterwards."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((dsprites, "dsprites"), (shapes3d, "shapes3d"), (smallnorb, "smallnorb"), (cars3d, "cars3d")):
+        for module, name in (
+            (dsprites, "dsprites"),
+            (shapes3d, "shapes3d"),
+            (smallnorb, "smallnorb"),
+            (cars3d, "cars3d"),
+        ):
             patch.setattr(module, "SPACE", SPACES[name])
         patch.setattr(mpi3d, "SPACES", MPI3D_SPACES)
         patch.setattr(downloaded.Needs, "check", lambda *_: None)  # which goes by the true sizes
@@ -164,13 +209,23 @@ def register_checksums(patch, folder):
             path = pathlib.Path(folder) / info.filename
             if path.exists():
                 content = path.read_bytes()
-                patch.setitem(infos, url, UrlInfo(len(content), hashlib.sha256(content).hexdigest(), info.filename))
+                patch.setitem(
+                    infos,
+                    url,
+                    UrlInfo(len(content), hashlib.sha256(content).hexdigest(), info.filename),
+                )
 
 
 def prepare_all(manual_dir, data_dir, names=None):
-    """Writes the files of all datasets that are downloaded, or of those named, and prepares them."""
+    """Writes the files of all datasets that are downloaded, or of those named, and prepares
+    them.
+    """
     names = names or loading.downloaded_names()
-    for source in {recipe.source.rsplit("/", 1)[0] for name in names for recipe in loading._module(name).RECIPES}:
+    for source in {
+        recipe.source.rsplit("/", 1)[0]
+        for name in names
+        for recipe in loading._module(name).RECIPES
+    }:
         WRITERS[source](manual_dir)
     with small_grids() as patch:
         register_checksums(patch, manual_dir)

@@ -1,4 +1,6 @@
-"""Our TFDS builders by TFDS's own test, and every downloaded dataset from file to table: what its images and factors must be."""
+"""Our TFDS builders by TFDS's own test, and every downloaded dataset from file to table: what its
+images and factors must be.
+"""
 
 import functools
 import gzip
@@ -64,11 +66,19 @@ class ScreamTest(OnSmallGrid, tfds.testing.DatasetBuilderTestCase):
 
 def test_true_sizes():
     """The grids of the reference, whatever small ones the tests use."""
-    sizes = {"dsprites": dsprites.SPACE, "shapes3d": shapes3d.SPACE, "smallnorb": smallnorb.SPACE, "cars3d": cars3d.SPACE}
+    sizes = {
+        "dsprites": dsprites.SPACE,
+        "shapes3d": shapes3d.SPACE,
+        "smallnorb": smallnorb.SPACE,
+        "cars3d": cars3d.SPACE,
+    }
     counts = {"dsprites": 737_280, "shapes3d": 480_000, "smallnorb": 48_600, "cars3d": 17_568}
     assert {name: space.size for name, space in sizes.items()} == counts
     assert [space.size for space in mpi3d.SPACES] == [460_800, 1_036_800]
-    assert [space.sizes for space in mpi3d.SPACES] == [(4, 4, 2, 3, 3, 40, 40), (6, 6, 2, 3, 3, 40, 40)]
+    assert [space.sizes for space in mpi3d.SPACES] == [
+        (4, 4, 2, 3, 3, 40, 40),
+        (6, 6, 2, 3, 3, 40, 40),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -98,11 +108,20 @@ def test_bases_of_the_reference():
 
 
 def test_tfds_own_builders_name_file_size_and_hash():
-    files = {file.name: file for module in (dsprites, shapes3d, smallnorb) for file in module.RECIPE.files()}
+    files = {
+        file.name: file
+        for module in (dsprites, shapes3d, smallnorb)
+        for file in module.RECIPE.files()
+    }
     assert files[fakes.DSPRITES_FILE].size == 28_024_106
-    assert files["3dshapes.h5"].sha256 == "0a0f6ed98baff276a50f3a081a7434d788da63cb135a98189b2a5b5769be1785"
+    assert (
+        files["3dshapes.h5"].sha256
+        == "0a0f6ed98baff276a50f3a081a7434d788da63cb135a98189b2a5b5769be1785"
+    )
     assert len(smallnorb.RECIPE.files()) == 6
-    assert all(len(file.sha256) == 64 and file.url.startswith("https://") for file in files.values())
+    assert all(
+        len(file.sha256) == 64 and file.url.startswith("https://") for file in files.values()
+    )
 
 
 def test_addresses_and_reported_hashes_of_mpi3d_and_cars3d():
@@ -126,18 +145,25 @@ def test_images_that_need_no_change_arrive_unchanged(fake_data_dir):
     }
     for name, images in expected.items():
         np.testing.assert_array_equal(load(name, fake_data_dir).table, images, err_msg=name)
-    assert [load(f"mpi3d_{kind}", fake_data_dir).space.sizes[:2] for kind in ("toy", "real")] == [(2, 2), (3, 3)]
+    assert [load(f"mpi3d_{kind}", fake_data_dir).space.sizes[:2] for kind in ("toy", "real")] == [
+        (2, 2),
+        (3, 3),
+    ]
 
 
 def lanczos_by_hand(image, size):
-    """The definition: each output pixel is a normalised Lanczos-3 window over the input, rows then columns, each rounded and cut."""
+    """The definition: each output pixel is a normalised Lanczos-3 window over the input, rows then
+    columns, each rounded and cut.
+    """
     factor = len(image) / size
     centres = (np.arange(size)[:, None] + 0.5) * factor
     distance = (np.arange(len(image)) + 0.5 - centres) / factor
     weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
     weights /= weights.sum(axis=1, keepdims=True)
     for axis in (1, 0):
-        image = np.clip(np.round(np.moveaxis(np.tensordot(weights, image, (1, axis)), 0, axis)), 0, 255)
+        image = np.clip(
+            np.round(np.moveaxis(np.tensordot(weights, image, (1, axis)), 0, axis)), 0, 255
+        )
     return image
 
 
@@ -147,7 +173,8 @@ def test_smallnorb_is_the_left_camera_of_both_splits_shrunk_with_lanczos(fake_da
     assert dataset.visible == ("category", "elevation", "azimuth", "lighting")
     for index in (0, 37, 95):
         by_hand = lanczos_by_hand(fakes.norb_images()[index, :, :, 0].astype(np.float64), 64)
-        assert np.abs(dataset.table[index, :, :, 0] - by_hand).max() <= 1  # Pillow computes with fixed point
+        # Pillow computes with fixed point
+        assert np.abs(dataset.table[index, :, :, 0] - by_hand).max() <= 1
     # Overshoot beyond black and white is cut, not wrapped round.
     assert (dataset.table[:, 30:34] == 0).any()
     assert (dataset.table[:, 30:34] == 255).any()
@@ -163,7 +190,9 @@ def test_cars_are_in_factor_order_and_numbered_by_sorted_name(fake_data_dir):
     dataset, images = load("cars3d", fake_data_dir), fakes.car_images()
     for elevation, azimuth, car in ((0, 0, 0), (1, 2, 3), (1, 0, 2)):
         index = int(dataset.space.to_index(np.array([[elevation, azimuth, car]]))[0])
-        expected = np.asarray(Image.fromarray(images[index]).resize((64, 64), Image.Resampling.LANCZOS))
+        expected = np.asarray(
+            Image.fromarray(images[index]).resize((64, 64), Image.Resampling.LANCZOS)
+        )
         np.testing.assert_array_equal(dataset.table[index], expected)
 
 
@@ -176,7 +205,10 @@ def test_the_scream_fits_into_350_by_274(fake_data_dir):
 
 
 def test_abstract_sprites_are_coloured_masks(fake_data_dir):
-    dataset, sprites = load("abstract_dsprites", fake_data_dir), load("dsprites_full", fake_data_dir)
+    dataset, sprites = (
+        load("abstract_dsprites", fake_data_dir),
+        load("dsprites_full", fake_data_dir),
+    )
     assert dataset.space.sizes == (5, 6, *sprites.space.sizes)
     factors = dataset.space.to_factors(np.arange(0, dataset.space.size, 7))
     images = dataset.images(np.arange(0, dataset.space.size, 7)) / 255
@@ -188,8 +220,11 @@ def test_abstract_sprites_are_coloured_masks(fake_data_dir):
         expected = masks[rows] * np.array(colour) + (1 - masks[rows]) * greys[rows]
         assert np.abs(images[rows] - expected).max() < 0.5 / 255 + 1e-4
     orientations = dataset.space.to_factors(dataset.table_index())[:, 4]
-    assert np.bincount(orientations).min() > 0.7 * len(orientations) / 4  # drawn for each row, from all of them
-    drawn = np.concatenate([batch["image"].numpy() for batch in dataset.train_batches(64, seed=0).take(4)])
+    # drawn for each row, from all of them
+    assert np.bincount(orientations).min() > 0.7 * len(orientations) / 4
+    drawn = np.concatenate(
+        [batch["image"].numpy() for batch in dataset.train_batches(64, seed=0).take(4)]
+    )
     corners = {int(image.min()) for image in drawn}
     assert len(corners) > 4
 
@@ -247,7 +282,9 @@ def repeated_shapes3d(folder):
 
 
 def large_member(name):
-    """An archive that ends where the content of a large member would begin: who reads or skips it meets another error."""
+    """An archive that ends where the content of a large member would begin: who reads or skips it
+    meets another error.
+    """
 
     def damage(folder):
         member = tarfile.TarInfo(name)
@@ -268,14 +305,26 @@ DAMAGES = [
         lambda folder: fakes.write_shapes3d(folder, fakes.DSPRITES_FILE),
         "holds no array 'latents/classes'; it is another file",
     ),
-    ("shapes3d", other_shapes3d, r"expected 'images' as uint8 \[n, 64, 64, 3\], got uint8 \[144, 32, 32, 3\]"),
-    ("shapes3d", repeated_shapes3d, r"1 grid cells came more than once \(.*\) and 1 grid cells came never"),
+    (
+        "shapes3d",
+        other_shapes3d,
+        r"expected 'images' as uint8 \[n, 64, 64, 3\], got uint8 \[144, 32, 32, 3\]",
+    ),
+    (
+        "shapes3d",
+        repeated_shapes3d,
+        r"1 grid cells came more than once \(.*\) and 1 grid cells came never",
+    ),
     (
         "smallnorb",
         truncated(fakes.write_smallnorb, f"{fakes.NORB_FILES[0]}-dat.mat.gz"),
         "smallnorb in .* cannot be read .* truncated or damaged",
     ),
-    ("smallnorb", norb_with_wrong_labels, r"24 grid cells came more than once \(.*\) and 24 grid cells came never"),
+    (
+        "smallnorb",
+        norb_with_wrong_labels,
+        r"24 grid cells came more than once \(.*\) and 24 grid cells came never",
+    ),
     (
         "cars3d",
         lambda folder: fakes.write_cars3d(folder, leave_out=3),
@@ -286,11 +335,20 @@ DAMAGES = [
         lambda folder: fakes.write_cars3d(folder, broken={"im": np.zeros((2, 2))}),
         r"'im' as uint8 \[128, 128, 3, 3, 2\], got float64",
     ),
-    ("cars3d", truncated(fakes.write_cars3d, fakes.CARS_FILE), "cars3d in .* cannot be read .* truncated or damaged: remove them"),
     (
         "cars3d",
-        lambda folder: fakes.write_cars3d(folder, others=[("other/cars/car_002_mesh.mat", b"MATLAB")]),
-        "holds more than one car of the name car_002_mesh.mat; it is damaged or another file: get it again from http",
+        truncated(fakes.write_cars3d, fakes.CARS_FILE),
+        "cars3d in .* cannot be read .* truncated or damaged: remove them",
+    ),
+    (
+        "cars3d",
+        lambda folder: fakes.write_cars3d(
+            folder, others=[("other/cars/car_002_mesh.mat", b"MATLAB")]
+        ),
+        (
+            "holds more than one car of the name car_002_mesh.mat; it is damaged or another file:"
+            " get it again from http"
+        ),
     ),
     (
         "cars3d",
@@ -300,9 +358,16 @@ DAMAGES = [
     (
         "cars3d",
         large_member("data/movie.avi"),
-        "holds data/movie.avi with 9,000,000,000 bytes, expected at most 200,000,000; it is another",
+        (
+            "holds data/movie.avi with 9,000,000,000 bytes, expected at most 200,000,000; it is"
+            " another"
+        ),
     ),
-    ("mpi3d_toy", too_few_npz, r"mpi3d_toy.npz holds 95 images, expected 96 or 216; it is damaged or another file"),
+    (
+        "mpi3d_toy",
+        too_few_npz,
+        r"mpi3d_toy.npz holds 95 images, expected 96 or 216; it is damaged or another file",
+    ),
     (
         "mpi3d_toy",
         truncated(lambda folder: fakes.write_mpi3d(folder, "toy"), "mpi3d_toy.npz"),
@@ -314,10 +379,16 @@ DAMAGES = [
         lambda folder: np.savez(folder / "mpi3d_toy.npz", pictures=np.zeros(3)),
         "holds pictures.npy, expected an array 'images'",
     ),
-    ("mpi3d_toy", lambda folder: np.savez(folder / "mpi3d_toy.npz", images=np.zeros(3)), r"'images' is float64 \[3\] in C order"),
     (
         "mpi3d_toy",
-        lambda folder: np.savez(folder / "mpi3d_toy.npz", images=np.zeros((96, 32, 32, 3), np.uint8)),
+        lambda folder: np.savez(folder / "mpi3d_toy.npz", images=np.zeros(3)),
+        r"'images' is float64 \[3\] in C order",
+    ),
+    (
+        "mpi3d_toy",
+        lambda folder: np.savez(
+            folder / "mpi3d_toy.npz", images=np.zeros((96, 32, 32, 3), np.uint8)
+        ),
         r"holds images \[32, 32, 3\]",
     ),
     (
@@ -380,10 +451,16 @@ def test_bad_records_that_an_earlier_attempt_left_are_made_again(tmp_path, capsy
         fakes.register_checksums(patch, manual_dir)
         tfds_records.write(smallnorb.RECIPE.builder(data_dir), manual_dir)
         if on_record:
-            source_files.keep(data_dir / "dlib_tables" / "smallnorb" / "2.0.0", sorted(manual_dir.iterdir()))
+            source_files.keep(
+                data_dir / "dlib_tables" / "smallnorb" / "2.0.0", sorted(manual_dir.iterdir())
+            )
         repair(patch, manual_dir)
         dataset = loading.prepare("smallnorb", data_dir, manual_dir)
-    text = ".mat.gz has changed since the records of smallnorb/2.0.0 were made of it" if on_record else "grid cells came more than once"
+    text = (
+        ".mat.gz has changed since the records of smallnorb/2.0.0 were made of it"
+        if on_record
+        else "grid cells came more than once"
+    )
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "are made again" in line]
     assert text in line
     np.testing.assert_array_equal(dataset.table, resize.lanczos(fakes.norb_images(), 64))
@@ -392,11 +469,16 @@ def test_bad_records_that_an_earlier_attempt_left_are_made_again(tmp_path, capsy
 def test_a_changed_file_of_a_prepared_set_is_said_not_to_be_read(tmp_path, capsys):
     manual_dir, data_dir = tmp_path / "manual", tmp_path / "data"
     manual_dir.mkdir()
-    folder, path = data_dir / "dlib_tables" / "mpi3d" / "toy" / "1.0.0", manual_dir / "mpi3d_toy.npz"
+    folder, path = (
+        data_dir / "dlib_tables" / "mpi3d" / "toy" / "1.0.0",
+        manual_dir / "mpi3d_toy.npz",
+    )
 
     def again():
         capsys.readouterr()
-        np.testing.assert_array_equal(loading.prepare("mpi3d_toy", data_dir, manual_dir).table, fakes.mpi3d_images("toy"))
+        np.testing.assert_array_equal(
+            loading.prepare("mpi3d_toy", data_dir, manual_dir).table, fakes.mpi3d_images("toy")
+        )
         return [line for line in capsys.readouterr().err.splitlines() if "not read now" in line]
 
     with fakes.small_grids():
@@ -406,15 +488,23 @@ def test_a_changed_file_of_a_prepared_set_is_said_not_to_be_read(tmp_path, capsy
         assert again() == []
         path.write_bytes(path.read_bytes() + b"x")
         anew = f"delete {folder} and {data_dir}/mpi3d/toy/1.0.0, and run again"
-        text = f"mpi3d/toy/1.0.0 was prepared from other content of mpi3d_toy.npz, which is not read now; to prepare it from {manual_dir}, "
+        text = (
+            "mpi3d/toy/1.0.0 was prepared from other content of mpi3d_toy.npz, which is not read"
+            f" now; to prepare it from {manual_dir}, "
+        )
         assert again() == [text + anew]
         (folder / "sources.json").unlink()
         (line,) = again()
-        assert line.startswith("mpi3d/toy/1.0.0 was prepared by an older version, which kept no record of its files, and is not read now")
+        assert line.startswith(
+            "mpi3d/toy/1.0.0 was prepared by an older version, which kept no record of its files,"
+            " and is not read now"
+        )
         assert line.endswith(anew)
 
 
-def test_a_table_damaged_in_the_middle_is_prepared_again_from_the_records(fake_files, tmp_path, capsys):
+def test_a_table_damaged_in_the_middle_is_prepared_again_from_the_records(
+    fake_files, tmp_path, capsys
+):
     with fakes.small_grids():
         loading.prepare("mpi3d_toy", tmp_path, fake_files[0])
         path = tmp_path / "dlib_tables" / "mpi3d" / "toy" / "1.0.0" / "images.npy"
@@ -424,7 +514,10 @@ def test_a_table_damaged_in_the_middle_is_prepared_again_from_the_records(fake_f
         capsys.readouterr()
         dataset = loading.prepare("mpi3d_toy", tmp_path)
     text = capsys.readouterr().err
-    assert f"{path} is damaged: rows 0..95 are not what they were when it was built; it is built again\n" in text
+    assert (
+        f"{path} is damaged: rows 0..95 are not what they were when it was built; it is built"
+        " again\n" in text
+    )
     assert "writing the records" not in text
     np.testing.assert_array_equal(dataset.table, fakes.mpi3d_images("toy"))
 
@@ -438,17 +531,37 @@ def test_the_challenge_file_is_taken_under_its_own_name(tmp_path):
 
 def test_a_wrong_checksum_is_refused_before_anything_is_made(tmp_path):
     fakes.write_dsprites(tmp_path)
-    with fakes.small_grids(), pytest.raises(DlibError, match="hdf5 has .* bytes, expected 28,024,106; it is damaged or another edition"):
+    with (
+        fakes.small_grids(),
+        pytest.raises(
+            DlibError,
+            match="hdf5 has .* bytes, expected 28,024,106; it is damaged or another edition",
+        ),
+    ):
         loading.prepare("dsprites_full", tmp_path / "data", tmp_path)
     assert not list((tmp_path / "data").glob("dsprites*"))
 
 
 def test_the_space_needed_is_said_beforehand(tmp_path, capsys, monkeypatch):
-    with pytest.raises(UserError, match=r"lacks 1 of 1 files; .* 3dshapes.h5 \(268 MB\) from https://storage.googleapis.com/3d-shapes"):
+    with pytest.raises(
+        UserError,
+        match=(
+            r"lacks 1 of 1 files; .* 3dshapes.h5 \(268 MB\) from"
+            r" https://storage.googleapis.com/3d-shapes"
+        ),
+    ):
         downloaded.prepare(shapes3d.RECIPE, tmp_path / "data", tmp_path)
     assert "needs about 8.3 GB under" in capsys.readouterr().err
-    monkeypatch.setattr(downloaded.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=5 * 10**9))
-    with pytest.raises(DlibError, match=r"needs about 8.6 GB under .* \(268 MB for the download, 2.4 GB .*; 5.0 GB are free; free some"):
+    monkeypatch.setattr(
+        downloaded.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=5 * 10**9)
+    )
+    with pytest.raises(
+        DlibError,
+        match=(
+            r"needs about 8.6 GB under .* \(268 MB for the download, 2.4 GB .*; 5.0 GB are free;"
+            r" free some"
+        ),
+    ):
         downloaded.prepare(shapes3d.RECIPE, tmp_path / "data")
 
 
@@ -459,7 +572,11 @@ def test_a_damaged_table_is_said_and_prepared_again_from_the_records(fake_files,
         table = tmp_path / "dlib_tables" / "mpi3d" / "toy" / "1.0.0" / "images.npy"
         table.write_bytes(table.read_bytes()[:-1])
         with pytest.raises(
-            UserError, match=r"mpi3d_toy is not prepared in .* \(images.npy has 1,179,775 bytes, expected 1,179,776\); run: dlib"
+            UserError,
+            match=(
+                r"mpi3d_toy is not prepared in .* \(images.npy has 1,179,775 bytes, expected"
+                r" 1,179,776\); run: dlib"
+            ),
         ):
             load("mpi3d_toy", tmp_path)
         dataset = loading.prepare("mpi3d_toy", tmp_path, tmp_path / "nothing is read from here")

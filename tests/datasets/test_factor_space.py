@@ -21,7 +21,11 @@ def test_round_trip_over_the_whole_full_grid():
 @pytest.mark.parametrize(
     "sizes, factors, index",
     [
-        ((3, 6, 40, 32, 32), [(0, 5, 0, 3, 27), (1, 3, 21, 18, 4), (2, 0, 24, 12, 26)], [204_923, 390_724, 516_506]),
+        (
+            (3, 6, 40, 32, 32),
+            [(0, 5, 0, 3, 27), (1, 3, 21, 18, 4), (2, 0, 24, 12, 26)],
+            [204_923, 390_724, 516_506],
+        ),
         ((4, 24, 183), [(0, 15, 117)], [2862]),
         ((4, 4, 2, 3, 3, 40, 40), [(0, 3, 1, 0, 1, 19, 21)], [103_181]),
         ((10, 10, 10, 8, 4, 15), [(5, 0, 3, 3, 3, 7)], [241_672]),
@@ -34,7 +38,11 @@ def test_index_agrees_with_the_published_codes(sizes, factors, index):
 
 
 @pytest.mark.parametrize(
-    "value, text", [(6, "factor 'scale' has the value 6 in row 1; its range is 0..5"), (-1, "'scale' has the value -1")]
+    "value, text",
+    [
+        (6, "factor 'scale' has the value 6 in row 1; its range is 0..5"),
+        (-1, "'scale' has the value -1"),
+    ],
 )
 def test_value_out_of_range_is_named(value, text):
     with pytest.raises(ValueError, match=text):
@@ -43,7 +51,9 @@ def test_value_out_of_range_is_named(value, text):
 
 @pytest.mark.parametrize("index", [737_280, -1])
 def test_index_out_of_range_is_named(index):
-    with pytest.raises(ValueError, match=f"index {index} in row 1 is outside the grid; its range is 0..737279"):
+    with pytest.raises(
+        ValueError, match=f"index {index} in row 1 is outside the grid; its range is 0..737279"
+    ):
         FULL.to_factors(np.array([0, index]))
 
 
@@ -56,7 +66,9 @@ def test_wrong_shapes_and_dtypes_are_refused():
         FULL.to_factors(np.zeros(2))
 
 
-@pytest.mark.parametrize("names, sizes", [(("a",), (1, 2)), (("a", "a"), (2, 2)), (("a",), (0,)), ((), ())])
+@pytest.mark.parametrize(
+    "names, sizes", [(("a",), (1, 2)), (("a", "a"), (2, 2)), (("a",), (0,)), ((), ())]
+)
 def test_impossible_spaces_are_refused(names, sizes):
     with pytest.raises(ValueError):
         FactorSpace(names, sizes)
@@ -66,5 +78,6 @@ def test_sampling_is_uniform_independent_and_seeded():
     space = FactorSpace(("a", "b"), (3, 4))
     factors = space.sample(np.random.default_rng(0), 12_000)
     counts = np.bincount(space.to_index(factors), minlength=12)
-    assert ((counts - 1000) ** 2 / 1000).sum() < 31.3  # chi-square, 11 degrees of freedom, 0.1 % level
+    # chi-square, 11 degrees of freedom, 0.1 % level
+    assert ((counts - 1000) ** 2 / 1000).sum() < 31.3
     np.testing.assert_array_equal(factors, space.sample(np.random.default_rng(0), 12_000))

@@ -1,4 +1,6 @@
-"""The fingerprint of images: the same wherever they lie, another one for other images of the same name."""
+"""The fingerprint of images: the same wherever they lie, another one for other images of the same
+name.
+"""
 
 import dataclasses
 import json
@@ -16,7 +18,14 @@ from dlib_tf2.datasets.table_check import DamagedTable
 @pytest.fixture
 def data():
     images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1), dtype=np.uint8)
-    return GroundTruthDataset("set", FactorSpace(("shape", "place"), (4, 6)), ("shape", "place"), images, 255, records=None)
+    return GroundTruthDataset(
+        "set",
+        FactorSpace(("shape", "place"), (4, 6)),
+        ("shape", "place"),
+        images,
+        255,
+        records=None,
+    )
 
 
 def other_pixel(data):
@@ -38,8 +47,12 @@ def test_whatever_changes_an_image_changes_it(data):
         dataclasses.replace(data, space=half, cells=np.arange(2, 26)),
         dataclasses.replace(data, nuisance=nuisance.colour()),
         dataclasses.replace(data, nuisance=nuisance.noise(8, 8)),
-        dataclasses.replace(data, nuisance=nuisance.picture_background(np.zeros((20, 20, 3), np.uint8), 8, 8)),
-        dataclasses.replace(data, nuisance=nuisance.picture_background(np.ones((20, 20, 3), np.uint8), 8, 8)),
+        dataclasses.replace(
+            data, nuisance=nuisance.picture_background(np.zeros((20, 20, 3), np.uint8), 8, 8)
+        ),
+        dataclasses.replace(
+            data, nuisance=nuisance.picture_background(np.ones((20, 20, 3), np.uint8), 8, 8)
+        ),
     ]
     found = [other.fingerprint() for other in others]
     assert len(set(found)) == len(others)
@@ -52,9 +65,17 @@ def test_name_and_hidden_factors_have_no_part_in_it(data):
 
 
 def test_sets_on_one_table(fake_data_dir):
-    names = ("dsprites_full", "dsprites_noshape", "color_dsprites", "noisy_dsprites", "scream_dsprites", "abstract_dsprites")
+    names = (
+        "dsprites_full",
+        "dsprites_noshape",
+        "color_dsprites",
+        "noisy_dsprites",
+        "scream_dsprites",
+        "abstract_dsprites",
+    )
     found = {name: load(name, fake_data_dir).fingerprint() for name in names}
-    assert found["dsprites_full"] == found["dsprites_noshape"]  # the same images, another factor hidden
+    # the same images, another factor hidden
+    assert found["dsprites_full"] == found["dsprites_noshape"]
     assert len(set(found.values())) == 5
 
 
@@ -65,7 +86,10 @@ def arrays(tmp_path):
     def write(images):
         np.save(tmp_path / "images.npy", images)
         np.save(tmp_path / "sizes.npy", np.array([4, 6]))
-        lines = [f"own_arrays.{name} = '{tmp_path / file}.npy'" for name, file in (("images", "images"), ("factor_sizes", "sizes"))]
+        lines = [
+            f"own_arrays.{name} = '{tmp_path / file}.npy'"
+            for name, file in (("images", "images"), ("factor_sizes", "sizes"))
+        ]
         gin_utils.parse(["datasets/own_arrays.gin"], lines)
         return load("own_arrays/mine", tmp_path / "data")
 
@@ -82,16 +106,26 @@ def test_own_arrays(arrays, data):
 
 
 def test_it_does_not_depend_on_checksums_but_meets_damage(fake_data_dir, tmp_path):
-    shutil.copytree(fake_data_dir / "dlib_tables" / "mpi3d" / "toy", tmp_path / "dlib_tables" / "mpi3d" / "toy")
+    shutil.copytree(
+        fake_data_dir / "dlib_tables" / "mpi3d" / "toy", tmp_path / "dlib_tables" / "mpi3d" / "toy"
+    )
     folder = tmp_path / "dlib_tables" / "mpi3d" / "toy" / "1.0.0"
     before = load("mpi3d_toy", fake_data_dir).fingerprint()
     assert load("mpi3d_toy", tmp_path).fingerprint() == before
     content = bytearray((folder / "images.npy").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "images.npy").write_bytes(content)
-    text = f"damaged: rows 0..95 are not what they were when it was built; run: dlib_prepare_data --dataset=mpi3d_toy --data_dir={tmp_path}"
+    text = (
+        "damaged: rows 0..95 are not what they were when it was built; run: dlib_prepare_data"
+        f" --dataset=mpi3d_toy --data_dir={tmp_path}"
+    )
     with pytest.raises(DamagedTable, match=text):
         load("mpi3d_toy", tmp_path).fingerprint()
-    older = {key: value for key, value in json.loads((folder / "table.json").read_text()).items() if key != "checksums"}
+    older = {
+        key: value
+        for key, value in json.loads((folder / "table.json").read_text()).items()
+        if key != "checksums"
+    }
     (folder / "table.json").write_text(json.dumps(older))
-    assert load("mpi3d_toy", tmp_path).fingerprint() != before  # without checksums, the images are what they are
+    # without checksums, the images are what they are
+    assert load("mpi3d_toy", tmp_path).fingerprint() != before

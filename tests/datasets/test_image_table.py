@@ -34,7 +34,9 @@ def test_rows_in_any_order_end_in_grid_order(tmp_path, synthetic_rows, capsys):
     assert sorted(os.listdir(tmp_path / "t")) == [".lock", "images.npy", "table.json"]
 
 
-def test_opening_again_builds_nothing_and_needs_no_write_access(tmp_path, synthetic_rows, monkeypatch):
+def test_opening_again_builds_nothing_and_needs_no_write_access(
+    tmp_path, synthetic_rows, monkeypatch
+):
     built = image_table.open_or_build(tmp_path, INFO, synthetic_rows)
     monkeypatch.setattr(image_table, "lock", refuse)
     opened = image_table.open_or_build(tmp_path, INFO, refuse)
@@ -44,7 +46,9 @@ def test_opening_again_builds_nothing_and_needs_no_write_access(tmp_path, synthe
 
 def test_what_a_killed_build_left_is_replaced(tmp_path, synthetic_rows):
     (tmp_path / ".images.npy.tmp").write_bytes(b"x" * 5000)
-    np.testing.assert_array_equal(image_table.open_or_build(tmp_path, INFO, synthetic_rows), synthetic_images(np.arange(24)))
+    np.testing.assert_array_equal(
+        image_table.open_or_build(tmp_path, INFO, synthetic_rows), synthetic_images(np.arange(24))
+    )
     assert sorted(os.listdir(tmp_path)) == [".lock", "images.npy", "table.json"]
 
 
@@ -79,13 +83,18 @@ def not_an_array(folder):
     [
         (truncate, r"images.npy has 1,000 bytes, expected 2,288; building the table again"),
         (lengthen, r"images.npy has 2,289 bytes, expected 2,288; building the table again"),
-        (foreign_array, r"images.npy holds int8 \[24, 5, 6, 3\], expected uint8 \[24, 5, 6, 3\]; building"),
+        (
+            foreign_array,
+            r"images.npy holds int8 \[24, 5, 6, 3\], expected uint8 \[24, 5, 6, 3\]; building",
+        ),
         (foreign_metadata, r"table.json describes another dataset; building"),
         (no_metadata, r"cannot be read \(.*table.json.*\); building"),
         (not_an_array, r"cannot be read \(.*magic.*\); building"),
     ],
 )
-def test_a_damaged_or_foreign_table_is_said_and_built_again(tmp_path, synthetic_rows, capsys, damage, text):
+def test_a_damaged_or_foreign_table_is_said_and_built_again(
+    tmp_path, synthetic_rows, capsys, damage, text
+):
     image_table.open_or_build(tmp_path, INFO, synthetic_rows)
     capsys.readouterr()
     damage(tmp_path)
@@ -99,9 +108,18 @@ def test_a_damaged_or_foreign_table_is_said_and_built_again(tmp_path, synthetic_
 @pytest.mark.parametrize(
     "batches, text",
     [
-        ([range(24), [7, 7, 9]], r"2 grid cells came more than once \(such as colour=0, size=1, place=3\)"),
+        (
+            [range(24), [7, 7, 9]],
+            r"2 grid cells came more than once \(such as colour=0, size=1, place=3\)",
+        ),
         ([range(20)], r"4 grid cells came never \(such as colour=1, size=2, place=0\)"),
-        ([[*range(23), 0]], r"1 grid cells came more than once .* and 1 grid cells came never \(such as colour=1, size=2, place=3\)"),
+        (
+            [[*range(23), 0]],
+            (
+                r"1 grid cells came more than once .* and 1 grid cells came never \(such as"
+                r" colour=1, size=2, place=3\)"
+            ),
+        ),
         ([range(25)], r"index 24 in row 24 is outside the grid; its range is 0..23"),
         ([[-1]], r"index -1 in row 0"),
     ],
@@ -113,7 +131,9 @@ def test_duplicate_and_uncovered_cells_are_counted_and_leave_nothing(tmp_path, b
     assert os.listdir(tmp_path) == [".lock"]
 
 
-@pytest.mark.parametrize("images", [np.zeros((24, 5, 6, 1), np.uint8), np.zeros((24, 5, 6, 3), np.float32)])
+@pytest.mark.parametrize(
+    "images", [np.zeros((24, 5, 6, 1), np.uint8), np.zeros((24, 5, 6, 3), np.float32)]
+)
 def test_wrong_shape_and_dtype_are_refused(tmp_path, images):
     with pytest.raises(DlibError, match=r"expected uint8 images \[24, 5, 6, 3\], got"):
         image_table.open_or_build(tmp_path, INFO, lambda: [(images, np.arange(24))])
@@ -122,7 +142,10 @@ def test_wrong_shape_and_dtype_are_refused(tmp_path, images):
 def test_too_little_space_is_said_before_anything_is_written(tmp_path):
     space = FactorSpace(("a", "b"), (10**6, 10**6))
     info = dataclasses.replace(INFO, space=space, shape=(64, 64, 1))
-    with pytest.raises(DlibError, match=r"needs 4096000.0 GB under .* are free; free some space or choose another data_dir"):
+    with pytest.raises(
+        DlibError,
+        match=r"needs 4096000.0 GB under .* are free; free some space or choose another data_dir",
+    ):
         image_table.open_or_build(tmp_path, info, refuse)
 
 
@@ -133,8 +156,12 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, synthetic_rows, mon
     image_table.open_or_build(tmp_path, INFO, synthetic_rows)
     before = (tmp_path / "images.npy").read_bytes()
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DlibError, match="No space left on device: .*; free space or choose another data_dir") as caught:
-        image_table.open_or_build(tmp_path, dataclasses.replace(INFO, source="other/tiny/1.0.0"), synthetic_rows)
+    with pytest.raises(
+        DlibError, match="No space left on device: .*; free space or choose another data_dir"
+    ) as caught:
+        image_table.open_or_build(
+            tmp_path, dataclasses.replace(INFO, source="other/tiny/1.0.0"), synthetic_rows
+        )
     assert caught.value.exit_code == 1
     assert (tmp_path / "images.npy").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == [".lock", "images.npy", "table.json"]
@@ -144,7 +171,10 @@ def test_a_data_dir_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
         UserError,
-        match="cannot prepare synthetic/tiny/1.0.0: Not a directory: .*/file/t; change its permissions or choose another data_dir",
+        match=(
+            "cannot prepare synthetic/tiny/1.0.0: Not a directory: .*/file/t; change its"
+            " permissions or choose another data_dir"
+        ),
     ):
         image_table.open_or_build(tmp_path / "file" / "t", INFO, refuse)
 
@@ -178,7 +208,9 @@ def wait_for(condition):
 def test_two_processes_prepare_at_once_and_one_waits(tmp_path):
     def start(number):
         with open(tmp_path / f"err{number}", "w") as log:
-            return subprocess.Popen([sys.executable, "-c", PREPARE, str(tmp_path), number], stderr=log, cwd=REPO)
+            return subprocess.Popen(
+                [sys.executable, "-c", PREPARE, str(tmp_path), number], stderr=log, cwd=REPO
+            )
 
     first = start("1")
     wait_for((tmp_path / "started1").exists)
@@ -191,5 +223,8 @@ def test_two_processes_prepare_at_once_and_one_waits(tmp_path):
 
 
 def test_the_room_opens_tables_without_tensorflow():
-    code = "import sys, dlib_tf2.datasets, dlib_tf2.datasets.named.rendered_sprites; sys.exit('tensorflow' in sys.modules)"
+    code = (
+        "import sys, dlib_tf2.datasets, dlib_tf2.datasets.named.rendered_sprites;"
+        " sys.exit('tensorflow' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPO, check=False).returncode == 0

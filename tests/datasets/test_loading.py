@@ -21,10 +21,22 @@ def test_names_are_files():
 @pytest.mark.parametrize(
     "name, text",
     [
-        ("rendered_sprite/small", r"unknown dataset 'rendered_sprite'; known: .*rendered_sprites.* \(did you mean rendered_sprites\?\)"),
+        (
+            "rendered_sprite/small",
+            (
+                r"unknown dataset 'rendered_sprite'; known: .*rendered_sprites.* \(did you mean"
+                r" rendered_sprites\?\)"
+            ),
+        ),
         ("__init__", "unknown dataset '__init__'; known: "),
         ("../loading", r"unknown dataset '\.\.'"),
-        ("rendered_sprites/smal", r"unknown config of rendered_sprites 'smal'; known: full, small \(did you mean small\?\)"),
+        (
+            "rendered_sprites/smal",
+            (
+                r"unknown config of rendered_sprites 'smal'; known: full, small \(did you mean"
+                r" small\?\)"
+            ),
+        ),
     ],
 )
 def test_unknown_names_are_one_line(name, text):
@@ -43,7 +55,13 @@ def test_data_dir_that_cannot_be_written_is_one_line(tmp_path):
 
 
 def test_a_mistyped_data_dir_is_not_created_for_a_downloaded_set(tmp_path):
-    with pytest.raises(UserError, match="dsprites_full is not prepared in .*/typo, which does not exist; run: dlib_prepare_data --data"):
+    with pytest.raises(
+        UserError,
+        match=(
+            "dsprites_full is not prepared in .*/typo, which does not exist; run: dlib_prepare_data"
+            " --data"
+        ),
+    ):
         load("dsprites_full", tmp_path / "typo")
     assert not (tmp_path / "typo").exists()
 
@@ -51,7 +69,9 @@ def test_a_mistyped_data_dir_is_not_created_for_a_downloaded_set(tmp_path):
 def test_a_data_dir_that_is_created_is_one_line(tmp_path, synthetic_rows, capsys):
     line = f"the data folder {tmp_path / 'new'} does not exist and is created\n"
     for expected in (1, 0):
-        image_table.open_or_build(image_table.table_folder(tmp_path / "new", INFO.source), INFO, synthetic_rows)
+        image_table.open_or_build(
+            image_table.table_folder(tmp_path / "new", INFO.source), INFO, synthetic_rows
+        )
         assert capsys.readouterr().err.count(line) == expected
 
 
@@ -65,9 +85,15 @@ def test_rendered_sprites_small(data_dir):
     assert dataset.name == "rendered_sprites/small"
     assert dataset.observation_shape == (64, 64, 1)
     assert dataset.scale == 1
-    assert dataset.visible == dataset.space.names == ("shape", "scale", "orientation", "x_position", "y_position")
+    assert (
+        dataset.visible
+        == dataset.space.names
+        == ("shape", "scale", "orientation", "x_position", "y_position")
+    )
     index = np.array([0, 36_863, 20_000])
-    np.testing.assert_array_equal(dataset.visible_factors(index), [[0, 0, 0, 0, 0], [2, 5, 7, 15, 15], [1, 3, 6, 2, 0]])
+    np.testing.assert_array_equal(
+        dataset.visible_factors(index), [[0, 0, 0, 0, 0], [2, 5, 7, 15, 15], [1, 3, 6, 2, 0]]
+    )
     images = dataset.images(index)
     assert images.dtype == np.uint8
     assert images.shape == (3, 64, 64, 1)
@@ -78,15 +104,23 @@ def test_rendered_sprites_small(data_dir):
 
 @pytest.mark.parametrize("name", ["own_images", "own_arrays"])
 def test_own_data_is_first_met_after_the_configuration_is_locked(name, tmp_path):
-    # As in dlib_postprocess: gin is finalised, and the dataset is known by its name alone. Only a new process has not met it yet.
-    code = f"import gin; from dlib_tf2.datasets import load; gin.parse_config([]); gin.finalize(); load('{name}/robot', '{tmp_path}')"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # As in dlib_postprocess: gin is finalised, and the dataset is known by its name alone. Only a
+    # new process has not met it yet.
+    code = (
+        "import gin; from dlib_tf2.datasets import load; gin.parse_config([]); gin.finalize();"
+        f" load('{name}/robot', '{tmp_path}')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert "UserError" in result.stderr  # it is not there, and that is all
     assert "locked" not in result.stderr
 
 
 def test_every_dataset_has_a_gin_file():
-    assert {path.stem for path in (REPO / "gin_configs" / "datasets").glob("*.gin")} == set(loading.known_names())
+    assert {path.stem for path in (REPO / "gin_configs" / "datasets").glob("*.gin")} == set(
+        loading.known_names()
+    )
 
 
 def test_a_config_that_does_not_exist_is_refused_before_the_work(tmp_path):

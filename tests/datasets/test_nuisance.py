@@ -1,4 +1,6 @@
-"""Colour, noise and picture backgrounds against closed forms; the same numbers on any number of replicas, with XLA, in any batch."""
+"""Colour, noise and picture backgrounds against closed forms; the same numbers on any number of
+replicas, with XLA, in any batch.
+"""
 
 import hashlib
 import os
@@ -48,8 +50,10 @@ def test_colour_is_uniform_on_the_sprite_and_the_background_black():
     assert (images[:, INSIDE] == colours[:, None]).all(), "one colour per image"
     for channel in range(3):
         assert_uniform(colours[:, channel], 0.5, 1)
-    assert np.abs(np.corrcoef(colours.T) - np.eye(3)).max() < 0.08  # channels are independent: 5 standard errors
-    assert np.corrcoef(colours[1:, 0], colours[:-1, 0])[0, 1] == pytest.approx(0, abs=0.08)  # and so are images
+    # channels are independent: 5 standard errors
+    assert np.abs(np.corrcoef(colours.T) - np.eye(3)).max() < 0.08
+    # and so are images
+    assert np.corrcoef(colours[1:, 0], colours[:-1, 0])[0, 1] == pytest.approx(0, abs=0.08)
 
 
 def test_noise_is_uniform_on_the_background_and_the_sprite_white():
@@ -65,10 +69,16 @@ def test_noise_is_uniform_on_the_background_and_the_sprite_white():
 def test_the_background_is_the_mean_of_a_crop_and_a_tint_and_inverted_on_the_sprite():
     images = draw("picture", 3000)
     background = np.where(INSIDE[..., None], 1 - images, images)
-    crops = {(row, column): PICTURE[row : row + 8, column : column + 8] / 255 for row in range(4) for column in range(7)}
+    crops = {
+        (row, column): PICTURE[row : row + 8, column : column + 8] / 255
+        for row in range(4)
+        for column in range(7)
+    }
     counts, tints = dict.fromkeys(crops, 0), []
     for image in background:
-        spreads = {place: np.ptp(2 * image - crop, axis=(0, 1)).max() for place, crop in crops.items()}
+        spreads = {
+            place: np.ptp(2 * image - crop, axis=(0, 1)).max() for place, crop in crops.items()
+        }
         place = min(spreads, key=spreads.get)
         assert spreads[place] < 1e-6, "2 b - crop is one tint for the whole image"
         counts[place] += 1
@@ -76,14 +86,17 @@ def test_the_background_is_the_mean_of_a_crop_and_a_tint_and_inverted_on_the_spr
     for channel in range(3):
         assert_uniform(np.clip(np.array(tints)[:, channel], 0, 1 - 1e-9), 0, 1)
     expected = 3000 / 28  # 4 x 7 places: the last row and column of places are left out
-    assert sum((count - expected) ** 2 / expected for count in counts.values()) < 65  # chi-square, 27 degrees of freedom, 1e-4
+    # chi-square, 27 degrees of freedom, 1e-4
+    assert sum((count - expected) ** 2 / expected for count in counts.values()) < 65
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_replica_and_two_with_xla_and_without_draw_the_same(kind, two_replicas):
     images, seed = np.tile(SPRITE, (8, 1, 1, 1)), tf.constant([7, 5], tf.int64)
     whole = KINDS[kind].augment(images, seed, tf.range(8)).numpy()
-    compiled = tf.function(KINDS[kind].augment, jit_compile=True)(tf.constant(images), seed, tf.range(8)).numpy()
+    compiled = tf.function(KINDS[kind].augment, jit_compile=True)(
+        tf.constant(images), seed, tf.range(8)
+    ).numpy()
     # Compiled code may fuse a multiplication and an addition, which rounds once instead of twice.
     np.testing.assert_allclose(compiled, whole, atol=1e-7)
 
@@ -109,18 +122,27 @@ def test_steps_and_images_differ(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_of_the_table_has_one_draw_whatever_it_is_read_with(kind):
     table = np.tile(SPRITE, (50, 1, 1, 1)).astype(np.uint8)
-    dataset = GroundTruthDataset("sprites", FactorSpace(("a",), (50,)), ("a",), table, 1, None, nuisance=KINDS[kind])
+    dataset = GroundTruthDataset(
+        "sprites", FactorSpace(("a",), (50,)), ("a",), table, 1, None, nuisance=KINDS[kind]
+    )
     whole = dataset.images(np.arange(50))
     assert whole.dtype == np.float32
     assert len(np.unique(whole.reshape(50, -1), axis=0)) == 50
     np.testing.assert_array_equal(dataset.images(np.array([40, 3])), whole[[40, 3]])
     for batch_size in (7, 50):
-        np.testing.assert_array_equal(np.concatenate([part for part, _ in dataset.table_batches(batch_size).as_numpy_iterator()]), whole)
+        np.testing.assert_array_equal(
+            np.concatenate(
+                [part for part, _ in dataset.table_batches(batch_size).as_numpy_iterator()]
+            ),
+            whole,
+        )
 
 
 def test_white_stays_white_on_other_scales():
     table = np.tile(SPRITE, (5, 1, 1, 1)).astype(np.uint8) * 255
-    dataset = GroundTruthDataset("grey", FactorSpace(("a",), (5,)), ("a",), table, 255, None, nuisance=KINDS["noise"])
+    dataset = GroundTruthDataset(
+        "grey", FactorSpace(("a",), (5,)), ("a",), table, 255, None, nuisance=KINDS["noise"]
+    )
     images = dataset.images(np.arange(5))
     assert (images[:, INSIDE] == 255).all()
     assert 100 < images[:, ~INSIDE].mean() < 155
@@ -129,19 +151,26 @@ def test_white_stays_white_on_other_scales():
 @pytest.mark.slow
 def test_another_process_draws_the_same_training_images(fake_data_dir):
     code = (
-        "import hashlib, sys, numpy as np, tensorflow as tf; from dlib_tf2.datasets import load\n"
-        "data = load('scream_dsprites', sys.argv[1])\n"
-        "batch = next(iter(data.train_batches(16, seed=11, start=1234)))\n"
-        "seen = data.augment(tf.cast(batch['image'], tf.float32), tf.constant([5, 1234]), batch['position']).numpy()\n"
-        "print(hashlib.sha256(seen.tobytes()).hexdigest(), hashlib.sha256(data.images(np.arange(9)).tobytes()).hexdigest())"
+        "import hashlib, sys, numpy as np, tensorflow as tf; from dlib_tf2.datasets import"
+        " load\ndata = load('scream_dsprites', sys.argv[1])\nbatch ="
+        " next(iter(data.train_batches(16, seed=11, start=1234)))\nseen ="
+        " data.augment(tf.cast(batch['image'], tf.float32), tf.constant([5, 1234]),"
+        " batch['position']).numpy()\nprint(hashlib.sha256(seen.tobytes()).hexdigest(),"
+        " hashlib.sha256(data.images(np.arange(9)).tobytes()).hexdigest())"
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", code, fake_data_dir]
-    other = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    other = subprocess.run(
+        command, cwd=REPO, env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
     from dlib_tf2.datasets import load
 
     data = load("scream_dsprites", fake_data_dir)
     batch = next(iter(data.train_batches(16, seed=11, start=1234)))
-    seen = data.augment(tf.cast(batch["image"], tf.float32), tf.constant([5, 1234]), batch["position"]).numpy()
-    mine = [hashlib.sha256(images.tobytes()).hexdigest() for images in (seen, data.images(np.arange(9)))]
+    seen = data.augment(
+        tf.cast(batch["image"], tf.float32), tf.constant([5, 1234]), batch["position"]
+    ).numpy()
+    mine = [
+        hashlib.sha256(images.tobytes()).hexdigest() for images in (seen, data.images(np.arange(9)))
+    ]
     assert other == mine

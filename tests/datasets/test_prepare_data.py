@@ -1,4 +1,6 @@
-"""dlib_prepare_data as a command: one line per dataset, files from a folder or a server, rerun free, two at once."""
+"""dlib_prepare_data as a command: one line per dataset, files from a folder or a server, rerun
+free, two at once.
+"""
 
 import functools
 import http.server
@@ -24,7 +26,8 @@ import sys
 from tests.datasets import fakes
 from dlib_tf2.datasets.families import mpi3d
 sys.argv = ["dlib_prepare_data", *sys.argv[2:]]
-code = compile(open(f"{__import__('os').getcwd()}/bin/dlib_prepare_data").read(), "bin/dlib_prepare_data", "exec")
+path = f"{__import__('os').getcwd()}/bin/dlib_prepare_data"
+code = compile(open(path).read(), "bin/dlib_prepare_data", "exec")
 with fakes.small_grids() as patch:
     exec(code, {"__name__": "__main__", "__file__": "bin/dlib_prepare_data"})
 """
@@ -33,7 +36,14 @@ with fakes.small_grids() as patch:
 def start(*arguments):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(REPO)}
     command = [sys.executable, "-c", SMALL, "-", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=REPO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def finish(process):
@@ -51,18 +61,26 @@ def test_two_at_once_from_a_persons_folder_then_free(tmp_path):
     ends = [finish(process) for process in processes]
     assert [code for code, _, _ in ends] == [0, 0], ends
     for _, out, _ in ends:
-        assert out.startswith("mpi3d_toy: 96 images [64, 64, 3], factors object_color, object_shape, ")
+        assert out.startswith(
+            "mpi3d_toy: 96 images [64, 64, 3], factors object_color, object_shape, "
+        )
     assert sum("writing the records: 96 of 96" in err for _, _, err in ends) == 1
     assert sum("building the table: 96 of 96" in err for _, _, err in ends) == 1
     np.testing.assert_array_equal(load("mpi3d_toy", data).table, fakes.mpi3d_images("toy"))
 
 
 def test_missing_files_are_named_with_address_and_size(run_command, tmp_path):
-    code, out, err = run_command("dlib_prepare_data", "--dataset=cars3d", f"--data_dir={tmp_path}", f"--manual_dir={tmp_path}")
+    code, out, err = run_command(
+        "dlib_prepare_data",
+        "--dataset=cars3d",
+        f"--data_dir={tmp_path}",
+        f"--manual_dir={tmp_path}",
+    )
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
     assert last.startswith(
-        f"dlib_prepare_data: {tmp_path} lacks 1 of 1 files; put there under these names: nips2015-analogy-data.tar.gz (at"
+        f"dlib_prepare_data: {tmp_path} lacks 1 of 1 files; put there under these names:"
+        " nips2015-analogy-data.tar.gz (at"
     )
     assert last.endswith("from http://www.scottreed.info/files/nips2015-analogy-data.tar.gz")
 
@@ -73,7 +91,10 @@ def test_wrong_flags_are_one_line(run_command, tmp_path):
     assert err.startswith("dlib_prepare_data: unknown dataset 'cars'; known: abstract_dsprites, ")
     assert "(did you mean cars3d?)" in err
     code, _, err = run_command("dlib_prepare_data", "--dataset=cars3d", "--all")
-    assert (code, err) == (2, "dlib_prepare_data: --dataset and --all exclude each other; see dlib_prepare_data --help\n")
+    assert (code, err) == (
+        2,
+        "dlib_prepare_data: --dataset and --all exclude each other; see dlib_prepare_data --help\n",
+    )
 
 
 @pytest.fixture
@@ -85,7 +106,9 @@ def file_server(tmp_path):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=tmp_path / "served"))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=tmp_path / "served")
+    )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield tmp_path / "served", f"http://127.0.0.1:{server.server_port}/"
@@ -94,18 +117,27 @@ def file_server(tmp_path):
     server.server_close()
 
 
-def test_downloads_land_where_tfds_looks_for_files_by_hand(file_server, tmp_path, monkeypatch, capsys):
+def test_downloads_land_where_tfds_looks_for_files_by_hand(
+    file_server, tmp_path, monkeypatch, capsys
+):
     folder, address = file_server
     monkeypatch.setattr(mpi3d, "URL", address)
     fakes.write_mpi3d(folder, "real")
     with fakes.small_grids():
         for _ in range(2):
             downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
-    assert (tmp_path / "data" / "downloads" / "manual" / "mpi3d_real.npz").read_bytes() == (folder / "mpi3d_real.npz").read_bytes()
+    assert (tmp_path / "data" / "downloads" / "manual" / "mpi3d_real.npz").read_bytes() == (
+        folder / "mpi3d_real.npz"
+    ).read_bytes()
     text = capsys.readouterr().err
-    assert text.count("mpi3d_real.npz: no checksum is known for it; recorded that of this download") == 1
+    assert (
+        text.count("mpi3d_real.npz: no checksum is known for it; recorded that of this download")
+        == 1
+    )
     assert text.count("mpi3d/real/1.0.0 is prepared in") == 2
-    np.testing.assert_array_equal(load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real"))
+    np.testing.assert_array_equal(
+        load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real")
+    )
 
 
 def test_a_page_in_the_place_of_a_file_binds_nothing(file_server, tmp_path, monkeypatch):
@@ -118,10 +150,14 @@ def test_a_page_in_the_place_of_a_file_binds_nothing(file_server, tmp_path, monk
         (tmp_path / "data" / "downloads" / "manual" / "mpi3d_real.npz").unlink()
         fakes.write_mpi3d(folder, "real")
         downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
-    np.testing.assert_array_equal(load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real"))
+    np.testing.assert_array_equal(
+        load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real")
+    )
 
 
-def test_the_hash_of_a_download_binds_only_once_it_has_become_a_table(file_server, tmp_path, monkeypatch):
+def test_the_hash_of_a_download_binds_only_once_it_has_become_a_table(
+    file_server, tmp_path, monkeypatch
+):
     folder, address = file_server
     monkeypatch.setattr(mpi3d, "URL", address)
     fakes.write_mpi3d(folder, "real")
@@ -148,7 +184,10 @@ def test_one_that_fails_does_not_keep_the_others(tmp_path, capsys):
         ready = loading.prepare_all(names, tmp_path / "data", tmp_path)
         name, dataset = next(ready)
         assert (name, len(dataset.table)) == ("mpi3d_toy", 96)
-        with pytest.raises(DlibError, match="1 of 2 datasets are not prepared; run the same .*: mpi3d_realistic: .*npz"):
+        with pytest.raises(
+            DlibError,
+            match="1 of 2 datasets are not prepared; run the same .*: mpi3d_realistic: .*npz",
+        ):
             next(ready)
     assert "mpi3d_realistic is not prepared, going on with the others: " in capsys.readouterr().err
 
@@ -161,7 +200,10 @@ def test_fifty_failures_do_not_stand_in_one_line(tmp_path, capsys, monkeypatch):
         raise DlibError("is broken")
 
     monkeypatch.setattr(loading, "load", fail)
-    text = "50 of 50 datasets are not prepared; .*: set0: is broken; set1: is broken; set2: is broken; and 47 more$"
+    text = (
+        "50 of 50 datasets are not prepared; .*: set0: is broken; set1: is broken; set2: is broken;"
+        " and 47 more$"
+    )
     with pytest.raises(DlibError, match=text):
         list(loading.prepare_all(names, tmp_path))
     assert capsys.readouterr().err.count("going on with the others: is broken\n") == 50
@@ -169,7 +211,10 @@ def test_fifty_failures_do_not_stand_in_one_line(tmp_path, capsys, monkeypatch):
 
 def test_missing_files_of_all_are_said_before_any_is_prepared(tmp_path):
     fakes.write_mpi3d(tmp_path, "toy")
-    with fakes.small_grids(), pytest.raises(UserError, match="lacks 2 of 3 files; .*hdf5.*The_Scream.jpg"):
+    with (
+        fakes.small_grids(),
+        pytest.raises(UserError, match="lacks 2 of 3 files; .*hdf5.*The_Scream.jpg"),
+    ):
         next(loading.prepare_all(["mpi3d_toy", "scream_dsprites"], tmp_path / "data", tmp_path))
     assert not (tmp_path / "data" / "dlib_tables").exists()
 
@@ -188,9 +233,15 @@ def test_what_several_sets_need_is_summed(tmp_path, capsys):
     recipes = [mpi3d.recipe("toy"), mpi3d.recipe("real"), mpi3d.recipe("toy")]
     needs = downloaded.plan(recipes, tmp_path / "new", None)
     one = recipes[0]
-    assert needs == downloaded.Needs(2 * one.files()[0].at_most, 2 * one.record_bytes, 2 * one.table_bytes)
+    assert needs == downloaded.Needs(
+        2 * one.files()[0].at_most, 2 * one.record_bytes, 2 * one.table_bytes
+    )
     with pytest.raises(
-        DlibError, match=r"all: needs about 1000000.0 GB under .*\(1000000.0 GB for the table, and a.mat, whose size is not"
+        DlibError,
+        match=(
+            r"all: needs about 1000000.0 GB under .*\(1000000.0 GB for the table, and a.mat, whose"
+            r" size is not"
+        ),
     ):
         downloaded.Needs(table=10**15, unknown=("a.mat",)).check("all", tmp_path / "new")
     downloaded.Needs(download=1500).check("all", tmp_path / "new")

@@ -16,7 +16,9 @@ from dlib_tf2.datasets.renderers import sprites
 from dlib_tf2.errors import DlibError
 
 TINY = builders.SpritesConfig(
-    name="tiny", description="12 images.", grid=sprites.Grid(scale=(5,), orientation=(2,), x_position=(0, 31), y_position=(4, 9))
+    name="tiny",
+    description="12 images.",
+    grid=sprites.Grid(scale=(5,), orientation=(2,), x_position=(0, 31), y_position=(4, 9)),
 )
 
 
@@ -25,7 +27,8 @@ def use_tiny_grid(monkeypatch):
     grid = sprites.Grid(scale=(1, 5), orientation=(0, 2, 9), x_position=(0, 31), y_position=(4, 9))
     monkeypatch.setitem(sprites.GRIDS, "small", grid)
     config = builders.SpritesConfig(name="small", description="Tiny.", grid=grid)
-    # Computed from the list below when first read, and remembered: the true value must be read, and put back, before the list changes.
+    # Computed from the list below when first read, and remembered: the true value must be read, and
+    # put back, before the list changes.
     monkeypatch.setattr(builders.Builder, "builder_configs", {"small": config})
     monkeypatch.setattr(builders.Builder, "BUILDER_CONFIGS", [config])
 
@@ -40,7 +43,9 @@ class RenderedSpritesTest(tfds.testing.DatasetBuilderTestCase):
 
 
 def test_configs():
-    assert {name: config.grid.space.size for name, config in builders.Builder.builder_configs.items()} == {"full": 737_280, "small": 36_864}
+    assert {
+        name: config.grid.space.size for name, config in builders.Builder.builder_configs.items()
+    } == {"full": 737_280, "small": 36_864}
 
 
 def test_records_hold_labels_and_values(tmp_path):
@@ -48,18 +53,25 @@ def test_records_hold_labels_and_values(tmp_path):
     builder.download_and_prepare()
     records = list(builder.as_dataset(split="train").as_numpy_iterator())
     last = records[-1]
-    assert {name: int(last[f"label_{name}"]) for name in sprites.FACTORS} == dict(zip(sprites.FACTORS, (2, 0, 0, 1, 1), strict=True))
+    assert {name: int(last[f"label_{name}"]) for name in sprites.FACTORS} == dict(
+        zip(sprites.FACTORS, (2, 0, 0, 1, 1), strict=True)
+    )
     values = [float(last[f"value_{name}"]) for name in sprites.FACTORS]
     np.testing.assert_allclose(values, [3, 1, 2 * 2 * np.pi / 39, 1, 9 / 31], rtol=1e-6)
     np.testing.assert_array_equal(
-        last["image"], sprites.draw("heart", 1.0, sprites.ANGLES[2], sprites.CENTRES[[31]], sprites.CENTRES[[9]])[0, 0, :, :, None]
+        last["image"],
+        sprites.draw("heart", 1.0, sprites.ANGLES[2], sprites.CENTRES[[31]], sprites.CENTRES[[9]])[
+            0, 0, :, :, None
+        ],
     )
 
 
 def test_prepared_records_become_the_table(tmp_path, capfd):
     builder, space = builders.Builder(config=TINY, data_dir=tmp_path), TINY.grid.space
     info = image_table.TableInfo(space, space.names, (64, 64, 1), 1, "rendered_sprites/tiny/2.0.0")
-    table = image_table.open_or_build(tmp_path / "table", info, lambda: tfds_records.prepare(builder, space))
+    table = image_table.open_or_build(
+        tmp_path / "table", info, lambda: tfds_records.prepare(builder, space)
+    )
     np.testing.assert_array_equal(table, np.concatenate(list(TINY.grid.blocks())))
     output = capfd.readouterr()
     assert output.out == ""
@@ -91,9 +103,18 @@ except DlibError as error:
 def test_records_that_cannot_be_written_are_one_line(tmp_path):
     command = [sys.executable, "-c", WRITE_WITH_LITTLE_ROOM, str(tmp_path)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    child = subprocess.run(command, cwd=pathlib.Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=False)
+    child = subprocess.run(
+        command,
+        cwd=pathlib.Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert re.fullmatch(
-        r"cannot write the records of rendered_sprites to .*File too large; free space or choose another data_dir\n", child.stdout
+        r"cannot write the records of rendered_sprites to .*File too large; free space or choose"
+        r" another data_dir\n",
+        child.stdout,
     )
     assert not list(tmp_path.glob("**/incomplete*"))
 
@@ -104,7 +125,11 @@ def test_damaged_records_are_one_line(tmp_path):
     (record_file,) = tmp_path.glob("**/*.tfrecord*")
     record_file.write_bytes(record_file.read_bytes()[:-50])
     with pytest.raises(
-        DlibError, match=r"the records of rendered_sprites are damaged \(.*\); remove .*/tiny/2.0.0 and prepare it again"
+        DlibError,
+        match=(
+            r"the records of rendered_sprites are damaged \(.*\); remove .*/tiny/2.0.0 and prepare"
+            r" it again"
+        ),
     ) as caught:
         list(tfds_records.prepare(builder, TINY.grid.space))
     assert "\n" not in str(caught.value)

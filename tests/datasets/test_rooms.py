@@ -1,4 +1,6 @@
-"""The room renderer: what each factor does to the pixels, measured on pictures and on traced rays."""
+"""The room renderer: what each factor does to the pixels, measured on pictures and on traced
+rays.
+"""
 
 import functools
 import hashlib
@@ -14,12 +16,16 @@ BASE = (5, 8, 2, 7, 2, 7)  # cyan floor, violet wall, yellow-green sphere, the l
 
 @functools.cache
 def trace(shape, scale, orientation):
-    return room_maps.trace(rooms.SHAPES[shape], rooms.SCALES[scale], np.deg2rad(rooms.ANGLES[orientation]))
+    return room_maps.trace(
+        rooms.SHAPES[shape], rooms.SCALES[scale], np.deg2rad(rooms.ANGLES[orientation])
+    )
 
 
 @functools.cache
 def maps(shape, scale, orientation):
-    return room_maps.maps(rooms.SHAPES[shape], rooms.SCALES[scale], np.deg2rad(rooms.ANGLES[orientation]))
+    return room_maps.maps(
+        rooms.SHAPES[shape], rooms.SCALES[scale], np.deg2rad(rooms.ANGLES[orientation])
+    )
 
 
 def share_of(label):
@@ -54,18 +60,23 @@ def test_grids_and_values():
     assert rooms.GRIDS["small"].space.sizes == (5, 5, 5, 4, 4, 15)
     assert rooms.GRIDS["small"].space.size == 30_000
     values = rooms.GRIDS["small"].values(np.array([[4, 0, 2, 3, 1, 14], [0, 0, 0, 0, 0, 7]]))
-    np.testing.assert_allclose(values, [[0.8, 0, 0.4, 1.25, 1, 30], [0, 0, 0, 0.75 + 0.5 / 7, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(
+        values, [[0.8, 0, 0.4, 1.25, 1, 30], [0, 0, 0, 0.75 + 0.5 / 7, 0, 0]], atol=1e-12
+    )
 
 
 def test_ten_saturated_hues_evenly_round_the_wheel():
     assert rooms.PALETTE[[0, 5]].tolist() == [[255, 0, 0], [0, 255, 255]]
     np.testing.assert_array_equal(rooms.PALETTE.max(axis=1), 255)
     np.testing.assert_array_equal(rooms.PALETTE.min(axis=1), 0)
-    np.testing.assert_allclose(rooms.PALETTE[:5] + rooms.PALETTE[5:], 255, atol=1)  # opposite hues add up to white
+    # opposite hues add up to white
+    np.testing.assert_allclose(rooms.PALETTE[:5] + rooms.PALETTE[5:], 255, atol=1)
 
 
 def test_a_sub_grid_is_drawn_in_grid_order():
-    grid = rooms.Grid(floor_hue=(9,), wall_hue=(0, 4), object_hue=(1, 6), scale=(3,), orientation=(2, 14))
+    grid = rooms.Grid(
+        floor_hue=(9,), wall_hue=(0, 4), object_hue=(1, 6), scale=(3,), orientation=(2, 14)
+    )
     images = np.concatenate(list(grid.blocks()))
     assert images.dtype == np.uint8
     assert images.shape == (grid.space.size, 64, 64, 3) == (32, 64, 64, 3)
@@ -130,7 +141,10 @@ def test_the_shadow_lies_on_the_floor_to_the_right_and_is_dark(shape, orientatio
     shadow = floor & (traced.shade < 1)
     assert set(np.unique(traced.shade[floor])) == {0.5, 1.0}
     assert 20 < shadow.sum() / 16 < 330  # pixels
-    assert np.nonzero(shadow)[1].mean() > np.nonzero(traced.label == room_maps.OBJECT)[1].mean() + 10  # of 256 ray columns
+    # of 256 ray columns
+    assert (
+        np.nonzero(shadow)[1].mean() > np.nonzero(traced.label == room_maps.OBJECT)[1].mean() + 10
+    )
     assert not shadow[:, :60].any()
 
 
@@ -157,7 +171,8 @@ def highest(mask, columns):
 def test_the_side_wall_is_on_the_right_first_and_on_the_left_last():
     columns = [np.flatnonzero(walls(2, 0, k)[1].any(axis=0)) / 4 for k in range(15)]
     starts = [place.min() for place in columns[:9]]
-    np.testing.assert_allclose(starts, np.linspace(34, 61, 9), atol=1)  # the edge moves to the right
+    # the edge moves to the right
+    np.testing.assert_allclose(starts, np.linspace(34, 61, 9), atol=1)
     assert all(place.max() == 63.75 for place in columns[:9])
     assert len(columns[9]) == 0, "between the two side walls the wall behind fills the width"
     ends = [place.max() for place in columns[10:]]
@@ -224,7 +239,9 @@ def change_by_a_step(factor, scale, shape, orientation):
     return (np.abs(np.diff(pictures, axis=0)) > 10).sum(axis=(1, 2))
 
 
-@pytest.mark.parametrize("scale, shape, orientation", list(itertools.product((0, 7), range(4), (0, 7))))
+@pytest.mark.parametrize(
+    "scale, shape, orientation", list(itertools.product((0, 7), range(4), (0, 7)))
+)
 def test_every_step_changes_the_picture_where_all_hues_are_equal(scale, shape, orientation):
     for factor in (3, 4, 5):
         assert change_by_a_step(factor, scale, shape, orientation).min() > 60
@@ -237,7 +254,9 @@ def all_distinct(grid):
 
 def test_no_two_pictures_are_equal_even_where_hues_are():
     two = (0, 1)
-    assert all_distinct(rooms.Grid(two, two, two, scale=(0, 7), orientation=(0, 1, 7, 8, 9, 13, 14)))
+    assert all_distinct(
+        rooms.Grid(two, two, two, scale=(0, 7), orientation=(0, 1, 7, 8, 9, 13, 14))
+    )
 
 
 @pytest.mark.slow
@@ -245,7 +264,9 @@ def test_no_two_pictures_of_the_whole_grid_are_equal():
     assert all_distinct(rooms.GRIDS["full"])
 
 
-@pytest.mark.parametrize("factor, label", [(0, room_maps.FLOOR), (1, room_maps.WALL), (2, room_maps.OBJECT)])
+@pytest.mark.parametrize(
+    "factor, label", [(0, room_maps.FLOOR), (1, room_maps.WALL), (2, room_maps.OBJECT)]
+)
 def test_a_hue_changes_the_pixels_of_its_label_and_no_others(factor, label):
     before, after = change(factor, BASE[factor]), change(factor, (BASE[factor] + 5) % 10)
     share = share_of(label)
@@ -256,12 +277,15 @@ def test_a_hue_changes_the_pixels_of_its_label_and_no_others(factor, label):
 
 
 def test_geometry_is_one_for_all_hues():
-    """Three channels at three hues tell the maps apart: whatever the palette, the same weights come out."""
+    """Three channels at three hues tell the maps apart: whatever the palette, the same weights come
+    out.
+    """
     floor, wall, thing, *plain = maps(2, 7, 7) / room_maps.UNIT
     for hues in ((0, 3, 6), (9, 9, 9), (2, 7, 5)):
-        expected = sum(weight[..., None] * rooms.PALETTE[hue] for weight, hue in zip((floor, wall, thing), hues, strict=True)) + np.stack(
-            plain, axis=-1
-        )
+        expected = sum(
+            weight[..., None] * rooms.PALETTE[hue]
+            for weight, hue in zip((floor, wall, thing), hues, strict=True)
+        ) + np.stack(plain, axis=-1)
         np.testing.assert_allclose(rooms.draw(*hues, 7, 2, 7), expected, atol=0.51)
 
 
@@ -294,12 +318,23 @@ def test_distances_of_known_rays():
     for shape, height, front, top in (
         ("cube", 0.5, room_shapes.CUBE_HALF, 2 * room_shapes.CUBE_HALF),
         ("cylinder", 0.5, room_shapes.CYLINDER_RADIUS, room_shapes.CYLINDER_HEIGHT),
-        ("sphere", room_shapes.SPHERE_RADIUS, room_shapes.SPHERE_RADIUS, 2 * room_shapes.SPHERE_RADIUS),
+        (
+            "sphere",
+            room_shapes.SPHERE_RADIUS,
+            room_shapes.SPHERE_RADIUS,
+            2 * room_shapes.SPHERE_RADIUS,
+        ),
         ("capsule", 1.0, room_shapes.CAPSULE_RADIUS, room_shapes.CAPSULE_HEIGHT),
     ):
-        assert room_shapes.distances(shape, 0.5, np.array([0, height / 2, -5]), ahead) == pytest.approx(5 - front / 2, abs=1e-6)
-        assert room_shapes.distances(shape, 2.0, np.array([0.0, 9, 0]), down) == pytest.approx(9 - 2 * top, abs=1e-6)
-        assert np.isinf(room_shapes.distances(shape, 1.0, np.array([0.0, 9, 0]), -down)), "behind the ray"
+        assert room_shapes.distances(
+            shape, 0.5, np.array([0, height / 2, -5]), ahead
+        ) == pytest.approx(5 - front / 2, abs=1e-6)
+        assert room_shapes.distances(shape, 2.0, np.array([0.0, 9, 0]), down) == pytest.approx(
+            9 - 2 * top, abs=1e-6
+        )
+        assert np.isinf(room_shapes.distances(shape, 1.0, np.array([0.0, 9, 0]), -down)), (
+            "behind the ray"
+        )
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,10 @@ def test_grids_and_values():
     assert sprites.GRIDS["small"].space.sizes == (3, 6, 8, 16, 16)
     assert sprites.GRIDS["small"].space.size == 36_864
     np.testing.assert_allclose(sprites.CENTRES[[0, 1, 31]], [15.5, 15.5 + 32 / 31, 47.5])
-    np.testing.assert_allclose(sprites.GRIDS["small"].values(np.array([[2, 5, 7, 15, 0]])), [[3, 1, 35 * 2 * np.pi / 39, 30 / 31, 0]])
+    np.testing.assert_allclose(
+        sprites.GRIDS["small"].values(np.array([[2, 5, 7, 15, 0]])),
+        [[3, 1, 35 * 2 * np.pi / 39, 30 / 31, 0]],
+    )
 
 
 def test_a_sub_grid_holds_the_pictures_of_the_full_grid():
@@ -143,7 +146,8 @@ def test_pixels_are_0_and_1_and_never_cut_off(shape, angle):
     images = sprites.draw(shape, 1.0, angle, sprites.CENTRES, sprites.CENTRES)
     assert images.dtype == np.uint8
     assert set(np.unique(images)) == {0, 1}
-    assert images[:, :, [0, -1]].sum() + images[:, :, :, [0, -1]].sum() == 0  # a sprite reaches at most 13.57 from 15.5
+    # a sprite reaches at most 13.57 from 15.5
+    assert images[:, :, [0, -1]].sum() + images[:, :, :, [0, -1]].sum() == 0
     areas = images.sum(axis=(2, 3))
     if shape == "square" and angle == 0:  # 19.196 pixels hold 19 or 20 pixel centres
         assert set(np.unique(areas)) == {19 * 19, 19 * 20, 20 * 20}
@@ -163,7 +167,9 @@ def test_ellipse():
     images = at_all_centres("ellipse")
     assert images.sum(axis=(2, 3)).mean() == pytest.approx(np.pi * 12.766 * 7.2135, rel=0.01)
     np.testing.assert_allclose(extent(images), [25.53, 14.43], atol=0.1)
-    np.testing.assert_allclose(extent(at_all_centres("ellipse", angle=np.pi / 2)), [14.43, 25.53], atol=0.1)
+    np.testing.assert_allclose(
+        extent(at_all_centres("ellipse", angle=np.pi / 2)), [14.43, 25.53], atol=0.1
+    )
 
 
 def test_heart():
@@ -171,7 +177,8 @@ def test_heart():
     assert images.sum(axis=(2, 3)).mean() == pytest.approx(224.6, rel=0.02)
     # 19.16 pixels from the lobes to the point, whose narrow last rows often hold no pixel.
     np.testing.assert_allclose(extent(images), [19.2, 18.27], atol=0.05)
-    np.testing.assert_allclose(centroid(images), [0, -1.99], atol=0.02)  # above the centre that it turns about
+    # above the centre that it turns about
+    np.testing.assert_allclose(centroid(images), [0, -1.99], atol=0.02)
     rows = sprites.draw("heart", 1.0, 0.0, np.array([31.0]), np.array([31.0]))[0, 0].sum(axis=1)
     first, last = np.flatnonzero(rows)[[0, -1]]
     assert rows[last] == 1, "the point is down"
@@ -180,7 +187,9 @@ def test_heart():
 
 
 def test_a_quarter_turn_counter_clockwise_moves_the_heart_to_the_left():
-    np.testing.assert_allclose(centroid(at_all_centres("heart", angle=np.pi / 2)), [-1.99, 0], atol=0.02)
+    np.testing.assert_allclose(
+        centroid(at_all_centres("heart", angle=np.pi / 2)), [-1.99, 0], atol=0.02
+    )
     np.testing.assert_allclose(centroid(at_all_centres("heart", angle=np.pi)), [0, 1.99], atol=0.02)
 
 

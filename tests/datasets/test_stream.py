@@ -13,7 +13,8 @@ import tensorflow as tf
 from dlib_tf2.datasets import stream
 from dlib_tf2.errors import UserError
 
-TABLE = np.arange(97, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8)  # every pixel names its row
+# every pixel names its row
+TABLE = np.arange(97, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8)
 REPO = pathlib.Path(__file__).parents[2]
 
 
@@ -27,7 +28,10 @@ def rows(batches):
 
 def test_elements():
     dataset = stream.train_batches(TABLE, 8, seed=1)
-    assert dataset.element_spec == {"image": tf.TensorSpec((8, 2, 3, 1), tf.uint8), "position": tf.TensorSpec((8,), tf.int32)}
+    assert dataset.element_spec == {
+        "image": tf.TensorSpec((8, 2, 3, 1), tf.uint8),
+        "position": tf.TensorSpec((8,), tf.int32),
+    }
     (batch,) = take(dataset, 1)
     np.testing.assert_array_equal(batch["position"], np.arange(8))
     np.testing.assert_array_equal(batch["image"], TABLE[batch["image"][:, 0, 0, 0]])
@@ -37,13 +41,24 @@ def test_a_batch_is_a_function_of_seed_and_step():
     first = rows(take(stream.train_batches(TABLE, 8, seed=5), 20))
     np.testing.assert_array_equal(first, rows(take(stream.train_batches(TABLE, 8, seed=5), 20)))
     assert len(np.unique(first, axis=0)) == 20
-    assert not (first[:, None] == rows(take(stream.train_batches(TABLE, 8, seed=6), 20))[None]).all(axis=2).any()
+    assert (
+        not (first[:, None] == rows(take(stream.train_batches(TABLE, 8, seed=6), 20))[None])
+        .all(axis=2)
+        .any()
+    )
 
 
 @pytest.mark.parametrize("start", [1, 7, 1_000_000_007])
 def test_starting_late_equals_skipping(start):
     late = rows(take(stream.train_batches(TABLE, 8, seed=2**40, start=start), 3))
-    skipped = rows(take(stream.train_batches(TABLE, 8, seed=2**40, start=start - min(start, 7)).skip(min(start, 7)), 3))
+    skipped = rows(
+        take(
+            stream.train_batches(TABLE, 8, seed=2**40, start=start - min(start, 7)).skip(
+                min(start, 7)
+            ),
+            3,
+        )
+    )
     np.testing.assert_array_equal(late, skipped)
 
 
@@ -51,14 +66,24 @@ def test_starting_late_equals_skipping(start):
 def test_another_process_draws_the_same_batch(data_dir):
     code = (
         "import hashlib, sys; from dlib_tf2.datasets import load\n"
-        "stream = load('rendered_sprites/small', sys.argv[1]).train_batches(64, seed=11, start=1234)\n"
+        "stream = load('rendered_sprites/small', sys.argv[1]).train_batches(64, seed=11,"
+        " start=1234)\n"
         "print(hashlib.sha256(next(stream.as_numpy_iterator())['image'].tobytes()).hexdigest())"
     )
     from dlib_tf2.datasets import load
 
-    batch = take(load("rendered_sprites/small", data_dir).train_batches(64, seed=11, start=1234), 1)[0]
+    batch = take(
+        load("rendered_sprites/small", data_dir).train_batches(64, seed=11, start=1234), 1
+    )[0]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    other = subprocess.run([sys.executable, "-c", code, data_dir], cwd=REPO, env=environment, capture_output=True, text=True, check=True)
+    other = subprocess.run(
+        [sys.executable, "-c", code, data_dir],
+        cwd=REPO,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert other.stdout.strip() == hashlib.sha256(batch["image"].tobytes()).hexdigest()
 
 
@@ -66,20 +91,29 @@ def test_slices_of_replicas_concatenate_to_the_global_batch():
     whole = take(stream.train_batches(TABLE, 12, seed=3, start=4), 5)
     cut = take(stream.train_batches(TABLE, 12, seed=3, start=4, num_replicas=3), 15)
     np.testing.assert_array_equal(rows(cut).reshape(5, 12), rows(whole))
-    np.testing.assert_array_equal([batch["position"] for batch in cut], np.tile(np.arange(12).reshape(3, 4), (5, 1)))
+    np.testing.assert_array_equal(
+        [batch["position"] for batch in cut], np.tile(np.arange(12).reshape(3, 4), (5, 1))
+    )
 
 
 def test_a_process_may_feed_some_replicas_only():
     cut = take(stream.train_batches(TABLE, 12, seed=3, num_replicas=4), 8)
     some = take(stream.train_batches(TABLE, 12, seed=3, num_replicas=4, replicas=[3, 1]), 4)
     np.testing.assert_array_equal(rows(some), rows(cut)[[3, 1, 7, 5]])
-    np.testing.assert_array_equal([batch["position"] for batch in some], [[9, 10, 11], [3, 4, 5]] * 2)
+    np.testing.assert_array_equal(
+        [batch["position"] for batch in some], [[9, 10, 11], [3, 4, 5]] * 2
+    )
 
 
 def test_what_cannot_be_cut_is_refused_with_a_remedy():
-    with pytest.raises(UserError, match="batch size 64 cannot be cut into 3 equal parts; use a multiple of it, such as 63"):
+    with pytest.raises(
+        UserError,
+        match="batch size 64 cannot be cut into 3 equal parts; use a multiple of it, such as 63",
+    ):
         stream.train_batches(TABLE, 64, seed=0, num_replicas=3)
-    with pytest.raises(UserError, match=r"replicas \[2\] do not exist; with 2 replicas their ids are 0..1"):
+    with pytest.raises(
+        UserError, match=r"replicas \[2\] do not exist; with 2 replicas their ids are 0..1"
+    ):
         stream.train_batches(TABLE, 64, seed=0, num_replicas=2, replicas=[2])
 
 
@@ -119,8 +153,10 @@ def test_other_streams_refuse_such_numbers_too():
 def test_draws_are_uniform_and_independent():
     drawn = rows(take(stream.train_batches(TABLE, 97, seed=0), 400))
     counts = np.bincount(drawn.ravel(), minlength=97)
-    assert 55 < ((counts - 400) ** 2 / 400).sum() < 145  # chi-square, 96 degrees of freedom, 0.1 % on either side
-    assert (drawn[:, :-1] == drawn[:, 1:]).mean() == pytest.approx(1 / 97, rel=0.2)  # with replacement, neighbours in a batch
+    # chi-square, 96 degrees of freedom, 0.1 % on either side
+    assert 55 < ((counts - 400) ** 2 / 400).sum() < 145
+    # with replacement, neighbours in a batch
+    assert (drawn[:, :-1] == drawn[:, 1:]).mean() == pytest.approx(1 / 97, rel=0.2)
     assert (drawn[:-1] == drawn[1:]).mean() == pytest.approx(1 / 97, rel=0.2)  # neighbours in time
 
 
@@ -143,14 +179,18 @@ def test_record_batches_draw_every_record_once_a_pass():
     assert len(np.unique(rows(record_rows(97, 0, count=1)))) == 97
     assert len(np.unique(first)) == 96
     assert not (first == second).all(), "every pass is shuffled anew"
-    np.testing.assert_array_equal(rows(record_rows(8, 1, count=3)), rows(record_rows(8, 1, count=3)))
+    np.testing.assert_array_equal(
+        rows(record_rows(8, 1, count=3)), rows(record_rows(8, 1, count=3))
+    )
     assert (rows(record_rows(8, 1, count=3)) != rows(record_rows(8, 2, count=3))).any()
 
 
 def test_record_batches_of_a_host_carry_its_positions():
     batches = record_rows(16, 0, 2, 1, 2, count=4)
     assert rows(batches).shape == (4, 4)
-    np.testing.assert_array_equal([batch["position"] for batch in batches], [[8, 9, 10, 11], [12, 13, 14, 15]] * 2)
+    np.testing.assert_array_equal(
+        [batch["position"] for batch in batches], [[8, 9, 10, 11], [12, 13, 14, 15]] * 2
+    )
 
 
 def graph(dataset):
@@ -169,7 +209,10 @@ def test_streams_do_not_copy_a_mapped_table(tmp_path):
     np.save(tmp_path / "table.npy", np.ones((50_000, 64, 64, 1), np.uint8))  # 205 MB
     table = np.asarray(np.load(tmp_path / "table.npy", mmap_mode="r"))
     before = anonymous_bytes()
-    train, whole = iter(stream.train_batches(table, 64, seed=0)), iter(stream.table_batches(table, 64))
+    train, whole = (
+        iter(stream.train_batches(table, 64, seed=0)),
+        iter(stream.table_batches(table, 64)),
+    )
     assert next(train)["image"].numpy().all()
     assert next(whole)[0].numpy().all()
     assert anonymous_bytes() - before < 60e6
@@ -178,7 +221,9 @@ def test_streams_do_not_copy_a_mapped_table(tmp_path):
 def anonymous_bytes():
     """The memory of this process that no file backs."""
     status = pathlib.Path("/proc/self/status").read_text()
-    return 1024 * int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1])
+    return 1024 * int(
+        next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1]
+    )
 
 
 def test_a_table_in_unaligned_memory_is_copied_and_serves_the_same():

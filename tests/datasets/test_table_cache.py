@@ -1,4 +1,6 @@
-"""A data_dir in a bucket, tried on TensorFlow's file system in memory: the table is copied once, and again when it is another one."""
+"""A data_dir in a bucket, tried on TensorFlow's file system in memory: the table is copied once,
+and again when it is another one.
+"""
 
 import os
 import pathlib
@@ -50,7 +52,10 @@ def folder(tmp_path):
 
 def test_a_folder_is_copied_once_and_again_where_its_source_changed(remote, folder, capsys):
     table_cache.fetch(remote, folder)
-    assert {path.name: path.stat().st_size for path in folder.iterdir()} == {"images.npy": 2_000_000, "table.json": 2}
+    assert {path.name: path.stat().st_size for path in folder.iterdir()} == {
+        "images.npy": 2_000_000,
+        "table.json": 2,
+    }
     assert f"{remote}: copying 2 MB to {folder}, once\n" in capsys.readouterr().err
     table_cache.fetch(remote, folder)
     assert capsys.readouterr().err == ""
@@ -72,13 +77,18 @@ def test_a_copy_that_comes_short_is_refused_and_leaves_nothing(remote, folder, m
     size = type(remote).stat(remote / "images.npy")
     monkeypatch.setattr(type(remote), "stat", lambda path: size._replace(st_size=3_000_000))
     monkeypatch.setattr(table_cache, "_SMALL", 0)
-    with pytest.raises(DlibError, match=r"images.npy has 3,000,000 bytes, 2,000,000 came; run the same command again"):
+    with pytest.raises(
+        DlibError,
+        match=r"images.npy has 3,000,000 bytes, 2,000,000 came; run the same command again",
+    ):
         table_cache.fetch(remote, folder)
     assert list(folder.iterdir()) == []
 
 
 def test_too_small_a_disk_is_said_before_anything_is_copied(remote, folder, monkeypatch):
-    monkeypatch.setattr(table_cache.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1_000_000}))
+    monkeypatch.setattr(
+        table_cache.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1_000_000})
+    )
     with pytest.raises(DlibError, match="copying 2 MB to .*: only 1 MB are free; .*XDG_CACHE_HOME"):
         table_cache.fetch(remote, folder)
     assert list(folder.iterdir()) == []
@@ -102,7 +112,9 @@ def data_bucket(data_dir):
 def test_a_dataset_is_opened_from_a_bucket(data_bucket, data_dir, cache, capsys, monkeypatch):
     data = load("rendered_sprites/small", data_bucket)
     assert np.array_equal(data.table, load("rendered_sprites/small", data_dir).table)
-    assert {path.name for path in (cache / "data-bucket" / "data" / "dlib_tables" / SOURCE).iterdir()} == {
+    assert {
+        path.name for path in (cache / "data-bucket" / "data" / "dlib_tables" / SOURCE).iterdir()
+    } == {
         "images.npy",
         "table.json",
         ".lock",
@@ -113,7 +125,9 @@ def test_a_dataset_is_opened_from_a_bucket(data_bucket, data_dir, cache, capsys,
     assert capsys.readouterr().err == ""
 
 
-def test_older_versions_are_named_in_the_bucket_and_in_the_cache(tmp_path, cache, synthetic_rows, capsys):
+def test_older_versions_are_named_in_the_bucket_and_in_the_cache(
+    tmp_path, cache, synthetic_rows, capsys
+):
     bucket = f"ram://{tmp_path.name}/versions"
     put(f"{bucket}/synthetic/tiny/0.9.0/dataset_info.json", b"{}")
     put(f"{bucket}/dlib_tables/synthetic/tiny/0.9.0/table.json", b"{}")
@@ -122,13 +136,19 @@ def test_older_versions_are_named_in_the_bucket_and_in_the_cache(tmp_path, cache
     image_table.open_or_build(folder, INFO, synthetic_rows, data_dir=as_path(bucket))
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "pictures changed" in line]
     older = [f"{bucket}/dlib_tables/synthetic/tiny/0.9.0", f"{bucket}/synthetic/tiny/0.9.0"]
-    assert line.endswith(f"may be deleted: {', '.join(sorted([*older, str(folder.parent / '0.9.0')]))}")
+    assert line.endswith(
+        f"may be deleted: {', '.join(sorted([*older, str(folder.parent / '0.9.0')]))}"
+    )
 
 
 @pytest.mark.parametrize("opening", [load, prepare])
 def test_a_download_is_not_prepared_in_a_bucket_but_copied_there(data_bucket, cache, opening):
     with pytest.raises(
-        UserError, match=rf"not prepared in {data_bucket}; run dlib_prepare_data .* --data_dir=DIR .* copy all .* to {data_bucket}"
+        UserError,
+        match=(
+            rf"not prepared in {data_bucket}; run dlib_prepare_data .* --data_dir=DIR .* copy all"
+            rf" .* to {data_bucket}"
+        ),
     ):
         opening("dsprites_full", data_bucket)
 

@@ -1,4 +1,6 @@
-"""Checksums of tables: made while a table is built, compared on demand, added where an older version made none."""
+"""Checksums of tables: made while a table is built, compared on demand, added where an older
+version made none.
+"""
 
 import hashlib
 import json
@@ -43,18 +45,27 @@ def flip(folder, *rows):
 
 def make_older(folder):
     """What an older version wrote: a table without checksums."""
-    (folder / "table.json").write_text(json.dumps({key: value for key, value in about(folder).items() if key != "checksums"}))
+    (folder / "table.json").write_text(
+        json.dumps({key: value for key, value in about(folder).items() if key != "checksums"})
+    )
 
 
 def test_blocks_are_hashes_of_their_rows_in_grid_order(folder):
-    sums = [zlib.crc32(image.tobytes()).to_bytes(4, "little") for image in synthetic_images(np.arange(24))]
-    expected = [hashlib.sha256(b"".join(sums[first : first + 4])).hexdigest() for first in range(0, 24, 4)]
+    sums = [
+        zlib.crc32(image.tobytes()).to_bytes(4, "little")
+        for image in synthetic_images(np.arange(24))
+    ]
+    expected = [
+        hashlib.sha256(b"".join(sums[first : first + 4])).hexdigest() for first in range(0, 24, 4)
+    ]
     assert about(folder)["checksums"] == {"rows": 4, "sha256": expected}
 
 
 def test_no_row_is_read_again_to_make_them(tmp_path, synthetic_rows, monkeypatch):
     counts, of_rows = [], checksums.of_rows
-    monkeypatch.setattr(checksums, "of_rows", lambda images: counts.append(len(images)) or of_rows(images))
+    monkeypatch.setattr(
+        checksums, "of_rows", lambda images: counts.append(len(images)) or of_rows(images)
+    )
     image_table.open_or_build(tmp_path, INFO, synthetic_rows)
     assert counts == [5, 1, 11, 7]
 
@@ -76,8 +87,13 @@ def test_a_sound_table_is_verified(folder):
 def test_a_damaged_table_opens_and_is_found_on_demand(folder, rows, text):
     flip(folder, *rows)
     table = opened(folder)
-    remedy = f"; run: dlib_prepare_data --dataset=tiny --data_dir={folder.parents[3]}, which builds it again"
-    with pytest.raises(table_check.DamagedTable, match=f"^{folder}/images.npy is damaged: {text}") as caught:
+    remedy = (
+        f"; run: dlib_prepare_data --dataset=tiny --data_dir={folder.parents[3]}, which builds it"
+        " again"
+    )
+    with pytest.raises(
+        table_check.DamagedTable, match=f"^{folder}/images.npy is damaged: {text}"
+    ) as caught:
         table_check.row_sums(table, "tiny")
     assert str(caught.value).endswith(remedy)
     with pytest.raises(table_check.DamagedTable, match=text):
@@ -97,8 +113,8 @@ def test_a_damaged_table_is_built_again(folder, synthetic_rows, capsys):
     flip(folder, 10)
     assert not table_check.renew(opened(folder), "tiny")
     assert (
-        f"{folder}/images.npy is damaged: rows 8..11 are not what they were when it was built; it is built again\n"
-        in capsys.readouterr().err
+        f"{folder}/images.npy is damaged: rows 8..11 are not what they were when it was built; it"
+        " is built again\n" in capsys.readouterr().err
     )
     table = image_table.open_or_build(folder, INFO, synthetic_rows)
     np.testing.assert_array_equal(table, synthetic_images(np.arange(24)))
@@ -113,7 +129,10 @@ def test_a_table_of_an_older_version_opens_and_gets_checksums(folder, capsys):
     assert "checksums" not in about(folder)
     capsys.readouterr()
     assert table_check.renew(opened(folder), "tiny")
-    line = f"{folder}: an older version built this table, without checksums; those of its bytes as they are now were added\n"
+    line = (
+        f"{folder}: an older version built this table, without checksums; those of its bytes as"
+        " they are now were added\n"
+    )
     assert capsys.readouterr().err == line
     assert about(folder) == expected
     assert table_check.renew(opened(folder), "tiny")
@@ -130,13 +149,19 @@ def test_a_folder_that_cannot_be_written_is_verified_and_said(folder, monkeypatc
     assert "without checksums, and they cannot be added (" in capsys.readouterr().err
     shutil.copy(folder / "images.npy", folder / "copy")
     table = opened(folder)
-    (folder / "table.json").write_text(json.dumps({**about(folder), "checksums": {"rows": 4, "sha256": ["0"] * 6}}))
-    with pytest.raises(UserError, match=f"cannot write {folder}: Permission denied; change its permissions"):
+    (folder / "table.json").write_text(
+        json.dumps({**about(folder), "checksums": {"rows": 4, "sha256": ["0"] * 6}})
+    )
+    with pytest.raises(
+        UserError, match=f"cannot write {folder}: Permission denied; change its permissions"
+    ):
         table_check.renew(table, "tiny")
 
 
 def test_checksums_never_stand_beside_other_images(folder, synthetic_rows, monkeypatch):
-    """A build that dies between its two files leaves no table, rather than new images with old checksums."""
+    """A build that dies between its two files leaves no table, rather than new images with old
+    checksums.
+    """
 
     def dies(*_):
         raise DlibError("killed")
@@ -152,8 +177,13 @@ def test_checksums_never_stand_beside_other_images(folder, synthetic_rows, monke
 
 def test_arrays_from_elsewhere_have_sums_and_nothing_to_compare(tmp_path):
     np.save(tmp_path / "images.npy", synthetic_images(np.arange(24)))
-    for table in (np.load(tmp_path / "images.npy", mmap_mode="r"), np.load(tmp_path / "images.npy")):
+    for table in (
+        np.load(tmp_path / "images.npy", mmap_mode="r"),
+        np.load(tmp_path / "images.npy"),
+    ):
         sums = table_check.row_sums(np.asarray(table), "mine")
-        assert sums.tolist() == [zlib.crc32(image.tobytes()) for image in synthetic_images(np.arange(SPACE.size))]
+        assert sums.tolist() == [
+            zlib.crc32(image.tobytes()) for image in synthetic_images(np.arange(SPACE.size))
+        ]
         assert table_check.renew(np.asarray(table), "mine")
     assert [path.name for path in tmp_path.iterdir()] == ["images.npy"]

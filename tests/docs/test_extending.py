@@ -32,10 +32,18 @@ def trained(tmp_path_factory, run_command, data_dir):
         (folder / name).write_text(text)
     path, command, *flags = shlex.split(COMMAND)
     assert path == "PYTHONPATH=."
-    flags = [flag.replace("=mine.gin", f"={folder}/mine.gin").replace("=output", f"={folder}/output") for flag in flags]
-    short = [f"--gin_bindings={binding}" for binding in ("STEPS = 3", "BATCH_SIZE = 4", "train.eval_steps = 2")]
+    flags = [
+        flag.replace("=mine.gin", f"={folder}/mine.gin").replace("=output", f"={folder}/output")
+        for flag in flags
+    ]
+    short = [
+        f"--gin_bindings={binding}"
+        for binding in ("STEPS = 3", "BATCH_SIZE = 4", "train.eval_steps = 2")
+    ]
     environment = {"PYTHONPATH": os.pathsep.join([str(REPO), str(folder)])}
-    return folder / "output" / "mine", run_command(command, *flags, *short, f"--data_dir={data_dir}", environment=environment, seconds=400)
+    return folder / "output" / "mine", run_command(
+        command, *flags, *short, f"--data_dir={data_dir}", environment=environment, seconds=400
+    )
 
 
 @pytest.mark.slow
@@ -47,5 +55,10 @@ def test_the_page_trains(trained):
     assert record["labels"]["hyperparameters"] == {"weight": 0.5}
     assert record["config"]["train.encoder"] == "@shallow_encoder"
     assert values["term/sparsity"] > 0
-    assert values["loss"] == pytest.approx(values["term/reconstruction_loss"] + values["term/kl"] + values["term/sparsity"], rel=1e-5)
-    assert sorted(path.name for path in (folder / "pictures").iterdir()) == ["reconstructions.png", "traversals.png"]
+    assert values["loss"] == pytest.approx(
+        values["term/reconstruction_loss"] + values["term/kl"] + values["term/sparsity"], rel=1e-5
+    )
+    assert sorted(path.name for path in (folder / "pictures").iterdir()) == [
+        "reconstructions.png",
+        "traversals.png",
+    ]

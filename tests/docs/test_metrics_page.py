@@ -1,4 +1,6 @@
-"""docs/metrics.md: every metric has its section and its rows, and the cheap numbers are what the code says."""
+"""docs/metrics.md: every metric has its section and its rows, and the cheap numbers are what the
+code says.
+"""
 
 import importlib.util
 import pathlib
@@ -11,15 +13,21 @@ from dlib_tf2.metrics import collecting
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
-VARIANTS = {"downstream_task_boosted_trees": "downstream_task", "downstream_task_logistic_regression": "downstream_task"}
+VARIANTS = {
+    "downstream_task_boosted_trees": "downstream_task",
+    "downstream_task_logistic_regression": "downstream_task",
+}
 NAMES = sorted(path.stem for path in (ROOT / "gin_configs" / "metrics").glob("*.gin"))
-CHEAP = ("dcimig", "factor_vae", "irs", "jemmig", "mcc", "med", "mig", "mig_sup", "unsupervised")  # under a second each
+# under a second each
+CHEAP = ("dcimig", "factor_vae", "irs", "jemmig", "mcc", "med", "mig", "mig_sup", "unsupervised")
 
 
 @pytest.fixture(scope="module")
 def script():
     """docs/make_metrics_table.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_metrics_table", ROOT / "docs" / "make_metrics_table.py")
+    spec = importlib.util.spec_from_file_location(
+        "make_metrics_table", ROOT / "docs" / "make_metrics_table.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -43,7 +51,9 @@ def table():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_metric_has_a_section_that_says_what_is_needed(name):
-    section = re.search(rf"^### {VARIANTS.get(name, name)}\n(.*?)(?=^##|\Z)", PAGE, flags=re.S | re.M)
+    section = re.search(
+        rf"^### {VARIANTS.get(name, name)}\n(.*?)(?=^##|\Z)", PAGE, flags=re.S | re.M
+    )
     assert section, "add a section to docs/metrics.md"
     assert all(f"**{word}**" in section[1] for word in ("Measures", "Range", "Source", "Pitfalls"))
     assert re.search(r"arXiv\s+\d{4}\.\d{5}|OpenReview", section[1])
@@ -66,5 +76,8 @@ def test_the_cheap_rows_are_what_the_code_says(script, kind):
         with collecting():  # warnings of constant codes, which tests/metrics expects
             scores = script.score(name, codes)
         for key, value in scores.items():
-            # Three digits; releases of numpy may round otherwise, and a row at the edge of a bin may change it.
-            assert value == pytest.approx(float(rows[name, key][script.KINDS.index(kind)]), abs=0.0015), (name, key)
+            # Three digits; releases of numpy may round otherwise, and a row at the edge of a bin
+            # may change it.
+            assert value == pytest.approx(
+                float(rows[name, key][script.KINDS.index(kind)]), abs=0.0015
+            ), (name, key)

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "score_your_own.md").read_text(), flags=re.S)
+BLOCKS = re.findall(
+    r"```(\w+)\n(.*?)```", (ROOT / "docs" / "score_your_own.md").read_text(), flags=re.S
+)
 FACTORS = np.tile(np.stack(np.unravel_index(np.arange(4 * 5 * 6), (4, 5, 6)), axis=1), (5, 1))
 CODES = (FACTORS + np.random.default_rng(0).normal(0, 0.05, FACTORS.shape)).astype(np.float32)
 
@@ -25,14 +27,22 @@ def run(block):
 
 
 def test_the_numpy_snippets_run_and_score_a_good_code_well():
-    blocks = [block for language, block in BLOCKS if language == "python" and "torch" not in block and "jax" not in block]
+    blocks = [
+        block
+        for language, block in BLOCKS
+        if language == "python" and "torch" not in block and "jax" not in block
+    ]
     assert [len(block.strip().splitlines()) for block in blocks] == [3, 4]
     assert run(blocks[0])["mig"] > 0.9
     assert run(blocks[1])["disentanglement"] > 0.95
 
 
 def test_the_snippets_of_other_frameworks_are_python_of_three_lines():
-    blocks = [block for language, block in BLOCKS if language == "python" and ("torch" in block or "jax" in block)]
+    blocks = [
+        block
+        for language, block in BLOCKS
+        if language == "python" and ("torch" in block or "jax" in block)
+    ]
     assert len(blocks) == 2
     for block in blocks:
         compile(block, "docs/score_your_own.md", "exec")

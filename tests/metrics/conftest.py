@@ -1,4 +1,6 @@
-"""Tables that the metric tests share: the synthetic codes behind the published check values, and a small grid."""
+"""Tables that the metric tests share: the synthetic codes behind the published check values, and a
+small grid.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def dsprites_grid():
 
 @pytest.fixture(scope="session")
 def reference_codes(dsprites_grid):
-    """Ten codes of each kind on that grid: five standardised factors with five nearly dead codes; independent noise; zeros."""
+    """Ten codes of each kind on that grid: five standardised factors with five nearly dead codes;
+    independent noise; zeros.
+    """
     rng, n = np.random.default_rng(7), len(dsprites_grid)
     codes = {
         "ideal": np.concatenate([standardised(dsprites_grid), rng.normal(0, 0.01, (n, 5))], axis=1),
@@ -38,13 +42,17 @@ def reference_codes(dsprites_grid):
 
 @pytest.fixture(scope="session")
 def rotated_codes():
-    """A function of a seed: 20,000 rows of five standardised factors and five noise codes, turned by one random rotation."""
+    """A function of a seed: 20,000 rows of five standardised factors and five noise codes, turned
+    by one random rotation.
+    """
 
     def make(seed):
         rng = np.random.default_rng(seed)
         factors = np.stack([rng.integers(size, size=20_000) for size in DSPRITES_SIZES], axis=1)
         rotation = np.linalg.qr(rng.normal(size=(10, 10)))[0]
-        codes = np.concatenate([standardised(factors), rng.normal(size=(20_000, 5))], axis=1) @ rotation
+        codes = (
+            np.concatenate([standardised(factors), rng.normal(size=(20_000, 5))], axis=1) @ rotation
+        )
         return codes.astype(np.float32), factors
 
     return make
@@ -52,9 +60,17 @@ def rotated_codes():
 
 @pytest.fixture
 def small_table():
-    """A full grid of 3 x 4 x 2 points, ten times, with codes that follow the factors under a little noise, and one of pure noise."""
+    """A full grid of 3 x 4 x 2 points, ten times, with codes that follow the factors under a little
+    noise, and one of pure noise.
+    """
     factors = np.tile(full_grid((3, 4, 2)), (10, 1))
     rng = np.random.default_rng(3)
-    codes = np.concatenate([standardised(factors) + rng.normal(0, 0.05, factors.shape), rng.normal(size=(len(factors), 1))], axis=1)
+    codes = np.concatenate(
+        [
+            standardised(factors) + rng.normal(0, 0.05, factors.shape),
+            rng.normal(size=(len(factors), 1)),
+        ],
+        axis=1,
+    )
     assert _rows.is_full_grid(common.check_table(codes, factors)[1])
     return codes.astype(np.float32), factors

@@ -1,4 +1,6 @@
-"""Row drawing, splitting, discretising and mutual information, against numpy, scikit-learn and hand-worked cases."""
+"""Row drawing, splitting, discretising and mutual information, against numpy, scikit-learn and
+hand-worked cases.
+"""
 
 import tracemalloc
 
@@ -22,20 +24,27 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("n, a, b, cells", [(50, 2, 3, 7), (50, 2, 3, 30), (5000, 20, 40, 1 << 16), (1000, 1, 5, 999)])
+@pytest.mark.parametrize(
+    "n, a, b, cells", [(50, 2, 3, 7), (50, 2, 3, 30), (5000, 20, 40, 1 << 16), (1000, 1, 5, 999)]
+)
 def test_mutual_information_equals_sklearn_on_random_tables(n, a, b, cells):
     generator = np.random.default_rng(n)
     first, second = generator.integers(a, size=(n, 3)), generator.integers(b, size=(n, 4))
     second[:, 0] = (first[:, 0] * 7 + generator.integers(2, size=n)) % b  # one dependent pair
     expected = [[mutual_info_score(second[:, j], first[:, i]) for j in range(4)] for i in range(3)]
-    np.testing.assert_allclose(common.mutual_information(first, second, cells), expected, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(
+        common.mutual_information(first, second, cells), expected, rtol=1e-10, atol=1e-13
+    )
 
 
 def test_mutual_information_in_blocks_is_the_same_to_the_last_bit():
     labels = rng().integers(4, size=(300, 9))
     whole = common.mutual_information(labels, labels[:, :7], 1 << 30)
-    for cells in (1, 16, 50, 16 * 7 * 2, 16 * 7 * 9):  # a row of one pair, a pair, three, the factors of two codes, all
-        np.testing.assert_array_equal(common.mutual_information(labels, labels[:, :7], cells), whole)
+    # a row of one pair, a pair, three, the factors of two codes, all
+    for cells in (1, 16, 50, 16 * 7 * 2, 16 * 7 * 9):
+        np.testing.assert_array_equal(
+            common.mutual_information(labels, labels[:, :7], cells), whole
+        )
 
 
 @pytest.mark.parametrize("n, d, values", [(2000, 60, 20), (500, 6, 500)])
@@ -51,7 +60,10 @@ def test_memory_of_mutual_information_does_not_grow_with_the_codes(n, d, values)
 
 def test_a_histogram_that_fits_in_no_memory_is_refused():
     labels = np.arange(10_000)[:, None]
-    with pytest.raises(UserError, match=r"joint histogram of 10000 by 10000 values does not fit in memory; set num_bins"):
+    with pytest.raises(
+        UserError,
+        match=r"joint histogram of 10000 by 10000 values does not fit in memory; set num_bins",
+    ):
         common.mutual_information(labels, labels)
 
 
@@ -63,14 +75,17 @@ def test_mutual_information_of_a_single_valued_variable_is_exactly_zero():
         for constant in (0.1, -7.3e20):
             bins = common.discretize(np.full((n, 2), constant, np.float32), 20)
             assert (common.mutual_information(bins, values) == 0.0).all()
-    labels = np.stack(np.unravel_index(np.arange(7 * 9 * 11), (7, 9, 11)), axis=1)  # so it is of the factors of a grid among themselves
+    # so it is of the factors of a grid among themselves
+    labels = np.stack(np.unravel_index(np.arange(7 * 9 * 11), (7, 9, 11)), axis=1)
     assert (common.mutual_information(labels, labels)[~np.eye(3, dtype=bool)] == 0.0).all()
 
 
 def test_entropy_is_information_about_itself():
     labels = common.check_table(np.zeros((60, 1)), GRID)[1]
     np.testing.assert_allclose(common.entropy(labels), np.log([3, 4, 5]), rtol=1e-12)
-    np.testing.assert_allclose(np.diag(common.mutual_information(labels, labels)), np.log([3, 4, 5]), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.diag(common.mutual_information(labels, labels)), np.log([3, 4, 5]), rtol=1e-12
+    )
 
 
 def test_discretize_follows_numpys_histogram_bins():
@@ -84,7 +99,8 @@ def test_discretize_follows_numpys_histogram_bins():
 def test_discretize_by_hand():
     codes = np.array([[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]], np.float32)
     assert common.discretize(codes, 3).ravel().tolist() == [0, 0, 1, 1, 2, 2]
-    edge = np.array([[0.0], [1.0], [2.0], [4.0]], np.float32)  # a value on an edge belongs to the bin on its right, the maximum to the last
+    # a value on an edge belongs to the bin on its right, the maximum to the last
+    edge = np.array([[0.0], [1.0], [2.0], [4.0]], np.float32)
     assert common.discretize(edge, 2).ravel().tolist() == [0, 0, 1, 1]
     assert len(np.unique(common.discretize(np.full((5, 1), 3.0, np.float32), 20))) == 1
     assert common.discretize(edge, None).ravel().tolist() == [0, 1, 2, 3]
@@ -110,11 +126,17 @@ def test_dense_labels_number_values_in_their_order(values):
 def test_models_are_made_by_functions_of_a_random_state():
     assert common.make_model(sklearn_linear_svc, 3).random_state == 3
     for wrong in (3, None, "trees", mig):
-        with pytest.raises(UserError, match=r"importance_classifier = .*, expected a function of random_state"):
+        with pytest.raises(
+            UserError, match=r"importance_classifier = .*, expected a function of random_state"
+        ):
             common.make_model(wrong, 3, "importance_classifier")
-    with pytest.raises(UserError, match="classifier makes a int, expected a model with fit and predict"):
+    with pytest.raises(
+        UserError, match="classifier makes a int, expected a model with fit and predict"
+    ):
         common.make_model(lambda random_state: random_state, 3)
-    with pytest.raises(UserError, match="classifier makes a LinearSVC, expected a model with fit and predict_proba"):
+    with pytest.raises(
+        UserError, match="classifier makes a LinearSVC, expected a model with fit and predict_proba"
+    ):
         common.make_model(sklearn_linear_svc, 3, method="predict_proba")
 
 
@@ -128,19 +150,32 @@ def test_a_table_is_checked_at_the_edge():
         common.varying_factors(labels[:, 1:])
 
 
-OF_ANY_ORIGIN = [common.check_table, Representation.from_arrays]  # arrays come in through the metrics and through the command
+# arrays come in through the metrics and through the command
+OF_ANY_ORIGIN = [common.check_table, Representation.from_arrays]
 
 
 @pytest.mark.parametrize("check", OF_ANY_ORIGIN)
 @pytest.mark.parametrize(
     "codes, message",
     [
-        (GRID + 2**25, r"codes in column 0 vary by 2 around 3.35544e\+07, which float32 cannot tell apart; subtract"),
+        (
+            GRID + 2**25,
+            (
+                r"codes in column 0 vary by 2 around 3.35544e\+07, which float32 cannot tell apart;"
+                r" subtract"
+            ),
+        ),
         (GRID.astype(np.uint64) + np.uint64(2**63), "codes in column 0 vary by 2 around 9.22337e"),
         (GRID.astype(np.int32) + 2**30, "codes in column 0 vary by 2 around 1.07374e"),
         (GRID + [0, 1e8, 0], "codes in column 1 vary by 3 around 1e"),
         (GRID * 1e-50, "codes in column 0 vary by 2e-50 around 0"),
-        (GRID * [1, 1, 1e300], r"codes hold numbers beyond float32, .* in 48 places \(first: row 1, column 2\); divide"),
+        (
+            GRID * [1, 1, 1e300],
+            (
+                r"codes hold numbers beyond float32, .* in 48 places \(first: row 1, column 2\);"
+                r" divide"
+            ),
+        ),
     ],
 )
 def test_codes_that_float32_loses_are_refused(check, codes, message):
@@ -164,11 +199,15 @@ def test_codes_that_float32_keeps_are_taken(check):
         offset.astype(int),
     ):
         check(codes, GRID)
-    check(np.concatenate([np.full((59, 1), 0.3), [[0.3 + 1e-16]]]), GRID)  # a constant and its rounding
+    # a constant and its rounding
+    check(np.concatenate([np.full((59, 1), 0.3), [[0.3 + 1e-16]]]), GRID)
     assert check(GRID.astype(np.float64) + 1000, GRID) is not None
 
 
-@pytest.mark.parametrize("factors", [GRID, GRID * 1.0, GRID.astype(np.float16), GRID * 1e20, GRID[:, 1], GRID[:, 1] - 2.0])
+@pytest.mark.parametrize(
+    "factors",
+    [GRID, GRID * 1.0, GRID.astype(np.float16), GRID * 1e20, GRID[:, 1], GRID[:, 1] - 2.0],
+)
 def test_both_ways_in_number_factors_alike(factors):
     labels = common.check_table(GRID, factors)[1]
     np.testing.assert_array_equal(labels, Representation.from_arrays(GRID, factors).factors)
@@ -176,7 +215,9 @@ def test_both_ways_in_number_factors_alike(factors):
 
 
 @pytest.mark.parametrize("check", OF_ANY_ORIGIN)
-@pytest.mark.parametrize("factors", [GRID / 2, np.full((60, 3), np.nan), np.full((60, 3), np.inf), GRID.astype(str)])
+@pytest.mark.parametrize(
+    "factors", [GRID / 2, np.full((60, 3), np.nan), np.full((60, 3), np.inf), GRID.astype(str)]
+)
 def test_both_ways_in_refuse_what_is_not_whole(check, factors):
     with pytest.raises(UserError, match="factors have dtype .*, expected integers"):
         check(GRID, factors)
@@ -191,7 +232,9 @@ def test_codes_on_a_large_offset_score_once_it_is_taken_off():
 
 @pytest.mark.parametrize("metric", [dci, sap, modularity_explicitness])
 def test_metrics_that_split_and_fit_refuse_settings_of_another_kind(metric):
-    with pytest.raises(UserError, match="num_train = 50 and num_test = None, expected positive whole numbers"):
+    with pytest.raises(
+        UserError, match="num_train = 50 and num_test = None, expected positive whole numbers"
+    ):
         metric(GRID, GRID, rng(), num_train=50, num_test=None)
     with pytest.raises(UserError, match="classifier = 3, expected a function of random_state"):
         metric(GRID, GRID, rng(), num_train=30, num_test=20, classifier=3)

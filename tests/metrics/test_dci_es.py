@@ -1,4 +1,6 @@
-"""DCI-ES: explicitness of curves by hand, the linear probe against numpy, and codes from linear to hidden."""
+"""DCI-ES: explicitness of curves by hand, the linear probe against numpy, and codes from linear to
+hidden.
+"""
 
 import numpy as np
 import pytest
@@ -21,7 +23,8 @@ def run(codes, factors=GRID, seed=0, **parameters):
         ([1.0, 0.5, 0.0], 0.0, 0.0),  # a straight line
         ([0.0, 0.0, 0.0], 1.0, 1.0),
         ([0.5, 0.5, 0.5], 1.0, 1.0),  # the smallest probe does what any does
-        ([1.0, 0.75, 0.5], 0.5, 0.0),  # a straight line down to the attainable 0.5: area 1/4 of the range
+        # a straight line down to the attainable 0.5: area 1/4 of the range
+        ([1.0, 0.75, 0.5], 0.5, 0.0),
         ([1.0, 1.0, 1.0], 1.0, 0.0),  # nothing is known
         ([1.0, 0.0, 0.0], 0.5, 0.5),
         ([1.0, 1.0, 0.0], -0.5, -0.5),  # capacity helps late
@@ -80,7 +83,8 @@ def test_codes_that_hold_nothing_are_told_by_informativeness():
 
 def test_one_hot_targets_suit_unordered_factors():
     ordered, unordered = run(GRID.astype(float)), run(GRID.astype(float), one_hot=True)
-    assert unordered["explicitness"] < 0.9 < ordered["explicitness"]  # a linear probe cannot single out a middle value
+    # a linear probe cannot single out a middle value
+    assert unordered["explicitness"] < 0.9 < ordered["explicitness"]
     three = GRID[:, :1] % 3
     corners = np.eye(3)[three[:, 0]]  # a corner each: the order of the values means nothing
     assert run(corners, three, one_hot=True)["explicitness"] == pytest.approx(1, abs=1e-3)
@@ -96,6 +100,11 @@ def test_settings_that_mean_nothing_are_refused():
     for wrong in ((0,), (4, 4), (8, 2), (-1, 4)):
         with pytest.raises(UserError, match="num_features = .*expected"):
             run(GRID, num_features=wrong)
-    for setting in ({"num_features": 5}, {"num_features": (0, 2.5)}, {"bandwidth": "a"}, {"bandwidth": 0}):
+    for setting in (
+        {"num_features": 5},
+        {"num_features": (0, 2.5)},
+        {"bandwidth": "a"},
+        {"bandwidth": 0},
+    ):
         with pytest.raises(UserError, match=f"{next(iter(setting))} "):
             run(GRID, **setting)

@@ -20,13 +20,23 @@ def tree(random_state):
 
 
 def reduced(codes, factors=GRID, seed=0, **parameters):
-    trees = {"classifier": tree, "importance_classifier": tree, "num_train": (600,), "num_test": 2000}
-    return reduced_downstream_task(codes, factors, np.random.default_rng(seed), **trees | parameters)
+    trees = {
+        "classifier": tree,
+        "importance_classifier": tree,
+        "num_train": (600,),
+        "num_test": 2000,
+    }
+    return reduced_downstream_task(
+        codes, factors, np.random.default_rng(seed), **trees | parameters
+    )
 
 
 def strong(codes, factors=GRID, seed=0, **parameters):
     return strong_downstream_task(
-        codes, factors, np.random.default_rng(seed), **{"classifier": tree, "num_train": (600,), "num_test": 2000} | parameters
+        codes,
+        factors,
+        np.random.default_rng(seed),
+        **{"classifier": tree, "num_train": (600,), "num_test": 2000} | parameters,
     )
 
 
@@ -41,7 +51,9 @@ def test_without_its_code_a_factor_falls_to_chance_and_the_others_stay():
     for size in (300, 600):
         assert result[f"{size}:mean_test_accuracy_other_factors"] == 1.0
         assert result[f"{size}:mean_train_accuracy_other_factors"] == 1.0
-        assert result[f"{size}:mean_test_accuracy_reduced_factor"] == pytest.approx(CHANCE, abs=0.06)
+        assert result[f"{size}:mean_test_accuracy_reduced_factor"] == pytest.approx(
+            CHANCE, abs=0.06
+        )
         for factor, other in ((0, 1), (1, 2), (2, 0)):
             prefix = f"{size}:reduced_factor_{factor}:mean_test_accuracy_"
             assert result[f"{prefix}factor_{factor}"] == result[f"{prefix}reduced_factor"] < 0.5
@@ -68,12 +80,22 @@ def test_without_any_code_the_most_frequent_class_is_said():
 
 def test_keys_keep_the_numbers_of_the_columns_and_one_factor_has_no_others():
     few = {"num_train": (40,), "num_test": 20}
-    result = reduced(GRID[:, :1].astype(float), np.stack([np.zeros(60, int), GRID[:, 0]], axis=1), **few)
+    result = reduced(
+        GRID[:, :1].astype(float), np.stack([np.zeros(60, int), GRID[:, 0]], axis=1), **few
+    )
     assert set(result) == {
-        *(f"40:{prefix}mean_{side}_accuracy_{key}" for side in ("train", "test") for prefix, key in
-          (("", "reduced_factor"), ("reduced_factor_1:", "factor_1"), ("reduced_factor_1:", "reduced_factor"))),
-        "40:test_overlap", "num_factors_scored",
-    }  # fmt: skip
+        *(
+            f"40:{prefix}mean_{side}_accuracy_{key}"
+            for side in ("train", "test")
+            for prefix, key in (
+                ("", "reduced_factor"),
+                ("reduced_factor_1:", "factor_1"),
+                ("reduced_factor_1:", "reduced_factor"),
+            )
+        ),
+        "40:test_overlap",
+        "num_factors_scored",
+    }
 
 
 def test_a_classifier_without_importances_cannot_choose_the_code():
@@ -91,12 +113,16 @@ def test_a_shift_never_touches_the_target_nor_shares_a_value_between_train_and_t
     for _ in range(40):
         target = int(rng.integers(3))
         rows = rng.integers(60, size=50), rng.integers(60, size=70)
-        train, test = (labels[drawn] for drawn in _shift(Interventions(labels), rng, labels, target, *rows))
+        train, test = (
+            labels[drawn] for drawn in _shift(Interventions(labels), rng, labels, target, *rows)
+        )
         (factor,) = [f for f in range(3) if not (np.array_equal(train[:, f], labels[rows[0], f]))]
         assert factor != target
         assert len(np.unique(train[:, factor])) == 1
         assert train[0, factor] not in test[:, factor]
-        np.testing.assert_array_equal(np.delete(test, factor, axis=1), np.delete(labels[rows[1]], factor, axis=1))
+        np.testing.assert_array_equal(
+            np.delete(test, factor, axis=1), np.delete(labels[rows[1]], factor, axis=1)
+        )
         shifted.add((target, factor))
     assert len(shifted) == 6
 
@@ -110,7 +136,9 @@ def test_perfect_codes_generalise_and_mixed_ones_do_not():
     assert result["600:mean_test_accuracy"] == 1.0  # a tree remembers all sixty points
     assert result["600:mean_strong_train_accuracy"] == 1.0
     assert result["600:mean_strong_test_accuracy"] < 0.7
-    assert result["600:strong_generalization_gap"] == pytest.approx(1 - result["600:mean_strong_test_accuracy"])
+    assert result["600:strong_generalization_gap"] == pytest.approx(
+        1 - result["600:mean_strong_test_accuracy"]
+    )
 
 
 def test_noise_and_constant_codes_stay_at_chance():
@@ -132,7 +160,10 @@ def test_one_factor_cannot_be_shifted_against_another():
 
 
 def test_all_rows_are_split_two_to_one():
-    for result in (reduced(GRID.astype(float), num_train=None), strong(GRID.astype(float), num_train=None)):
+    for result in (
+        reduced(GRID.astype(float), num_train=None),
+        strong(GRID.astype(float), num_train=None),
+    ):
         assert {key.split(":")[0] for key in result if ":" in key} == {"40"}
         assert result["40:test_overlap"] == 0.0
     with pytest.raises(UserError, match="expected sizes"):

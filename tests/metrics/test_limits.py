@@ -35,7 +35,11 @@ def rng():
 
 
 def takes(parameter):
-    return [pytest.param(function, id=function.__name__) for function in FUNCTIONS if parameter in (function.__kwdefaults__ or {})]
+    return [
+        pytest.param(function, id=function.__name__)
+        for function in FUNCTIONS
+        if parameter in (function.__kwdefaults__ or {})
+    ]
 
 
 @pytest.mark.parametrize("wrong", [0, 1, -5, 1001, 10**9, 2.0, True, "20"])
@@ -74,8 +78,17 @@ def test_a_factor_of_too_many_values_is_refused_before_a_model_is_made(metric):
     split = {"disjoint": False} if "disjoint" in metric.__kwdefaults__ else {}
     drawn = contextlib.nullcontext()
     if metric.__name__ == "unified_scores":  # it has other matrices too, and draws its rows first
-        split["matrices"], drawn = [importance_gbt_matrix], pytest.warns(ScoreWarning, match="test rows")
-    with drawn, pytest.raises(UserError, match=r"factor_0 has 1,[0-9]+ values in [45],[05]0[03] rows; .*, at most 500: leave"):
+        split["matrices"], drawn = (
+            [importance_gbt_matrix],
+            pytest.warns(ScoreWarning, match="test rows"),
+        )
+    with (
+        drawn,
+        pytest.raises(
+            UserError,
+            match=r"factor_0 has 1,[0-9]+ values in [45],[05]0[03] rows; .*, at most 500: leave",
+        ),
+    ):
         metric(codes, factors, rng(), **known, **split)
 
 

@@ -1,4 +1,6 @@
-"""MCC and its companion against numpy, scipy and scikit-learn, and on codes whose answer is known."""
+"""MCC and its companion against numpy, scipy and scikit-learn, and on codes whose answer is
+known.
+"""
 
 import numpy as np
 import pytest
@@ -23,9 +25,14 @@ def test_the_assignment_by_hand():
 
 def test_equals_numpy_scipy_and_scikit_learn():
     rng = np.random.default_rng(1)
-    codes = (np.exp(GRID @ rng.normal(0, 0.2, (3, 4))) + rng.normal(0, 0.3, (336, 4))).astype(np.float32)
+    codes = (np.exp(GRID @ rng.normal(0, 0.2, (3, 4))) + rng.normal(0, 0.3, (336, 4))).astype(
+        np.float32
+    )
     result = run(codes)
-    for key, table in (("mcc_pearson", np.corrcoef(codes.T, GRID.T)), ("mcc_spearman", spearmanr(codes, GRID)[0])):
+    for key, table in (
+        ("mcc_pearson", np.corrcoef(codes.T, GRID.T)),
+        ("mcc_spearman", spearmanr(codes, GRID)[0]),
+    ):
         assert result[key] == pytest.approx(best_assignment(np.abs(table[:4, 4:])), abs=1e-6)
     r2 = np.mean([LinearRegression().fit(codes, factor).score(codes, factor) for factor in GRID.T])
     assert result["linear_r2"] == pytest.approx(r2, abs=1e-6)
@@ -33,7 +40,9 @@ def test_equals_numpy_scipy_and_scikit_learn():
 
 def test_codes_whose_answer_is_known(rotated_codes):
     order_and_sign = GRID[:, [2, 0, 1]] * [-1.0, 0.5, 3] + 2
-    assert run(order_and_sign) == pytest.approx({"mcc_pearson": 1, "mcc_spearman": 1, "linear_r2": 1, "num_factors_scored": 3})
+    assert run(order_and_sign) == pytest.approx(
+        {"mcc_pearson": 1, "mcc_spearman": 1, "linear_r2": 1, "num_factors_scored": 3}
+    )
     monotone = run(np.exp(GRID))
     assert monotone["mcc_spearman"] == pytest.approx(1)
     assert monotone["mcc_pearson"] < 0.9
@@ -49,7 +58,9 @@ def test_codes_whose_answer_is_known(rotated_codes):
 
 def test_duplicates_change_nothing_and_missing_codes_count_zero():
     doubled = run(GRID[:, [0, 0, 1, 2, 2]].astype(float))
-    assert doubled == pytest.approx({"mcc_pearson": 1, "mcc_spearman": 1, "linear_r2": 1, "num_factors_scored": 3})
+    assert doubled == pytest.approx(
+        {"mcc_pearson": 1, "mcc_spearman": 1, "linear_r2": 1, "num_factors_scored": 3}
+    )
     assert run(GRID[:, :2].astype(float))["mcc_pearson"] == pytest.approx(2 / 3)
     shuffled = np.random.default_rng(0).permuted(np.tile(GRID, (20, 1)), axis=1)
     assert run(shuffled, np.tile(GRID, (20, 1)))["mcc_pearson"] < 0.5

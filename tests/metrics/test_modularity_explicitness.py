@@ -1,4 +1,6 @@
-"""Modularity and explicitness: matrices worked by hand, scikit-learn's areas, and the measured values of the study's codes."""
+"""Modularity and explicitness: matrices worked by hand, scikit-learn's areas, and the measured
+values of the study's codes.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,11 @@ from sklearn.multiclass import OneVsRestClassifier
 
 from dlib_tf2.metrics import _rows, common
 from dlib_tf2.metrics._linear import sklearn_multinomial_logistic_regression
-from dlib_tf2.metrics.modularity_explicitness import areas_under_curves, modularity, modularity_explicitness
+from dlib_tf2.metrics.modularity_explicitness import (
+    areas_under_curves,
+    modularity,
+    modularity_explicitness,
+)
 
 GRID = np.stack(np.unravel_index(np.arange(10**4), (10,) * 4), axis=1)
 
@@ -36,7 +42,10 @@ def test_modularity_of_a_matrix(information, expected):
 
 def test_areas_equal_sklearn_with_ties():
     rng = np.random.default_rng(0)
-    scores, positive = rng.integers(8, size=(300, 4)).astype(float), rng.random((300, 4)) < [0.5, 0.1, 0.9, 0.3]
+    scores, positive = (
+        rng.integers(8, size=(300, 4)).astype(float),
+        rng.random((300, 4)) < [0.5, 0.1, 0.9, 0.3],
+    )
     scores += positive
     expected = [roc_auc_score(positive[:, k], scores[:, k]) for k in range(4)]
     np.testing.assert_allclose(areas_under_curves(scores, positive), expected, rtol=1e-12)
@@ -47,21 +56,31 @@ def test_explicitness_equals_sklearn_in_the_definition():
     rng = np.random.default_rng(1)
     factors = np.stack([rng.integers(2, size=900), rng.integers(5, size=900)], axis=1)
     codes = (factors @ rng.normal(size=(2, 4)) + rng.normal(size=(900, 4))).astype(np.float32)
-    train, test, _ = _rows.split_rows(np.random.default_rng(0), common.check_table(codes, factors)[1], 500, 300)
-    scaled = (codes - codes[train].mean(axis=0, dtype=np.float64)) / codes[train].std(axis=0, dtype=np.float64)
+    train, test, _ = _rows.split_rows(
+        np.random.default_rng(0), common.check_table(codes, factors)[1], 500, 300
+    )
+    scaled = (codes - codes[train].mean(axis=0, dtype=np.float64)) / codes[train].std(
+        axis=0, dtype=np.float64
+    )
     areas = []
     for factor in factors.T:
-        model = OneVsRestClassifier(LogisticRegression(solver="liblinear")).fit(scaled[train], factor[train])
+        model = OneVsRestClassifier(LogisticRegression(solver="liblinear")).fit(
+            scaled[train], factor[train]
+        )
         score, indicator = model.predict_proba(scaled[test]), factor[test, None] == model.classes_
         areas.append(roc_auc_score(indicator, score, average="macro"))
     result = run(codes, factors, num_train=500, num_test=300)
-    assert result["explicitness_test"] == pytest.approx(np.mean(areas), abs=1e-4)  # liblinear's random order moves the fourth digit
+    # liblinear's random order moves the fourth digit
+    assert result["explicitness_test"] == pytest.approx(np.mean(areas), abs=1e-4)
 
 
 @pytest.mark.slow
 def test_measured_values_of_the_study(dsprites_grid, reference_codes):
-    # Modularity of nearly dead codes is the bias of their information: a standard deviation of 0.01 over seeds and draws of the noise.
-    ideal, noise, const = (run(reference_codes[name], dsprites_grid) for name in ("ideal", "noise", "const"))
+    # Modularity of nearly dead codes is the bias of their information: a standard deviation of 0.01
+    # over seeds and draws of the noise.
+    ideal, noise, const = (
+        run(reference_codes[name], dsprites_grid) for name in ("ideal", "noise", "const")
+    )
     assert ideal["modularity"] == pytest.approx(0.852, abs=0.04)
     assert noise["modularity"] == pytest.approx(0.664, abs=0.04)
     assert const["modularity"] == 0.0
@@ -82,7 +101,9 @@ def test_measured_values_without_dead_codes_and_with_constant_ones(dsprites_grid
 
 @pytest.mark.slow
 def test_the_measured_value_of_the_multinomial_model(dsprites_grid, reference_codes):
-    scores = run(reference_codes["ideal"], dsprites_grid, classifier=sklearn_multinomial_logistic_regression)
+    scores = run(
+        reference_codes["ideal"], dsprites_grid, classifier=sklearn_multinomial_logistic_regression
+    )
     assert scores["explicitness_test"] == pytest.approx(0.982, abs=0.003)
 
 
@@ -99,14 +120,16 @@ def test_permuted_and_duplicated_codes():
     perfect = GRID.astype(np.float32)
     few = {"num_train": 5000, "num_test": 500}
     assert run(np.concatenate([perfect, perfect], axis=1), GRID, **few)["modularity"] > 0.99
-    scattered = np.random.default_rng(0).permuted(perfect, axis=1)  # each row's codes in an order of its own
+    # each row's codes in an order of its own
+    scattered = np.random.default_rng(0).permuted(perfect, axis=1)
     assert run(scattered, GRID, **few)["modularity"] < 0.2
     one, other = run(perfect, GRID, **few), run(perfect[:, ::-1], GRID[:, [2, 0, 3, 1]], **few)
     assert other["modularity"] == pytest.approx(one["modularity"], abs=1e-9)
 
 
 def test_values_that_only_one_of_the_sets_has():
-    # Value 2 is never among the training rows, value 3 never among the test rows, whatever the split: each has one row.
+    # Value 2 is never among the training rows, value 3 never among the test rows, whatever the
+    # split: each has one row.
     rng = np.random.default_rng(0)
     factor = np.concatenate([np.tile([0, 1], 150), [2, 3]])
     codes = np.stack([factor + rng.normal(0, 0.1, 302), rng.normal(size=302)], axis=1)

@@ -1,7 +1,8 @@
-"""The measured values of rotated codes: each belongs to one unknown rotation, so it has to be a typical one.
+"""The measured values of rotated codes: each belongs to one unknown rotation, so it has to be a
+typical one.
 
-Over several rotations of ours the measured value lies within two and a half standard deviations (of rotations, at least a hundredth of the
-value) of the mean.
+Over several rotations of ours the measured value lies within two and a half standard deviations (of
+rotations, at least a hundredth of the value) of the mean.
 """
 
 import joblib
@@ -21,7 +22,10 @@ def assert_typical(metric, expected, rotations, **parameters):
         found = [metric(*table, np.random.default_rng(0), **parameters) for table in rotations]
     for key, value in expected.items():
         scores = np.array([result[key] for result in found])
-        assert abs(scores.mean() - value) < 2.5 * max(scores.std(ddof=1), 0.01 * value), (key, scores)
+        assert abs(scores.mean() - value) < 2.5 * max(scores.std(ddof=1), 0.01 * value), (
+            key,
+            scores,
+        )
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,14 @@ def assert_typical(metric, expected, rotations, **parameters):
             {"classifier": sklearn_multinomial_logistic_regression},
             marks=pytest.mark.slow,
         ),
-        (unsupervised, {"gaussian_total_correlation": 0.0021, "gaussian_wasserstein_correlation_norm": 0.00021}, {}),
+        (
+            unsupervised,
+            {
+                "gaussian_total_correlation": 0.0021,
+                "gaussian_wasserstein_correlation_norm": 0.00021,
+            },
+            {},
+        ),
     ],
 )
 def test_measured_values(rotated_codes, metric, expected, parameters):

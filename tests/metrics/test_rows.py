@@ -1,4 +1,6 @@
-"""Rows of a score: drawn with replacement or all different, and what is said of an overlap or of too few."""
+"""Rows of a score: drawn with replacement or all different, and what is said of an overlap or of
+too few.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,8 @@ def test_full_grid_is_read_off_the_rows():
     swapped[0] = swapped[1]  # the right number of rows, one combination twice
     assert not _rows.is_full_grid(swapped)
     assert _rows.is_full_grid(np.arange(7)[:, None])
-    assert not _rows.is_full_grid(np.tile(np.arange(7)[:, None], (3, 1)))  # balanced classes are not a grid
+    # balanced classes are not a grid
+    assert not _rows.is_full_grid(np.tile(np.arange(7)[:, None], (3, 1)))
 
 
 def test_rows_are_drawn_with_replacement_only_from_a_grid():
@@ -37,7 +40,10 @@ def test_rows_are_drawn_with_replacement_only_from_a_grid():
     assert sorted(part) == list(range(50))
     np.testing.assert_array_equal(_rows.draw_rows(rng(), GRID, None), np.arange(60))
     for wrong in (0, "abc", 50.5, True, [3]):
-        with pytest.raises(UserError, match="num_train = .*, expected a positive whole number, or None for all rows"):
+        with pytest.raises(
+            UserError,
+            match="num_train = .*, expected a positive whole number, or None for all rows",
+        ):
             _rows.draw_rows(rng(), GRID, wrong)
     assert len(_rows.draw_rows(rng(), GRID, np.int64(7))) == 7
 
@@ -51,7 +57,10 @@ def test_a_table_with_fewer_rows_than_asked_for_gives_all_of_them():
 @pytest.mark.parametrize("num_rows, num_train", [(60, 60), (1200, 61), (737_280, 10_000)])
 def test_the_expected_overlap_is_the_mean_of_the_measured_one(num_rows, num_train):
     generator, test = rng(), 4000
-    found = [np.isin(*(generator.integers(num_rows, size=size) for size in (test, num_train))).mean() for _ in range(20)]
+    found = [
+        np.isin(*(generator.integers(num_rows, size=size) for size in (test, num_train))).mean()
+        for _ in range(20)
+    ]
     expected = _rows.expected_overlap(num_rows, num_train)
     assert abs(np.mean(found) - expected) < 5 * np.std(found, ddof=1) / np.sqrt(20)
 
@@ -97,7 +106,9 @@ def test_splits():
 
 
 @pytest.mark.parametrize("disjoint", [None, True])
-@pytest.mark.parametrize("asked, used", [((10_000, 5_000), (40, 20)), ((10, 55), (10, 50)), ((55, 6), (40, 6))])
+@pytest.mark.parametrize(
+    "asked, used", [((10_000, 5_000), (40, 20)), ((10, 55), (10, 50)), ((55, 6), (40, 6))]
+)
 def test_too_few_rows_are_shared_out_two_to_one(asked, used, disjoint):
     message = (
         f"asks for {asked[0]:,} training and {asked[1]:,} test rows that all differ, the table has "

@@ -1,4 +1,6 @@
-"""The gin files of metrics and suites: the study's classifiers, one line for all boosted trees, and no metric forgotten."""
+"""The gin files of metrics and suites: the study's classifiers, one line for all boosted trees, and
+no metric forgotten.
+"""
 
 import inspect
 import subprocess
@@ -17,7 +19,14 @@ from dlib_tf2.studies import finding
 METRICS = sorted(path.stem for path in (gin_utils.config_dir() / "metrics").glob("*.gin"))
 SUITES = {"study": 9, "fast": 9, "fairness_study": 10, "fairness_fast": 10, "all": len(METRICS) - 1}
 EXACT, SKLEARN = "lightgbm_exact_gradient_boosting", "sklearn_gradient_boosting"
-TREES = ["dci", "downstream_task_boosted_trees", "fairness", "reduced_downstream_task", "strong_downstream_task", "unified_scores"]
+TREES = [
+    "dci",
+    "downstream_task_boosted_trees",
+    "fairness",
+    "reduced_downstream_task",
+    "strong_downstream_task",
+    "unified_scores",
+]
 CLASSIFIERS = [
     *(EXACT, SKLEARN),
     *("newton_logistic_regression_cv", "sklearn_linear_svc"),
@@ -35,9 +44,15 @@ def clean_gin():
 
 def resolved(names, suite=None, bindings=()):
     """Metrics as dlib_evaluate resolves them, and the configuration of all."""
-    gin_utils.parse([*metric_config.files(names), *([f"suites/{suite}.gin"] if suite else [])], bindings)
+    gin_utils.parse(
+        [*metric_config.files(names), *([f"suites/{suite}.gin"] if suite else [])], bindings
+    )
     calls = [metric_config.resolve(name) for name in names]
-    return calls, {key: value for call in calls for key, value in gin_utils.typed_bindings(call.config_text).items()}
+    return calls, {
+        key: value
+        for call in calls
+        for key, value in gin_utils.typed_bindings(call.config_text).items()
+    }
 
 
 def names_in(suite):
@@ -67,7 +82,8 @@ def test_a_suite_fits_what_the_study_did_or_its_fast_twins(suite):
 
 
 def test_the_largest_suite_names_every_metric():
-    missing = set(METRICS) - set(names_in("all")) - {"downstream_task"}  # whose two variants are there
+    # whose two variants are there
+    missing = set(METRICS) - set(names_in("all")) - {"downstream_task"}
     assert missing == set(), f"add {', '.join(sorted(missing))} to the list in suites/all.gin"
 
 
@@ -76,7 +92,9 @@ def test_one_line_switches_the_trees_of_every_metric():
     assert [call.name for call in exact if metric_config.trees(call.config_text)] == TREES
     assert metric_config.one_kind_of_trees(exact) == {EXACT}
     switched, _ = resolved(METRICS, bindings=[f"TREES = @{SKLEARN}"])
-    assert [call.name for call in switched if metric_config.trees(call.config_text) == {SKLEARN}] == TREES
+    assert [
+        call.name for call in switched if metric_config.trees(call.config_text) == {SKLEARN}
+    ] == TREES
     assert metric_config.one_kind_of_trees(switched) == {SKLEARN}
     text = next(call.config_text for call in switched if call.name == "dci")
     assert "%" not in text
@@ -92,7 +110,8 @@ def test_metrics_of_different_trees_are_refused():
     assert metric_config.one_kind_of_trees(calls[:1]) == set()
     assert metric_config.trees(f"a.b = @x/dlib_tf2.metrics._lightgbm.{EXACT}") == {EXACT}
     old = "dci.classifier = @lightgbm_gradient_boosting\nlightgbm_gradient_boosting.max_bin = 255"
-    assert metric_config.trees(old) == {"lightgbm_gradient_boosting"}  # of other bins: neither of today's
+    # of other bins: neither of today's
+    assert metric_config.trees(old) == {"lightgbm_gradient_boosting"}
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -100,25 +119,48 @@ def test_every_classifier_can_be_bound_with_the_metric_alone(name):
     [call], _ = resolved([name])
     text = gin_utils.typed_bindings(call.config_text)
     keys = [key for key in text if key.endswith("classifier")]
-    assert bool(keys) == any("classifier" in parameter for parameter in inspect.signature(call.function).parameters) or name in TREES
+    assert (
+        bool(keys)
+        == any(
+            "classifier" in parameter for parameter in inspect.signature(call.function).parameters
+        )
+        or name in TREES
+    )
     for classifier in CLASSIFIERS if keys else []:
         _, config = resolved([name], bindings=[f"{key} = @{classifier}" for key in keys])
         assert {config[key] for key in keys} == {f"@{classifier}"}
 
 
 def test_macros_become_what_they_stand_for_in_lists_too():
-    bindings = ["MATRIX = %OTHER", "OTHER = @mutual_information_matrix", "unified_scores.matrices = [%MATRIX, @accuracy_svm_matrix]"]
-    _, config = resolved(["unified_scores"], bindings=[*bindings, "unified_scores.num_train = %ROWS", "ROWS = 50"])
-    assert config["unified_scores.matrices"] == ["@mutual_information_matrix", "@accuracy_svm_matrix"]
+    bindings = [
+        "MATRIX = %OTHER",
+        "OTHER = @mutual_information_matrix",
+        "unified_scores.matrices = [%MATRIX, @accuracy_svm_matrix]",
+    ]
+    _, config = resolved(
+        ["unified_scores"], bindings=[*bindings, "unified_scores.num_train = %ROWS", "ROWS = 50"]
+    )
+    assert config["unified_scores.matrices"] == [
+        "@mutual_information_matrix",
+        "@accuracy_svm_matrix",
+    ]
     assert config["unified_scores.num_train"] == 50
 
 
 def test_naming_the_classifiers_loads_none_of_their_packages():
-    code = "import sys; from dlib_tf2 import gin_utils; gin_utils.parse(['suites/classifiers.gin'])\n"
-    code += (
-        "assert 'dlib_tf2.metrics._lightgbm' in sys.modules; sys.exit(', '.join({'sklearn', 'lightgbm', 'tensorflow'} & set(sys.modules)))"
+    code = (
+        "import sys; from dlib_tf2 import gin_utils; gin_utils.parse(['suites/classifiers.gin'])\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr.strip() == ""
+    code += (
+        "assert 'dlib_tf2.metrics._lightgbm' in sys.modules; sys.exit(', '.join({'sklearn',"
+        " 'lightgbm', 'tensorflow'} & set(sys.modules)))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        ).stderr.strip()
+        == ""
+    )
 
 
 PUBLISHED = ("study", "fast", "fairness_study", "fairness_fast")

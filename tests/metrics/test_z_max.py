@@ -15,11 +15,14 @@ def run(codes, factors=GRID, seed=0, **parameters):
     return z_max(codes, factors, np.random.default_rng(seed), **FEW | parameters)
 
 
-@pytest.mark.parametrize("table", [GRID, np.tile(GRID, (2, 1)), np.random.default_rng(0).permutation(GRID)[:150]])
+@pytest.mark.parametrize(
+    "table", [GRID, np.tile(GRID, (2, 1)), np.random.default_rng(0).permutation(GRID)[:150]]
+)
 def test_rows_of_a_vote_differ_in_one_factor_only(table):
     labels = common.check_table(np.zeros((len(table), 1)), table)[1]
     for factor in range(3):
-        drawn = labels[_Groups(labels, factor).draw(np.random.default_rng(0), 300, 50)]  # [votes, rows, factors]
+        # [votes, rows, factors]
+        drawn = labels[_Groups(labels, factor).draw(np.random.default_rng(0), 300, 50)]
         others = np.delete(drawn, factor, axis=2)
         assert (others == others[:, :1]).all()
         assert (np.ptp(drawn[..., factor], axis=1) > 0).all()  # fifty rows of at least two values
@@ -32,17 +35,26 @@ def test_perfect_noise_constant_duplicated_and_merged_codes():
     perfect = GRID + rng.normal(0, 0.01, GRID.shape)
     assert run(perfect)["z_max"] == 1.0
     assert run(np.concatenate([perfect, perfect[:, ::-1]], axis=1))["z_max"] == 1.0
-    assert run(np.concatenate([perfect, rng.normal(0, 0.01, GRID.shape)], axis=1)) == pytest.approx(run(perfect), abs=0.1)
+    assert run(np.concatenate([perfect, rng.normal(0, 0.01, GRID.shape)], axis=1)) == pytest.approx(
+        run(perfect), abs=0.1
+    )
     noise = run(rng.normal(size=(210, 6)))
     assert abs(noise["z_max"]) < 0.15
     assert noise["z_max"] == pytest.approx((noise["eval_accuracy"] - 1 / 3) / (2 / 3))
     with pytest.warns(ScoreWarning, match="every code is constant"):
         collapsed = run(np.ones((210, 2)))
-    assert collapsed == {"z_max": 0, "train_accuracy": 0, "eval_accuracy": 0, "num_active": 0, "num_factors_scored": 3}
+    assert collapsed == {
+        "z_max": 0,
+        "train_accuracy": 0,
+        "eval_accuracy": 0,
+        "num_active": 0,
+        "num_factors_scored": 3,
+    }
 
 
 def test_two_factors_on_one_code_cost_their_votes():
-    # Code 0 alone varies with factors 0 and 1, code 1 with factor 2: of three factors one is always guessed wrongly.
+    # Code 0 alone varies with factors 0 and 1, code 1 with factor 2: of three factors one is always
+    # guessed wrongly.
     codes = np.stack([GRID[:, 0] + 0.01 * GRID[:, 1], GRID[:, 2]], axis=1)
     result = run(codes, num_train=3000, num_eval=3000)
     assert result["eval_accuracy"] == pytest.approx(2 / 3, abs=4 * np.sqrt(2 / 9 / 3000))

@@ -1,4 +1,6 @@
-"""What a decoder's output stands for: sigmoid or the study's tanh map, in both losses, in the model and in the pictures."""
+"""What a decoder's output stands for: sigmoid or the study's tanh map, in both losses, in the model
+and in the pictures.
+"""
 
 import keras
 import numpy as np
@@ -22,18 +24,27 @@ IMAGE = RNG.random(OUTPUT.shape, dtype=np.float32)
 
 def test_tanh_map_is_the_sigmoid_of_twice_the_output():
     assert pixel_means(OUTPUT).numpy() == pytest.approx(scipy.special.expit(OUTPUT), abs=1e-6)
-    assert pixel_means(OUTPUT, "tanh").numpy() == pytest.approx(scipy.special.expit(2 * OUTPUT.astype(np.float64)), abs=1e-6)
+    assert pixel_means(OUTPUT, "tanh").numpy() == pytest.approx(
+        scipy.special.expit(2 * OUTPUT.astype(np.float64)), abs=1e-6
+    )
 
 
 def test_bernoulli_under_tanh_is_tfps():
-    expected = -tfp.distributions.Bernoulli(probs=scipy.special.expit(2 * OUTPUT)).log_prob(tf.round(IMAGE))
+    expected = -tfp.distributions.Bernoulli(probs=scipy.special.expit(2 * OUTPUT)).log_prob(
+        tf.round(IMAGE)
+    )
     loss = bernoulli_loss(tf.round(IMAGE), OUTPUT, activation="tanh")
     assert loss.numpy() == pytest.approx(expected.numpy().sum(axis=(1, 2, 3)), rel=1e-4)
 
 
 def test_bernoulli_under_tanh_is_clipped():
-    image, output = np.array([1, 0], np.float32).reshape(2, 1, 1, 1), np.full((2, 1, 1, 1), 100, np.float32)
-    assert bernoulli_loss(image, output, activation="tanh").numpy() == pytest.approx([1e-6, -np.log(1e-6)], rel=0.1)
+    image, output = (
+        np.array([1, 0], np.float32).reshape(2, 1, 1, 1),
+        np.full((2, 1, 1, 1), 100, np.float32),
+    )
+    assert bernoulli_loss(image, output, activation="tanh").numpy() == pytest.approx(
+        [1e-6, -np.log(1e-6)], rel=0.1
+    )
 
 
 @pytest.mark.parametrize("activation, scale", [("logits", 1), ("tanh", 2)])
@@ -46,7 +57,9 @@ def test_l2_is_a_plain_sum_of_squares(activation, scale):
 def test_subtracted_entropy_makes_a_perfect_reconstruction_count_zero(activation):
     image = 0.05 + 0.9 * IMAGE
     output = scipy.special.logit(image) / (2 if activation == "tanh" else 1)
-    assert bernoulli_loss(image, output, activation, subtract_true_image_entropy=True).numpy() == pytest.approx(np.zeros(3), abs=1e-3)
+    assert bernoulli_loss(
+        image, output, activation, subtract_true_image_entropy=True
+    ).numpy() == pytest.approx(np.zeros(3), abs=1e-3)
     entropy = (scipy.special.entr(image) + scipy.special.entr(1 - image)).sum(axis=(1, 2, 3))
     assert bernoulli_loss(image, output, activation).numpy() == pytest.approx(entropy, rel=1e-4)
 
@@ -63,7 +76,10 @@ def test_subtracted_entropy_is_a_constant():
 
 
 def test_unknown_activation_is_refused():
-    for call in (lambda: l2_loss(IMAGE, OUTPUT, "relu"), lambda: VAE(None, None, l2_loss, BetaKL(), activation="relu")):
+    for call in (
+        lambda: l2_loss(IMAGE, OUTPUT, "relu"),
+        lambda: VAE(None, None, l2_loss, BetaKL(), activation="relu"),
+    ):
         with pytest.raises(UserError, match="unknown activation 'relu'; known: logits, tanh"):
             call()
 
@@ -71,11 +87,16 @@ def test_unknown_activation_is_refused():
 @pytest.mark.parametrize("activation, scale", [("logits", 1), ("tanh", 2)])
 def test_pictures_and_loss_apply_the_same_map(activation, scale):
     keras.utils.set_random_seed(0)
-    encoder, decoder = tiny_networks.tiny_encoder((16, 16, 1), 2), tiny_networks.tiny_decoder((16, 16, 1), 2)
+    encoder, decoder = (
+        tiny_networks.tiny_encoder((16, 16, 1), 2),
+        tiny_networks.tiny_decoder((16, 16, 1), 2),
+    )
     image = RNG.random((4, 16, 16, 1), dtype=np.float32)
     model = SavedModel(encoder, decoder, {"labels": {"activation": activation}, "made_from": None})
     pixels = model_pictures.reconstruct(model, image)
-    assert pixels == pytest.approx(scipy.special.expit(scale * decoder(encoder(image)[0]).numpy()), abs=1e-6)
+    assert pixels == pytest.approx(
+        scipy.special.expit(scale * decoder(encoder(image)[0]).numpy()), abs=1e-6
+    )
     vae = VAE(encoder, decoder, l2_loss, BetaKL(), activation)
     loss = vae.reconstruction_loss(image, vae.decode(encoder(image)[0]))
     assert loss.numpy() == pytest.approx(((image - pixels) ** 2).sum(axis=(1, 2, 3)), rel=1e-5)

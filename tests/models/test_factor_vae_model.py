@@ -1,4 +1,6 @@
-"""FactorVAE: the permutation, the density-ratio estimate, the two losses, whom their gradients reach, and the second batch."""
+"""FactorVAE: the permutation, the density-ratio estimate, the two losses, whom their gradients
+reach, and the second batch.
+"""
 
 import keras
 import numpy as np
@@ -36,18 +38,25 @@ def small_discriminator(num_latent):
 
 def make_model(**options):
     keras.utils.set_random_seed(0)
-    networks = tiny_networks.tiny_encoder(SHAPE, NUM_LATENT), tiny_networks.tiny_decoder(SHAPE, NUM_LATENT)
+    networks = (
+        tiny_networks.tiny_encoder(SHAPE, NUM_LATENT),
+        tiny_networks.tiny_decoder(SHAPE, NUM_LATENT),
+    )
     return FactorVAE(*networks, bernoulli_loss, small_discriminator, **{"gamma": 7.0, **options})
 
 
 def make_batch(*names):
     rng = np.random.default_rng(1)
-    images = {name: tf.constant(rng.random((BATCH_SIZE, *SHAPE), dtype=np.float32)) for name in names}
+    images = {
+        name: tf.constant(rng.random((BATCH_SIZE, *SHAPE), dtype=np.float32)) for name in names
+    }
     return {**images, "position": tf.range(BATCH_SIZE)}
 
 
 def correlated_codes(rng, correlation, count):
-    return (rng.normal(size=(count, len(correlation))) @ np.linalg.cholesky(correlation).T).astype(np.float32)
+    return (rng.normal(size=(count, len(correlation))) @ np.linalg.cholesky(correlation).T).astype(
+        np.float32
+    )
 
 
 def test_permutation_keeps_every_column_and_breaks_the_joint():
@@ -56,7 +65,8 @@ def test_permutation_keeps_every_column_and_breaks_the_joint():
     shuffled = shuffle_columns(tf.constant(z), SEED, tf.range(2048)).numpy()
     assert np.array_equal(np.sort(shuffled, axis=0), np.sort(z, axis=0))
     assert np.corrcoef(z.T)[~np.eye(4, dtype=bool)].min() > 0.88
-    assert np.abs(np.corrcoef(shuffled.T) - np.eye(4)).max() < 0.1  # 4.5 standard deviations of 1 / sqrt(2048)
+    # 4.5 standard deviations of 1 / sqrt(2048)
+    assert np.abs(np.corrcoef(shuffled.T) - np.eye(4)).max() < 0.1
     assert (shuffled == z).mean() < 0.01
 
 
@@ -90,7 +100,9 @@ def test_losses_by_hand():
     assert float(total_correlation(joint)) == pytest.approx((2.0 - 1.5) / 2)
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     # The last probability, e^-60, is clipped to 1e-6.
-    expected = -0.5 * (np.log([sigmoid(2.0), sigmoid(-1.5)]).mean() + np.log([sigmoid(1.0), 1e-6]).mean())
+    expected = -0.5 * (
+        np.log([sigmoid(2.0), sigmoid(-1.5)]).mean() + np.log([sigmoid(1.0), 1e-6]).mean()
+    )
     assert float(discriminator_loss(joint, shuffled)) == pytest.approx(expected, rel=1e-5)
 
 
@@ -112,7 +124,9 @@ def test_density_ratio_estimates_the_total_correlation_of_gaussians(correlation)
                 shuffled = shuffle_columns(z, tf.stack([0, step]), tf.range(512))
                 loss = discriminator_loss(network(z), network(shuffled))
             variables = network.trainable_variables
-            optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
+            optimizer.apply(
+                tape.gradient(loss, [variable.value for variable in variables]), variables
+            )
 
     train()
     truth = -0.5 * np.log(np.linalg.det(correlation))  # 0 and 0.347 nats
@@ -124,12 +138,18 @@ def test_terms_and_monitors():
     model = make_model()
     terms, monitors = model.losses(make_batch("image"), STEP, SEED)
     assert sorted(terms) == ["discriminator_loss", "kl", "reconstruction_loss", "total_correlation"]
-    assert float(terms["total_correlation"]) == pytest.approx(7 * float(monitors["discriminator_tc"]))
-    assert float(monitors["elbo"]) == pytest.approx(-float(terms["reconstruction_loss"] + terms["kl"]))
+    assert float(terms["total_correlation"]) == pytest.approx(
+        7 * float(monitors["discriminator_tc"])
+    )
+    assert float(monitors["elbo"]) == pytest.approx(
+        -float(terms["reconstruction_loss"] + terms["kl"])
+    )
     # What is not of the discriminator is the plain VAE's, noise included.
     vae = VAE(model.encoder, model.decoder, bernoulli_loss, BetaKL(1.0))
     plain, _ = vae.losses(make_batch("image"), STEP, SEED)
-    assert {name: float(terms[name]) for name in plain} == {name: float(value) for name, value in plain.items()}
+    assert {name: float(terms[name]) for name in plain} == {
+        name: float(value) for name, value in plain.items()
+    }
 
 
 def test_discriminator_term_is_of_codes_and_their_permutation():
@@ -139,11 +159,15 @@ def test_discriminator_term_is_of_codes_and_their_permutation():
     q = model.encode(batch["image"])
     z = q.loc + q.stddev() * global_normal(SEED, tf.range(BATCH_SIZE), q.loc.shape[-1])
     joint = model.discriminator(z)
-    assert float(terms["total_correlation"]) == pytest.approx(7 * float(tf.reduce_mean(joint[:, 0] - joint[:, 1])), rel=1e-4)
+    assert float(terms["total_correlation"]) == pytest.approx(
+        7 * float(tf.reduce_mean(joint[:, 0] - joint[:, 1])), rel=1e-4
+    )
     shuffled = shuffle_columns(z, tf.random.fold_in(SEED, 2, alg="philox"), tf.range(BATCH_SIZE))
     logits = tf.concat([joint, model.discriminator(shuffled)], axis=0)
     labels = [0] * BATCH_SIZE + [1] * BATCH_SIZE
-    expected = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+    expected = tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    )
     assert float(terms["discriminator_loss"]) == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -156,20 +180,30 @@ def test_gradients_stay_with_their_network(second_batch, tiny_data):
     optimizers = {name: ScaledDescent(rate) for name, rate in rates.items()}
     engine = Engine(tf.distribute.get_strategy(), model, optimizers, tiny_data, 0, BATCH_SIZE)
     image = tf.data.Dataset.from_tensors(np.asarray(tiny_data.images(np.arange(BATCH_SIZE))))
-    batch = {**dict.fromkeys(model.inputs, image), "position": tf.data.Dataset.from_tensors(tf.range(BATCH_SIZE))}
+    batch = {
+        **dict.fromkeys(model.inputs, image),
+        "position": tf.data.Dataset.from_tensors(tf.range(BATCH_SIZE)),
+    }
     iterator = iter(tf.data.Dataset.zip(batch).repeat())
     for moving in rates:
         for name, rate in rates.items():
             rate.assign(1e-3 if name == moving else 0.0)
-        before = {name: [variable.numpy() for variable in part.variables] for name, part in parts.items()}
+        before = {
+            name: [variable.numpy() for variable in part.variables] for name, part in parts.items()
+        }
         engine.train(iterator, 0, 1)
         for name, part in parts.items():
-            moved = [not np.array_equal(old, new.numpy()) for old, new in zip(before[name], part.variables, strict=True)]
+            moved = [
+                not np.array_equal(old, new.numpy())
+                for old, new in zip(before[name], part.variables, strict=True)
+            ]
             assert any(moved) == all(moved) == (name == moving), (name, moving)
 
 
 def test_parts_descend_their_own_terms():
-    parts = make_model().parts(("reconstruction_loss", "kl", "total_correlation", "discriminator_loss"))
+    parts = make_model().parts(
+        ("reconstruction_loss", "kl", "total_correlation", "discriminator_loss")
+    )
     assert {name: part.terms for name, part in parts.items()} == {
         "vae": ("reconstruction_loss", "kl", "total_correlation"),
         "discriminator": ("discriminator_loss",),
@@ -182,11 +216,16 @@ def test_parts_descend_their_own_terms():
 def test_losses_are_the_same_on_two_replicas(two_replicas):
     with two_replicas.scope():
         model = make_model(second_batch=True)
-    images = [make_batch(name)["image" if name == "image" else name].numpy() for name in ("image", "image_2")]
+    images = [
+        make_batch(name)["image" if name == "image" else name].numpy()
+        for name in ("image", "image_2")
+    ]
     for term in ("total_correlation", "discriminator_loss"):
 
         def loss(image, image_2, position, term=term):
-            return model.losses({"image": image, "image_2": image_2, "position": position}, STEP, tf.constant(SEED))[0][term]
+            return model.losses(
+                {"image": image, "image_2": image_2, "position": position}, STEP, tf.constant(SEED)
+            )[0][term]
 
         with_two = value_and_gradients(loss, images, two_replicas)
         with two_replicas.scope():  # the weights are mirrored; one replica computes
@@ -203,7 +242,9 @@ def test_second_batch_is_what_is_shuffled():
     batch = make_batch("image", "image_2")
     terms, _ = model.losses(batch, STEP, SEED)
     changed, _ = model.losses({**batch, "image_2": 1 - batch["image_2"]}, STEP, SEED)
-    assert [name for name in terms if float(terms[name]) != float(changed[name])] == ["discriminator_loss"]
+    assert [name for name in terms if float(terms[name]) != float(changed[name])] == [
+        "discriminator_loss"
+    ]
     # The same images again draw codes of their own.
     repeated, _ = model.losses({**batch, "image_2": batch["image"]}, STEP, SEED)
     single, _ = make_model().losses(batch, STEP, SEED)

@@ -1,4 +1,6 @@
-"""The study's encoder and decoder: published parameter counts, kernels, shapes, and what they refuse."""
+"""The study's encoder and decoder: published parameter counts, kernels, shapes, and what they
+refuse.
+"""
 
 import keras
 import numpy as np
@@ -15,14 +17,20 @@ def mixed_bfloat16():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("channels, encoder, decoder", [(1, 309_204, 381_313), (3, 310_228, 382_339)])
+@pytest.mark.parametrize(
+    "channels, encoder, decoder", [(1, 309_204, 381_313), (3, 310_228, 382_339)]
+)
 def test_parameter_counts_are_the_published_ones(channels, encoder, decoder):
     assert conv_encoder((64, 64, channels), 10).count_params() == encoder
     assert deconv_decoder((64, 64, channels), 10).count_params() == decoder
 
 
 def test_encoder_layers():
-    layers = [layer for layer in conv_encoder((64, 64, 1), 10).layers if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)]
+    layers = [
+        layer
+        for layer in conv_encoder((64, 64, 1), 10).layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
+    ]
     shapes = [tuple(layer.kernel.shape) for layer in layers]
     convolutions = [(4, 4, 1, 32), (4, 4, 32, 32), (2, 2, 32, 64), (2, 2, 64, 64)]
     assert shapes == [*convolutions, (1024, 256), (256, 10), (256, 10)]
@@ -32,7 +40,8 @@ def test_encoder_layers():
 
 def test_decoder_layers():
     layers = [layer for layer in deconv_decoder((64, 64, 3), 10).layers if hasattr(layer, "kernel")]
-    transposed = [(4, 4, 64, 64), (4, 4, 32, 64), (4, 4, 32, 32), (4, 4, 3, 32)]  # [height, width, out, in]
+    # [height, width, out, in]
+    transposed = [(4, 4, 64, 64), (4, 4, 32, 64), (4, 4, 32, 32), (4, 4, 3, 32)]
     assert [tuple(layer.kernel.shape) for layer in layers] == [(10, 256), (256, 1024), *transposed]
     assert [layer.activation.__name__ for layer in layers] == ["relu"] * 5 + ["linear"]
 
@@ -56,8 +65,13 @@ def test_other_sizes_divisible_by_16(shape):
     assert decoder(mean).shape == (2, *shape)
     # Only the layers next to the flattened image, and the channels, depend on the size.
     cells = shape[0] * shape[1] // 256
-    assert encoder.count_params() == 309_204 - 6 * 514 + (cells - 16) * 64 * 256 + (shape[2] - 1) * 16 * 32
-    assert decoder.count_params() == 381_313 - 6 * 256 + (cells - 16) * 64 * 257 + (shape[2] - 1) * (16 * 32 + 1)
+    assert (
+        encoder.count_params()
+        == 309_204 - 6 * 514 + (cells - 16) * 64 * 256 + (shape[2] - 1) * 16 * 32
+    )
+    assert decoder.count_params() == 381_313 - 6 * 256 + (cells - 16) * 64 * 257 + (
+        shape[2] - 1
+    ) * (16 * 32 + 1)
 
 
 @pytest.mark.parametrize("shape", [(60, 64, 1), (64, 72, 1), (64, 64), (64, 0, 1), (64, 64, 0)])

@@ -14,12 +14,16 @@ LOGITS = RNG.normal(0, 4, (3, 8, 6, 2)).astype(np.float32)
 
 def test_check_value_of_zero_logits():
     image = RNG.random((2, 64, 64, 1), dtype=np.float32)
-    assert bernoulli_loss(image, tf.zeros([2, 64, 64, 1])).numpy() == pytest.approx([2839.131] * 2, rel=2e-6)
+    assert bernoulli_loss(image, tf.zeros([2, 64, 64, 1])).numpy() == pytest.approx(
+        [2839.131] * 2, rel=2e-6
+    )
 
 
 def test_sums_over_pixels_and_channels_as_tfp_does():
     image = RNG.integers(0, 2, LOGITS.shape).astype(np.float32)
-    expected = -tfp.distributions.Independent(tfp.distributions.Bernoulli(logits=LOGITS), 3).log_prob(image)
+    expected = -tfp.distributions.Independent(
+        tfp.distributions.Bernoulli(logits=LOGITS), 3
+    ).log_prob(image)
     assert expected.shape == (3,)
     assert bernoulli_loss(image, LOGITS).numpy() == pytest.approx(expected.numpy(), rel=1e-5)
 

@@ -48,12 +48,18 @@ def test_loss_by_hand(networks):
         {"reconstruction_loss": reconstruction, "kl": 4 * kl}, rel=1e-5
     )
     measured = {"reconstruction_loss": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}
-    assert {name: float(value) for name, value in monitors.items()} == pytest.approx(measured, rel=1e-5)
+    assert {name: float(value) for name, value in monitors.items()} == pytest.approx(
+        measured, rel=1e-5
+    )
 
 
 def test_monitors_do_not_see_the_strength(networks):
-    weak, strong = (make_vae(networks, BetaKL(beta)).losses(BATCH, STEP, SEED)[1] for beta in (1.0, 16.0))
-    assert all(float(weak[name]) == float(strong[name]) for name in ("reconstruction_loss", "kl", "elbo"))
+    weak, strong = (
+        make_vae(networks, BetaKL(beta)).losses(BATCH, STEP, SEED)[1] for beta in (1.0, 16.0)
+    )
+    assert all(
+        float(weak[name]) == float(strong[name]) for name in ("reconstruction_loss", "kl", "elbo")
+    )
 
 
 def test_noise_belongs_to_the_example_and_the_step(networks):

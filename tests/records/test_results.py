@@ -30,7 +30,13 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
     started = time.time() - 100
     text = 'B = 2.0\nleaf.beta = %B\nleaf.name = "é"\n'
     record = results.write_step(
-        tmp_path, "train", {"loss": 1.5}, started=started, labels={"method": "x"}, device="2 x GPU", config_text=text
+        tmp_path,
+        "train",
+        {"loss": 1.5},
+        started=started,
+        labels={"method": "x"},
+        device="2 x GPU",
+        config_text=text,
     )
     assert results.read_step(tmp_path) == record
     assert (tmp_path / "config.gin").read_text() == text
@@ -114,7 +120,11 @@ def test_the_record_is_the_last_thing_written(tmp_path, monkeypatch):
 def test_a_damaged_record_is_said_and_counts_as_not_finished(tmp_path, content):
     (tmp_path / "results.json").write_bytes(content)
     with pytest.raises(
-        DlibError, match=r"results.json is (damaged|not a results file of this version).*; delete it and run the step again"
+        DlibError,
+        match=(
+            r"results.json is (damaged|not a results file of this version).*; delete it and run the"
+            r" step again"
+        ),
     ) as caught:
         results.read_step(tmp_path)
     assert len(str(caught.value).splitlines()) == 1
@@ -140,18 +150,31 @@ def test_another_format_is_refused(tmp_path):
 
 
 def test_a_missing_record_says_that_the_step_has_not_finished(tmp_path):
-    with pytest.raises(DlibError, match="holds no results.json: the step that writes it has not finished"):
+    with pytest.raises(
+        DlibError, match="holds no results.json: the step that writes it has not finished"
+    ):
         results.read_step(tmp_path)
     assert not results.is_complete(tmp_path / "nowhere")
 
 
 def test_history_and_labels_go_back_to_the_first_step(tmp_path):
     train = write(tmp_path / "1", {"steps": 5}, labels={"dataset": "sprites", "seed": 0})
-    codes = write(tmp_path / "2", step="postprocess", previous=train, labels={"representation": "mean", "seed": 7})
+    codes = write(
+        tmp_path / "2",
+        step="postprocess",
+        previous=train,
+        labels={"representation": "mean", "seed": 7},
+    )
     scores = write(tmp_path / "3", step="evaluate", previous=codes)
     scores = results.read_step(scores["folder"])
-    assert [record["step"] for record in results.history(scores)] == ["evaluate", "postprocess", "train"]
-    assert [record["folder"] for record in results.history(scores)] == [str(tmp_path / number) for number in "321"]
+    assert [record["step"] for record in results.history(scores)] == [
+        "evaluate",
+        "postprocess",
+        "train",
+    ]
+    assert [record["folder"] for record in results.history(scores)] == [
+        str(tmp_path / number) for number in "321"
+    ]
     assert scores["made_from"]["made_from"]["values"] == {"steps": 5}
     assert results.label(scores, "dataset") == "sprites"
     assert results.label(scores, "representation") == "mean"
@@ -178,7 +201,13 @@ def test_the_configuration_in_use_is_what_is_kept_by_default(tmp_path):
 
 
 def test_a_folder_without_a_finished_training_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path} holds no finished training run; finish it with dlib_train --model_dir={tmp_path}"):
+    with pytest.raises(
+        UserError,
+        match=(
+            f"{tmp_path} holds no finished training run; finish it with dlib_train"
+            f" --model_dir={tmp_path}"
+        ),
+    ):
         results.read_training(tmp_path)
     write(tmp_path, step="evaluate")
     with pytest.raises(UserError, match="was written by the step 'evaluate', not by dlib_train"):
@@ -188,5 +217,8 @@ def test_a_folder_without_a_finished_training_run_is_refused(tmp_path):
 
 
 def test_the_table_for_the_terminal_is_aligned():
-    assert results.format_table({"mig": 0.12345, "dci.long": math.nan, "x": 1}) == "  mig       0.1235\n  dci.long  nan\n  x         1.0000"
+    assert (
+        results.format_table({"mig": 0.12345, "dci.long": math.nan, "x": 1})
+        == "  mig       0.1235\n  dci.long  nan\n  x         1.0000"
+    )
     assert results.format_table({}) == ""

@@ -1,4 +1,6 @@
-"""The KL divergence against the study's check values and TensorFlow Probability's Monte Carlo, and its weight."""
+"""The KL divergence against the study's check values and TensorFlow Probability's Monte Carlo, and
+its weight.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from dlib_tf2.regularizers.beta_kl import BetaKL, kl_to_prior
 
 
 def posterior(mean, log_variance):
-    mean, log_variance = np.broadcast_arrays(np.asarray(mean, np.float32), np.asarray(log_variance, np.float32))
+    mean, log_variance = np.broadcast_arrays(
+        np.asarray(mean, np.float32), np.asarray(log_variance, np.float32)
+    )
     return tfp.distributions.MultivariateNormalDiag(mean, np.exp(log_variance / 2))
 
 
@@ -24,7 +28,9 @@ def check_posterior():
     [(np.zeros((4, 10)), 0, 0.0), (np.ones((4, 10)), 0, 5.0), (np.ones((4, 10)), 1, 8.5914)],
 )
 def test_check_values(mean, log_variance, expected):
-    assert float(kl_to_prior(posterior(mean, log_variance))) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert float(kl_to_prior(posterior(mean, log_variance))) == pytest.approx(
+        expected, rel=1e-5, abs=1e-6
+    )
 
 
 def test_check_value_of_a_batch_of_four():
@@ -36,13 +42,17 @@ def test_is_the_expected_log_ratio():
     z = q.sample(200_000, seed=1)
     prior = tfp.distributions.MultivariateNormalDiag(tf.zeros([3]), tf.ones([3]))
     ratio = (q.log_prob(z) - prior.log_prob(z)).numpy()
-    assert float(kl_to_prior(q)) == pytest.approx(ratio.mean(), abs=4 * ratio.std() / np.sqrt(ratio.size))
+    assert float(kl_to_prior(q)) == pytest.approx(
+        ratio.mean(), abs=4 * ratio.std() / np.sqrt(ratio.size)
+    )
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 16.0])
 def test_beta_is_the_weight(beta):
     terms = BetaKL(beta)(check_posterior(), None, None)
-    assert {name: float(term) for name, term in terms.items()} == pytest.approx({"kl": beta * 0.387536}, rel=1e-5)
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(
+        {"kl": beta * 0.387536}, rel=1e-5
+    )
 
 
 def test_gradient_pulls_towards_the_prior():
@@ -52,4 +62,5 @@ def test_gradient_pulls_towards_the_prior():
         loss = BetaKL(3.0)(q, None, None)["kl"]
     by_mean, by_log_variance = tape.gradient(loss, [mean, log_variance])
     assert by_mean.numpy() == pytest.approx(np.array([[6.0, 0.0]]))  # beta * mean
-    assert by_log_variance.numpy() == pytest.approx(np.array([[0.0, 1.5 * (np.e - 1)]]), rel=1e-5)  # beta / 2 * (variance - 1)
+    # beta / 2 * (variance - 1)
+    assert by_log_variance.numpy() == pytest.approx(np.array([[0.0, 1.5 * (np.e - 1)]]), rel=1e-5)

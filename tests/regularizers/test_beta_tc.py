@@ -1,4 +1,6 @@
-"""beta-TC-VAE: its estimators against check values, a brute-force loop, their limits, one another, and two replicas."""
+"""beta-TC-VAE: its estimators against check values, a brute-force loop, their limits, one another,
+and two replicas.
+"""
 
 import numpy as np
 import pytest
@@ -27,13 +29,18 @@ ESTIMATORS = {
 
 
 def posterior(mean, log_variance):
-    return tfp.distributions.MultivariateNormalDiag(mean, tf.exp(tf.convert_to_tensor(log_variance) / 2))
+    return tfp.distributions.MultivariateNormalDiag(
+        mean, tf.exp(tf.convert_to_tensor(log_variance) / 2)
+    )
 
 
 def random_arrays(batch=6, num_latent=4):
     """Codes, means and log-variances whose posteriors overlap in part."""
     rng = np.random.default_rng(0)
-    mean, log_variance = rng.normal(0, 1, (batch, num_latent)), rng.normal(-2, 1, (batch, num_latent))
+    mean, log_variance = (
+        rng.normal(0, 1, (batch, num_latent)),
+        rng.normal(-2, 1, (batch, num_latent)),
+    )
     z = mean + np.exp(log_variance / 2) * rng.normal(size=mean.shape)
     return [array.astype(np.float32) for array in (z, mean, log_variance)]
 
@@ -43,12 +50,17 @@ def estimate(estimator, z, mean, log_variance):
 
 
 def brute_force(z, mean, log_variance, weight):
-    """The estimators' definition in double precision, one code, posterior and dimension at a time."""
+    """The estimators' definition in double precision, one code, posterior and dimension at a
+    time.
+    """
     total = 0.0
     for j in range(len(z)):
         joint, marginals = 0.0, np.zeros(z.shape[1])
         for i in range(len(z)):
-            densities = [scipy.stats.norm.pdf(z[j, d], mean[i, d], np.exp(float(log_variance[i, d]) / 2)) for d in range(z.shape[1])]
+            densities = [
+                scipy.stats.norm.pdf(z[j, d], mean[i, d], np.exp(float(log_variance[i, d]) / 2))
+                for d in range(z.shape[1])
+            ]
             joint += weight(j, i) * np.prod(densities)
             marginals += weight(j, i) * np.array(densities)
         total += np.log(joint) - np.log(marginals).sum()
@@ -57,7 +69,9 @@ def brute_force(z, mean, log_variance, weight):
 
 @pytest.mark.parametrize("value, mean, expected", [(1.0, 0.0, -1.41894), (1.0, 1.0, -0.91894)])
 def test_check_values_of_the_log_density(value, mean, expected):
-    density, own = pairwise_log_density(posterior(tf.fill([1, 1], mean), tf.zeros([1, 1])), tf.fill([1, 1], value))
+    density, own = pairwise_log_density(
+        posterior(tf.fill([1, 1], mean), tf.zeros([1, 1])), tf.fill([1, 1], value)
+    )
     assert density.numpy() == pytest.approx(np.full((1, 1, 1), expected), abs=1e-5)
     assert own.numpy().tolist() == [0]
 
@@ -81,7 +95,9 @@ def test_check_values_of_10000_equal_posteriors(num_latent, expected):
 def test_check_value_of_a_batch_of_four():
     b, d = np.mgrid[:4, :3]
     z, mean = (3 * b + d) / 10 - 0.5, (11 - 3 * b - d) / 12 - 0.4
-    arrays = [np.asarray(array, np.float32) for array in (z, mean, np.broadcast_to([-1, 0, 0.5], (4, 3)))]
+    arrays = [
+        np.asarray(array, np.float32) for array in (z, mean, np.broadcast_to([-1, 0, 0.5], (4, 3)))
+    ]
     assert float(estimate(minibatch, *arrays)) == pytest.approx(-2.73612, abs=1e-5)
 
 
@@ -101,7 +117,9 @@ def test_disjoint_posteriors_give_zero():
 )
 def test_estimators_against_a_brute_force_loop(name, weight):
     arrays = random_arrays()
-    assert float(estimate(ESTIMATORS[name], *arrays)) == pytest.approx(brute_force(*arrays, weight), rel=1e-4)
+    assert float(estimate(ESTIMATORS[name], *arrays)) == pytest.approx(
+        brute_force(*arrays, weight), rel=1e-4
+    )
 
 
 def test_weighted_is_plain_plus_a_constant_with_equal_gradients():
@@ -112,7 +130,9 @@ def test_weighted_is_plain_plus_a_constant_with_equal_gradients():
             tape.watch(arrays)
             value = estimate(ESTIMATORS[name], *arrays)
         values.append(float(value))
-        gradients.append(np.concatenate([gradient.numpy() for gradient in tape.gradient(value, arrays)]))
+        gradients.append(
+            np.concatenate([gradient.numpy() for gradient in tape.gradient(value, arrays)])
+        )
     assert values[1] - values[0] == pytest.approx(3 * np.log(6 * 1000), rel=1e-5)
     assert gradients[1] == pytest.approx(gradients[0])
 
@@ -128,17 +148,28 @@ def test_stratified_weights():
 
 
 def test_stratified_estimates_the_true_total_correlation():
-    # The whole data set in one batch: the aggregate posterior is known exactly, and its total correlation by Monte Carlo.
+    # The whole data set in one batch: the aggregate posterior is known exactly, and its total
+    # correlation by Monte Carlo.
     rng = np.random.default_rng(0)
     first = rng.normal(size=(300, 1))
-    mean = np.concatenate([first, 0.8 * first + 0.6 * rng.normal(size=(300, 1))], axis=1).astype(np.float32)
+    mean = np.concatenate([first, 0.8 * first + 0.6 * rng.normal(size=(300, 1))], axis=1).astype(
+        np.float32
+    )
     log_variance = np.full_like(mean, np.log(0.25))
     q = posterior(mean, log_variance)
     draws = np.concatenate([q.sample(seed=seed).numpy() for seed in range(20)])
-    joint = scipy.special.logsumexp(scipy.stats.norm.logpdf(draws[:, None], mean[None], 0.5).sum(2), axis=1) - np.log(300)
-    marginals = (scipy.special.logsumexp(scipy.stats.norm.logpdf(draws[:, None], mean[None], 0.5), axis=1) - np.log(300)).sum(1)
+    joint = scipy.special.logsumexp(
+        scipy.stats.norm.logpdf(draws[:, None], mean[None], 0.5).sum(2), axis=1
+    ) - np.log(300)
+    marginals = (
+        scipy.special.logsumexp(scipy.stats.norm.logpdf(draws[:, None], mean[None], 0.5), axis=1)
+        - np.log(300)
+    ).sum(1)
     truth = np.mean(joint - marginals)
-    estimates = [float(minibatch_stratified(*pairwise_log_density(q, q.sample(seed=seed)), dataset_size=300)) for seed in range(20)]
+    estimates = [
+        float(minibatch_stratified(*pairwise_log_density(q, q.sample(seed=seed)), dataset_size=300))
+        for seed in range(20)
+    ]
     assert truth > 0.2
     assert np.mean(estimates) == pytest.approx(truth, abs=0.02)
 
@@ -155,8 +186,13 @@ def test_terms_are_kl_and_the_rest_of_beta():
     z, mean, log_variance = random_arrays()
     q = posterior(mean, log_variance)
     terms = BetaTC(6.0)(q, z, None)
-    expected = {"kl": float(kl_to_prior(q)), "total_correlation": 5 * float(estimate(minibatch, z, mean, log_variance))}
-    assert {name: float(value) for name, value in terms.items()} == pytest.approx(expected, rel=1e-6)
+    expected = {
+        "kl": float(kl_to_prior(q)),
+        "total_correlation": 5 * float(estimate(minibatch, z, mean, log_variance)),
+    }
+    assert {name: float(value) for name, value in terms.items()} == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

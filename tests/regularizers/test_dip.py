@@ -7,13 +7,20 @@ import tensorflow_probability as tfp
 from replica_check import assert_same_on_two_replicas
 
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
-from dlib_tf2.regularizers.dip import DIP, covariance_of_means, covariance_of_samples, distance_to_identity
+from dlib_tf2.regularizers.dip import (
+    DIP,
+    covariance_of_means,
+    covariance_of_samples,
+    distance_to_identity,
+)
 
 TYPES = {"i": (covariance_of_means, 10.0), "ii": (covariance_of_samples, 1.0)}
 
 
 def posterior(mean, log_variance):
-    mean, log_variance = np.broadcast_arrays(np.asarray(mean, np.float32), np.asarray(log_variance, np.float32))
+    mean, log_variance = np.broadcast_arrays(
+        np.asarray(mean, np.float32), np.asarray(log_variance, np.float32)
+    )
     return tfp.distributions.MultivariateNormalDiag(mean, np.exp(log_variance / 2))
 
 
@@ -28,9 +35,14 @@ def random_arrays(batch=8, num_latent=5):
     return rng.normal(0, 1.5, (batch, num_latent)), rng.normal(-1, 1, (batch, num_latent))
 
 
-@pytest.mark.parametrize("matrix, expected", [(np.ones((10, 10)), 90), (np.zeros((10, 10)), 10), (np.eye(10), 0), (2 * np.eye(10), 10)])
+@pytest.mark.parametrize(
+    "matrix, expected",
+    [(np.ones((10, 10)), 90), (np.zeros((10, 10)), 10), (np.eye(10), 0), (2 * np.eye(10), 10)],
+)
 def test_check_values_of_the_distance(matrix, expected):
-    assert float(distance_to_identity(tf.constant(matrix, tf.float32), 1.0, 1.0)) == pytest.approx(expected)
+    assert float(distance_to_identity(tf.constant(matrix, tf.float32), 1.0, 1.0)) == pytest.approx(
+        expected
+    )
 
 
 def test_distance_weighs_both_kinds_of_entries():
@@ -39,22 +51,30 @@ def test_distance_weighs_both_kinds_of_entries():
 
 
 def test_covariance_of_the_check_batch():
-    assert covariance_of_means(check_posterior()).numpy() == pytest.approx(np.full((3, 3), 0.078125))
+    assert covariance_of_means(check_posterior()).numpy() == pytest.approx(
+        np.full((3, 3), 0.078125)
+    )
 
 
 @pytest.mark.parametrize("kind, expected", [("i", 25.53223), ("ii", 0.877941)])
 def test_check_values_of_the_penalty(kind, expected):
     covariance, factor = TYPES[kind]
     terms = DIP(1.0, factor, covariance)(check_posterior(), None, None)
-    assert {name: float(value) for name, value in terms.items()} == pytest.approx({"kl": 0.387536, "covariance": expected}, rel=1e-5)
+    assert {name: float(value) for name, value in terms.items()} == pytest.approx(
+        {"kl": 0.387536, "covariance": expected}, rel=1e-5
+    )
 
 
 def test_covariances_are_numpys():
     mean, log_variance = random_arrays()
     expected = np.cov(mean.T, bias=True)
-    assert covariance_of_means(posterior(mean, log_variance)).numpy() == pytest.approx(expected, rel=1e-4)
+    assert covariance_of_means(posterior(mean, log_variance)).numpy() == pytest.approx(
+        expected, rel=1e-4
+    )
     expected += np.diag(np.exp(log_variance).mean(axis=0))
-    assert covariance_of_samples(posterior(mean, log_variance)).numpy() == pytest.approx(expected, rel=1e-4)
+    assert covariance_of_samples(posterior(mean, log_variance)).numpy() == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 def test_type_ii_is_the_covariance_of_samples():
@@ -80,6 +100,8 @@ def test_sees_the_global_batch(kind, two_replicas):
         q = tfp.distributions.MultivariateNormalDiag(mean, tf.exp(log_variance / 2))
         return regularizer(q, None, None)["covariance"]
 
-    _, (by_mean, by_log_variance) = assert_same_on_two_replicas(penalty, random_arrays(), two_replicas)
+    _, (by_mean, by_log_variance) = assert_same_on_two_replicas(
+        penalty, random_arrays(), two_replicas
+    )
     assert np.abs(by_mean).min() > 0
     assert np.any(by_log_variance) == (kind == "ii")

@@ -1,4 +1,6 @@
-"""Figures and tables against what was put into a made-up study, and against the same numbers taken another way."""
+"""Figures and tables against what was put into a made-up study, and against the same numbers taken
+another way.
+"""
 
 import matplotlib
 import numpy as np
@@ -54,15 +56,20 @@ def test_dependence_has_the_medians_and_the_trends_that_were_put_in(scores):
     row = numbers.loc["cars3d", "factor_vae", "γ = 30", "TC (mean)"]
     assert row[["models", "median", "min"]].tolist() == [5, cell.median(), cell.min()]
     medians = numbers["median"].sort_index()
-    assert (medians.loc["shapes3d", "beta_vae", "β = 16"] < medians.loc["shapes3d", "beta_vae", "β = 1"]).to_dict() == {
-        "TC (sampled)": True, "TC (mean)": False,
-    }  # fmt: skip
+    assert (
+        medians.loc["shapes3d", "beta_vae", "β = 16"] < medians.loc["shapes3d", "beta_vae", "β = 1"]
+    ).to_dict() == {
+        "TC (sampled)": True,
+        "TC (mean)": False,
+    }
     assert "AnnealedVAE" in shown.reading
 
 
 def test_coverage_counts_seeds():
     table = synthetic.table(datasets=("cars3d",), seeds=3)
-    part = table[~((table["method"] == "dip_vae_i") & (table["strength"] == 5) & (table["seed"] > 0))]
+    part = table[
+        ~((table["method"] == "dip_vae_i") & (table["strength"] == 5) & (table["seed"] > 0))
+    ]
     numbers = coverage(tidy.prepare(part)).numbers.set_index(["method", "setting"])
     assert numbers.loc[("dip_vae_i", "λ = 5"), ["seeds_in_table", "models"]].tolist() == [3, 1]
     assert (numbers["models"] == 3).sum() == 35
@@ -74,7 +81,9 @@ def test_agreement_is_scipys_spearman(scores):
     numbers = shown.numbers.set_index(["dataset", "left", "right"])
     models = scores.models[scores.models["dataset"] == "shapes3d"]
     expected = stats.spearmanr(models["MIG"], models["SAP"]).statistic
-    assert numbers.loc["shapes3d", "MIG", "SAP"][["rho", "n"]].tolist() == pytest.approx([expected, 180])
+    assert numbers.loc["shapes3d", "MIG", "SAP"][["rho", "n"]].tolist() == pytest.approx(
+        [expected, 180]
+    )
     assert len(numbers) == 2 * 36
     assert (numbers["low"] < numbers["high"]).sum() >= 2 * 30
     assert numbers.loc["cars3d", "Modularity", "MIG"]["rho"] < 0  # its loading is negative
@@ -87,11 +96,24 @@ def test_violins_show_every_group(scores):
     assert len(panels(by_method.figure)) == 12
     assert all(len(axis.collections) == 6 for axis in panels(by_method.figure))  # a violin each
     assert len(panels(by_strength.figure)) == 36
-    assert [label.get_text() for label in panels(by_strength.figure)[0].get_xticklabels()] == ["1", "2", "4", "6", "8", "16"]
-    assert all(len(axis.collections) == 0 for axis in panels(by_strength.figure))  # five seeds are points
+    assert [label.get_text() for label in panels(by_strength.figure)[0].get_xticklabels()] == [
+        "1",
+        "2",
+        "4",
+        "6",
+        "8",
+        "16",
+    ]
+    # five seeds are points
+    assert all(len(axis.collections) == 0 for axis in panels(by_strength.figure))
     numbers = by_method.numbers.set_index(["dataset", "method", "score"])
-    models = scores.models[(scores.models["dataset"] == "cars3d") & (scores.models["method"] == "dip_vae_ii")]
-    assert numbers.loc["cars3d", "dip_vae_ii", "MIG"][["models", "quartile_3"]].tolist() == [30, models["MIG"].quantile(0.75)]
+    models = scores.models[
+        (scores.models["dataset"] == "cars3d") & (scores.models["method"] == "dip_vae_ii")
+    ]
+    assert numbers.loc["cars3d", "dip_vae_ii", "MIG"][["models", "quartile_3"]].tolist() == [
+        30,
+        models["MIG"].quantile(0.75),
+    ]
     assert (by_strength.dataset, by_strength.title) == ("cars3d", "Scores by strength on cars3d")
     assert set(by_strength.numbers["dataset"]) == {"cars3d"}
 
@@ -100,24 +122,41 @@ def test_settings_that_more_than_a_strength_names_are_labelled_by_their_rank():
     table = synthetic.table(datasets=("cars3d",), seeds=2, methods=("beta_vae", "factor_vae"))
     beta = table["method"] == "beta_vae"
     wide = table["hyperparameters"].str.replace("}", ', "width": 20}')
-    table = table.assign(hyperparameters=table["hyperparameters"].mask(beta, wide), strength=table["strength"].mask(beta))
+    table = table.assign(
+        hyperparameters=table["hyperparameters"].mask(beta, wide),
+        strength=table["strength"].mask(beta),
+    )
     first, second = panels(violins_by_strength(tidy.prepare(table), "cars3d").figure)[::6]
-    assert ([label.get_text() for label in first.get_xticklabels()], first.get_xlabel()) == (list("123456"), "rank of the setting")
-    assert ([label.get_text() for label in second.get_xticklabels()][-1], second.get_xlabel()) == ("100", "γ")
+    assert ([label.get_text() for label in first.get_xticklabels()], first.get_xlabel()) == (
+        list("123456"),
+        "rank of the setting",
+    )
+    assert ([label.get_text() for label in second.get_xticklabels()][-1], second.get_xlabel()) == (
+        "100",
+        "γ",
+    )
 
 
 def test_settings_that_lack_seeds_of_one_metric_alone_are_said():
     table = synthetic.table(datasets=("cars3d",), seeds=3)
-    table = table[~((table["metric"] == "mig") & (table["seed"] == 2) & (table["strength"] == 10))]  # a strength of five methods
+    # a strength of five methods
+    table = table[~((table["metric"] == "mig") & (table["seed"] == 2) & (table["strength"] == 10))]
     shown = variance(tidy.prepare(table))
-    assert shown.notes == ["Of single metrics more settings have fewer than 3 seeds and are not used: MIG 5 of 36."]
+    assert shown.notes == [
+        "Of single metrics more settings have fewer than 3 seeds and are not used: MIG 5 of 36."
+    ]
     assert shown.numbers.set_index("metric").loc[["MIG", "SAP"], "models"].tolist() == [93, 108]
 
 
 def test_equal_scores_make_no_violin_and_missing_ones_a_word(scores):
     figure, axes = style.grid([""], ["x"], 2, 2)
     style.violins(
-        axes[0, 0], [("same", np.full(20, 0.5), "red"), ("none", np.array([np.nan]), "red"), ("two", np.array([1.0, 2.0]), "red")]
+        axes[0, 0],
+        [
+            ("same", np.full(20, 0.5), "red"),
+            ("none", np.array([np.nan]), "red"),
+            ("two", np.array([1.0, 2.0]), "red"),
+        ],
     )
     assert len(axes[0, 0].collections) == 0
     assert [text.get_text() for text in axes[0, 0].texts] == ["none"]
@@ -159,7 +198,9 @@ def test_transfer_correlates_settings_and_models(scores):
     numbers = shown.numbers.set_index(["unit", "metric", "left", "right"])
     wide = scores.models.pivot_table(index=["method", "setting"], columns="dataset", values="DCI")
     row = numbers.loc["settings", "DCI", "cars3d", "shapes3d"]
-    assert row[["rho", "n"]].tolist() == pytest.approx([stats.spearmanr(wide["cars3d"], wide["shapes3d"]).statistic, 36])
+    assert row[["rho", "n"]].tolist() == pytest.approx(
+        [stats.spearmanr(wide["cars3d"], wide["shapes3d"]).statistic, 36]
+    )
     assert numbers.loc["models", "DCI", "cars3d", "shapes3d"]["n"] == 180
 
 
@@ -197,22 +238,44 @@ def test_unsupervised_and_downstream_take_their_rows_and_columns(scores):
 
 def test_efficiency_plots_every_model(scores):
     shown = efficiency(scores, "GBT")
-    assert sum(len(points.get_offsets()) for axis in panels(shown.figure)[:6] for points in axis.collections) == 6 * 180
+    assert (
+        sum(
+            len(points.get_offsets())
+            for axis in panels(shown.figure)[:6]
+            for points in axis.collections
+        )
+        == 6 * 180
+    )
     assert len(shown.numbers) == 360
-    assert list(shown.numbers.columns) == ["dataset", "method", "setting", "seed", *METRICS, "Efficiency (GBT)"]
+    assert list(shown.numbers.columns) == [
+        "dataset",
+        "method",
+        "setting",
+        "seed",
+        *METRICS,
+        "Efficiency (GBT)",
+    ]
 
 
 def test_lines_go_through_the_medians(scores):
     shown = score_against_strength(scores)
     models = scores.models
     mig = panels(shown.figure)[2]
-    first = models[(models["dataset"] == "cars3d") & (models["method"] == "beta_vae")].groupby("rank")["MIG"].median()
+    first = (
+        models[(models["dataset"] == "cars3d") & (models["method"] == "beta_vae")]
+        .groupby("rank")["MIG"]
+        .median()
+    )
     np.testing.assert_allclose(mig.lines[0].get_ydata(), first)
     assert [label.get_text() for label in mig.get_xticklabels()] == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_three_models_make_every_exhibit_and_nothing_is_invented(three_models):
-    made = {item.name: item for _, makers in sections(three_models, Sampling(100, 100, 0)) for item in (make() for make in makers)}
+    made = {
+        item.name: item
+        for _, makers in sections(three_models, Sampling(100, 100, 0))
+        for item in (make() for make in makers)
+    }
     assert len(made) == 14
     assert made["selection"].table["Wins over a random choice"].tolist() == ["not estimable"] * 4
     assert made["selection"].notes[0].endswith("here: 5 metrics, 1 dataset, 3 settings, 1 seed.")
@@ -224,28 +287,49 @@ def test_three_models_make_every_exhibit_and_nothing_is_invented(three_models):
     cells = [text.get_text() for text in panels(made["agreement"].figure)[0].texts]
     assert len(cells) == 25
     assert all(text.startswith("(") for text in cells)  # correlations of three models get no colour
-    assert made["agreement"].notes == ["No interval for 25 of 25 correlations, which have fewer than 10 pairs; these are in brackets."]
+    assert made["agreement"].notes == [
+        "No interval for 25 of 25 correlations, which have fewer than 10 pairs; these are in"
+        " brackets."
+    ]
 
 
 def test_only_models_that_an_exhibit_is_made_from_stand_behind_it():
     def behind(table):
         scores = tidy.prepare(table)
-        return {item.name: item.behind for _, makers in sections(scores, Sampling(100, 100, 0)) for item in (make() for make in makers)}
+        return {
+            item.name: item.behind
+            for _, makers in sections(scores, Sampling(100, 100, 0))
+            for item in (make() for make in makers)
+        }
 
-    table = synthetic.table(datasets=("cars3d", "shapes3d"), seeds=3, methods=("beta_vae", "dip_vae_i"))
+    table = synthetic.table(
+        datasets=("cars3d", "shapes3d"), seeds=3, methods=("beta_vae", "dip_vae_i")
+    )
     mig = table[table["metric"] == "mig"]
     counts = behind(mig)
     assert {name for name, count in counts.items() if count} == {
-        "agreement", "violins_by_method", "violins_by_strength_cars3d", "violins_by_strength_shapes3d", "variance",
-        "score_against_strength", "transfer", "selection",
-    }  # fmt: skip
-    assert (counts["variance"], counts["selection"], counts["violins_by_strength_cars3d"]) == (72, 72, 36)
-    # Two seeds are too few for R2; one dataset has nothing to transfer to; one seed has none to be tested on.
+        "agreement",
+        "violins_by_method",
+        "violins_by_strength_cars3d",
+        "violins_by_strength_shapes3d",
+        "variance",
+        "score_against_strength",
+        "transfer",
+        "selection",
+    }
+    assert (counts["variance"], counts["selection"], counts["violins_by_strength_cars3d"]) == (
+        72,
+        72,
+        36,
+    )
+    # Two seeds are too few for R2; one dataset has nothing to transfer to; one seed has none to be
+    # tested on.
     counts = behind(mig[mig["seed"] < 2])
     assert (counts["variance"], counts["score_against_strength"], counts["transfer"]) == (0, 48, 48)
     counts = behind(mig[(mig["seed"] < 1) & (mig["dataset"] == "cars3d")])
     assert (counts["transfer"], counts["selection"], counts["agreement"]) == (0, 0, 12)
-    # A setting with two seeds, and one that only one dataset has, are not used where the others are.
+    # A setting with two seeds, and one that only one dataset has, are not used where the others
+    # are.
     rare = (mig["strength"] == 16) & (mig["dataset"] == "shapes3d")
     counts = behind(mig[~rare | (mig["seed"] < 2)])
     assert (counts["variance"], counts["violins_by_method"]) == (69, 71)
@@ -257,7 +341,9 @@ def test_unknown_methods_and_long_names_are_drawn():
     mine = table.assign(method="my_method", run="m" + table["model_num"].astype(str))
     scores = tidy.prepare(pd.concat([table, mine]))
     assert scores.methods == ["beta_vae", "my_method"]
-    assert style.colour("my_method", scores.methods) not in [style.colour(name, scores.methods) for name in synthetic.METHODS]
+    assert style.colour("my_method", scores.methods) not in [
+        style.colour(name, scores.methods) for name in synthetic.METHODS
+    ]
     figure = score_against_strength(scores).figure
     title = panels(figure)[-1].texts[0].get_text()
     assert title == "rendered_\nshapes3d/small"

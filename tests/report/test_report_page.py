@@ -1,4 +1,6 @@
-"""The command and its page: whole and part of a study, its structure as HTML, its files, and how a browser takes it."""
+"""The command and its page: whole and part of a study, its structure as HTML, its files, and how a
+browser takes it.
+"""
 
 import dataclasses
 import html
@@ -21,8 +23,17 @@ from dlib_tf2.report import build as building
 from dlib_tf2.report import page, tidy
 from dlib_tf2.report.build import Sampling, build
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 FLAGS += [
     "--disable-component-update",
     "--disable-sync",
@@ -31,9 +42,21 @@ FLAGS += [
     "--window-size=1400,3000",
 ]
 FIGURES = {
-    "agreement", "coverage", "dependence_mi", "dependence_tc", "downstream", "efficiency_gbt", "efficiency_lr", "score_against_strength",
-    "transfer", "unsupervised", "variance", "violins_by_method", "violins_by_strength_cars3d", "violins_by_strength_shapes3d",
-}  # fmt: skip
+    "agreement",
+    "coverage",
+    "dependence_mi",
+    "dependence_tc",
+    "downstream",
+    "efficiency_gbt",
+    "efficiency_lr",
+    "score_against_strength",
+    "transfer",
+    "unsupervised",
+    "variance",
+    "violins_by_method",
+    "violins_by_strength_cars3d",
+    "violins_by_strength_shapes3d",
+}
 
 
 class Outline(html.parser.HTMLParser):
@@ -67,17 +90,28 @@ def unlabelled(page):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The report of a part of a made-up study on two datasets, by the command, where TensorFlow cannot be loaded."""
+    """The report of a part of a made-up study on two datasets, by the command, where TensorFlow
+    cannot be loaded.
+    """
     folder = tmp_path_factory.mktemp("report")
-    table = synthetic.table(datasets=("cars3d", "shapes3d"), seeds=3, methods=("beta_vae", "factor_vae", "dip_vae_i"))
-    table = table[~((table["method"] == "dip_vae_i") & (table["strength"] == 5) & (table["seed"] == 1))]
+    table = synthetic.table(
+        datasets=("cars3d", "shapes3d"), seeds=3, methods=("beta_vae", "factor_vae", "dip_vae_i")
+    )
+    table = table[
+        ~((table["method"] == "dip_vae_i") & (table["strength"] == 5) & (table["seed"] == 1))
+    ]
     table.to_parquet(folder / "results.parquet", index=False)
     return folder
 
 
 @pytest.fixture(scope="module")
 def report(folder, run_command, tmp_path_factory):
-    flags = [f"--results={folder / 'results.parquet'}", f"--output_dir={folder / 'out'}", "--expected_models=108", "--bootstrap=200"]
+    flags = [
+        f"--results={folder / 'results.parquet'}",
+        f"--output_dir={folder / 'out'}",
+        "--expected_models=108",
+        "--bootstrap=200",
+    ]
     blocked = no_tensorflow.environment(tmp_path_factory.mktemp("blocked"))
     code, out, err = run_command("dlib_report", *flags, environment=blocked)
     assert (code, err) == (0, "")
@@ -92,12 +126,22 @@ def text(report):
 
 def plain(text):
     """The text of a page without its tables of numbers and drawings."""
-    return html.unescape(" ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(svg|table|style).*?</\1>", "", text, flags=re.S)).split()))
+    return html.unescape(
+        " ".join(
+            re.sub(
+                r"<[^>]+>", " ", re.sub(r"<(svg|table|style).*?</\1>", "", text, flags=re.S)
+            ).split()
+        )
+    )
 
 
 def test_every_figure_is_a_drawing_and_a_table_of_numbers(report):
     assert {path.stem for path in (report / "figures").iterdir()} == FIGURES
-    assert {path.stem for path in (report / "numbers").iterdir()} == FIGURES | {"selection", "missing", "models"}
+    assert {path.stem for path in (report / "numbers").iterdir()} == FIGURES | {
+        "selection",
+        "missing",
+        "models",
+    }
     for path in (report / "figures").iterdir():
         root = xml.etree.ElementTree.parse(path).getroot()
         assert root.tag.endswith("svg")
@@ -132,18 +176,30 @@ def test_the_page_says_that_it_is_a_part_and_of_what(text):
     assert "106 models, of 108 of the study" in said
     assert "This is a part of the study: 106 of 108 models (98.1 %)." in said
     assert said.count("Models behind it:") == len(FIGURES)  # all but the coverage itself
-    assert "106 of the 108 models of synthetic_study; 2 are missing; within the table's own settings and seeds 2 lack" in said
+    assert (
+        "106 of the 108 models of synthetic_study; 2 are missing; within the table's own settings"
+        " and seeds 2 lack" in said
+    )
     assert "cars3d DIP-VAE-I λ = 5: 1" in said
-    assert "53 of the 54 models on cars3d of the settings and seeds that occur in this table" in said
+    assert (
+        "53 of the 54 models on cars3d of the settings and seeds that occur in this table" in said
+    )
     assert "2 of 36 settings have fewer than 3 seeds and are not used." in said
     assert "300,000 training updates" in said
 
 
 def test_the_table_of_variances_and_odds_is_on_the_page(report, text):
     text, odds = unlabelled(text), pd.read_csv(report / "numbers" / "selection.csv").iloc[0]
-    assert f"<td>{100 * odds['probability']:.1f} ± {100 * odds['standard_error']:.1f} %</td><td>10,000</td><td>80.7 %</td>" in text
+    assert (
+        f"<td>{100 * odds['probability']:.1f} ± {100 * odds['standard_error']:.1f}"
+        " %</td><td>10,000</td><td>80.7 %</td>" in text
+    )
     variance = pd.read_csv(report / "numbers" / "variance.csv").iloc[0]
-    assert f'<td class="text">BetaVAE</td><td>{variance["models"]}</td><td>{100 * variance["method_r2"]:.1f} %</td>' in text
+    assert (
+        f'<td class="text">BetaVAE</td><td>{variance["models"]}</td>'
+        f"<td>{100 * variance['method_r2']:.1f}"
+        " %</td>" in text
+    )
 
 
 @pytest.mark.parametrize("metric", ["train", "unsupervised", "downstream_task_logistic_regression"])
@@ -157,39 +213,69 @@ def test_models_that_have_none_of_the_papers_metrics_make_a_report_too(metric, t
 
 def test_settings_without_a_strength_and_models_that_lack_scores_are_shown_and_said(tmp_path):
     table = synthetic.table(datasets=("cars3d",), seeds=3, methods=("beta_vae",))
-    table["hyperparameters"] = [json.dumps({"beta": strength, "gamma": 1}) for strength in table["strength"]]
+    table["hyperparameters"] = [
+        json.dumps({"beta": strength, "gamma": 1}) for strength in table["strength"]
+    ]
     table = table.assign(hyperparameter="beta+gamma", strength=float("nan"))
-    table[(table["metric"] != "mig") | (table["seed"] == 0)].to_csv(tmp_path / "results.csv", index=False)
+    table[(table["metric"] != "mig") | (table["seed"] == 0)].to_csv(
+        tmp_path / "results.csv", index=False
+    )
     build(tmp_path / "results.csv", tmp_path / "out", sampling=Sampling(100, 100, 0))
     coverage = pd.read_csv(tmp_path / "out" / "numbers" / "coverage.csv")
     assert coverage[["rank", "models"]].to_numpy().tolist() == [[rank, 3] for rank in range(6)]
     assert [json.loads(text)["beta"] for text in coverage["setting"]] == [1, 2, 4, 6, 8, 16]
     said = plain((tmp_path / "out" / "report.html").read_text())
-    assert "6 of the 18 models in this table have every metric that some model has (fewest: MIG, 6)." in said
+    assert (
+        "6 of the 18 models in this table have every metric that some model has (fewest: MIG, 6)."
+        in said
+    )
 
 
 def test_the_same_table_gives_the_same_files_and_old_ones_go(report, tmp_path):
     small = synthetic.table(datasets=("cars3d",), seeds=1)
-    small[small["model_num"].isin([0, 8, 13]) & small["metric"].isin(["mig", "dci", "train"])].to_csv(tmp_path / "small.csv", index=False)
+    small[
+        small["model_num"].isin([0, 8, 13]) & small["metric"].isin(["mig", "dci", "train"])
+    ].to_csv(tmp_path / "small.csv", index=False)
     shutil.copytree(report, tmp_path / "again")
-    mine = [tmp_path / "again" / name for name in ("figures/mine.svg", "numbers/notes.txt", "notes.md")]
+    mine = [
+        tmp_path / "again" / name for name in ("figures/mine.svg", "numbers/notes.txt", "notes.md")
+    ]
     for path in mine:
         path.write_text("mine")
     for name in ("out", "again"):
-        build(tmp_path / "small.csv", tmp_path / name, expected=lambda study: 12600, sampling=Sampling(100, 100, 0))
+        build(
+            tmp_path / "small.csv",
+            tmp_path / name,
+            expected=lambda study: 12600,
+            sampling=Sampling(100, 100, 0),
+        )
     for path in mine:  # what a user put there stays
         assert path.read_text() == "mine"
         path.unlink()
     names, again = (
-        sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("out", "again")
+        sorted(
+            path.relative_to(tmp_path / name)
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        )
+        for name in ("out", "again")
     )
     assert again == names
-    assert [name for name in names if (tmp_path / "out" / name).read_bytes() != (tmp_path / "again" / name).read_bytes()] == []
+    assert [
+        name
+        for name in names
+        if (tmp_path / "out" / name).read_bytes() != (tmp_path / "again" / name).read_bytes()
+    ] == []
 
     left = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
     assert left == {
-        "agreement", "coverage", "score_against_strength", "unsupervised", "violins_by_method", "violins_by_strength_cars3d",
-    }  # fmt: skip
+        "agreement",
+        "coverage",
+        "score_against_strength",
+        "unsupervised",
+        "violins_by_method",
+        "violins_by_strength_cars3d",
+    }
     said = plain((tmp_path / "out" / "report.html").read_text())
     assert "This is a part of the study: 3 of 12,600 models (0.0238 %)." in said
     assert "Not estimable from this table: no model has TC (sampled), TC (mean)." in said
@@ -201,17 +287,29 @@ def test_the_same_table_gives_the_same_files_and_old_ones_go(report, tmp_path):
 
 def test_one_model_of_a_known_study_is_said_to_be_one_of_all(tmp_path, run_command):
     table = synthetic.table(datasets=("rendered_sprites/small",), seeds=1, methods=("beta_vae",))
-    one = table[(table["model_num"] == 0) & table["metric"].isin(["mig", "train"])].assign(study="rendered_study")
+    one = table[(table["model_num"] == 0) & table["metric"].isin(["mig", "train"])].assign(
+        study="rendered_study"
+    )
     one.to_csv(tmp_path / "results.csv", index=False)
-    code, out, _ = run_command("dlib_report", f"--results={tmp_path / 'results.csv'}", f"--output_dir={tmp_path / 'out'}")
+    code, out, _ = run_command(
+        "dlib_report", f"--results={tmp_path / 'results.csv'}", f"--output_dir={tmp_path / 'out'}"
+    )
     assert (code, out) == (0, f"{tmp_path / 'out'}/report.html: 1 model of rendered_study\n")
     said = plain((tmp_path / "out" / "report.html").read_text())
-    assert "Models behind it: 1 of the 54 models of rendered_study on rendered_sprites/small; 53 are missing;" in said
+    assert (
+        "Models behind it: 1 of the 54 models of rendered_study on rendered_sprites/small; 53 are"
+        " missing;" in said
+    )
     assert "Models behind it: 1 of the 108 models of rendered_study; 107 are missing;" in said
     assert "what is missing of the datasets, settings and seeds that occur in this table in" in said
-    assert "Metrics and accuracies are those of mean codes, but where sampled ones are named." in said
+    assert (
+        "Metrics and accuracies are those of mean codes, but where sampled ones are named." in said
+    )
     code, out, _ = run_command(
-        "dlib_report", f"--results={tmp_path / 'results.csv'}", f"--output_dir={tmp_path / 'out'}", "--expected_models=7"
+        "dlib_report",
+        f"--results={tmp_path / 'results.csv'}",
+        f"--output_dir={tmp_path / 'out'}",
+        "--expected_models=7",
     )
     said = plain((tmp_path / "out" / "report.html").read_text())
     assert code == 0
@@ -220,16 +318,24 @@ def test_one_model_of_a_known_study_is_said_to_be_one_of_all(tmp_path, run_comma
 
 
 def test_all_but_one_are_not_the_whole(tmp_path):
-    synthetic.table(datasets=("cars3d",), seeds=3, methods=("beta_vae",)).to_parquet(tmp_path / "results.parquet")
+    synthetic.table(datasets=("cars3d",), seeds=3, methods=("beta_vae",)).to_parquet(
+        tmp_path / "results.parquet"
+    )
     build(tmp_path / "results.parquet", tmp_path / "out", size=19, sampling=Sampling(100, 100, 0))
     page = (tmp_path / "out" / "report.html").read_text()
     assert "This is a part of the study: 18 of 19 models (94.7 %)." in plain(page)
-    assert '<td class="text">mig</td><td class="text">mean</td><td class="text">–</td>' in unlabelled(page)  # MIG fits no classifier
+    # MIG fits no classifier
+    assert (
+        '<td class="text">mig</td><td class="text">mean</td><td class="text">–</td>'
+        in unlabelled(page)
+    )
 
 
 @pytest.mark.parametrize("found, share", [(12599, "99.9 %"), (12000, "95.2 %"), (1, "0.00794 %")])
 def test_a_part_is_never_rounded_to_the_whole(found, share):
-    scores = tidy.prepare(synthetic.table(datasets=("cars3d",), seeds=1, methods=("beta_vae",)), size=12600)
+    scores = tidy.prepare(
+        synthetic.table(datasets=("cars3d",), seeds=1, methods=("beta_vae",)), size=12600
+    )
     models = pd.concat([scores.models] * (1 + found // 6))[:found]
     said = plain(page.render(dataclasses.replace(scores, models=models), [], Sampling(100, 100, 0)))
     assert f"This is a part of the study: {found:,} of 12,600 models ({share})." in said
@@ -237,7 +343,9 @@ def test_a_part_is_never_rounded_to_the_whole(found, share):
 
 def test_names_cannot_break_the_page(tmp_path):
     table = synthetic.table(datasets=('<u>"&$x^2$',), seeds=1, methods=("beta_vae",))
-    table = table[table["metric"].isin(["mig", "dci"])].assign(study="<script>alert(1)</script>", method='m"<u>')
+    table = table[table["metric"].isin(["mig", "dci"])].assign(
+        study="<script>alert(1)</script>", method='m"<u>'
+    )
     table.to_csv(tmp_path / "results.csv", index=False)
     build(tmp_path / "results.csv", tmp_path / "out", sampling=Sampling(100, 100, 0))
     text = (tmp_path / "out" / "report.html").read_text()
@@ -249,7 +357,10 @@ def test_names_cannot_break_the_page(tmp_path):
 
 
 def test_inline_drawings_keep_their_references():
-    svg = '<?xml?><svg id="a"><style type="text/css">*{x}</style><path id="p"/><use xlink:href="#p" clip-path="url(#c)"/></svg>'
+    svg = (
+        '<?xml?><svg id="a"><style type="text/css">*{x}</style><path id="p"/><use xlink:href="#p"'
+        ' clip-path="url(#c)"/></svg>'
+    )
     shown = page.inline(svg, "fig", 'A "title"')
     assert shown.startswith('<svg role="img" aria-label="A &quot;title&quot;"')
     assert 'id="fig-p"' in shown
@@ -264,19 +375,28 @@ def test_bad_input_is_one_line(folder, tmp_path, run_command):
         assert err.count("\n") == 1
         return err
 
-    assert "there is no file" in said(f"--results={tmp_path / 'no.csv'}", f"--output_dir={tmp_path / 'out'}")
+    assert "there is no file" in said(
+        f"--results={tmp_path / 'no.csv'}", f"--output_dir={tmp_path / 'out'}"
+    )
     (tmp_path / "mine.txt").write_text("mine")
-    assert "holds files that dlib_tf2 did not write" in said(f"--results={folder / 'results.parquet'}", f"--output_dir={tmp_path}")
+    assert "holds files that dlib_tf2 did not write" in said(
+        f"--results={folder / 'results.parquet'}", f"--output_dir={tmp_path}"
+    )
     with pytest.raises(UserError, match="nothing of the study 'x'"):
         build(folder / "results.parquet", tmp_path / "out", study="x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt"]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; the page's structure is tested without it")
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium; the page's structure is tested without it"
+)
 def test_a_browser_shows_every_figure_and_says_nothing(report, tmp_path):
-    probe = "<script>addEventListener('load', () => { document.title = [...document.querySelectorAll('svg')].map(" + (
-        "svg => svg.getBoundingClientRect()).filter(box => box.width > 200 && box.height > 100).length + ' drawn, ' + "
-        "(document.documentElement.scrollWidth - document.documentElement.clientWidth) + ' too wide' })</script></body>"
+    probe = (
+        "<script>addEventListener('load', () => { document.title ="
+        " [...document.querySelectorAll('svg')].map("
+        + "svg => svg.getBoundingClientRect()).filter(box => box.width > 200 && box.height >"
+        " 100).length + ' drawn, ' + (document.documentElement.scrollWidth -"
+        " document.documentElement.clientWidth) + ' too wide' })</script></body>"
     )
     copy = report.parent / "probe.html"
     copy.write_text((report / "report.html").read_text().replace("</body>", probe))
@@ -302,21 +422,34 @@ MEASURE = """<script>addEventListener('load', () => {
     for (const card of page.querySelectorAll('section.exhibit, .facts li, main > details, nav')) {
       const edge = card.getBoundingClientRect().right + 1;
       for (const part of card.querySelectorAll('*:not(svg *)'))
-        if (part.getBoundingClientRect().right > edge) found.push(width + ': ' + (card.id || card.tagName) + ' ' + part.tagName);
+        if (part.getBoundingClientRect().right > edge)
+          found.push(width + ': ' + (card.id || card.tagName) + ' ' + part.tagName);
     }
   }
   document.title = 'measured ' + WIDTHS.length + '; ' + found.slice(0, 9).join(', ');
 });</script>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; the page's structure is tested without it")
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium; the page's structure is tested without it"
+)
 def test_nothing_is_wider_than_its_card_at_any_width(report, tmp_path):
     page = html.escape((report / "report.html").read_text())
     probe = report.parent / "widths.html"
     script = MEASURE.replace("WIDTHS", str(list(WIDTHS)))
-    probe.write_text(f'<!DOCTYPE html><title>none</title><iframe style="height: 3000px; border: 0" srcdoc="{page}"></iframe>{script}')
+    probe.write_text(
+        '<!DOCTYPE html><title>none</title><iframe style="height: 3000px; border: 0"'
+        f' srcdoc="{page}"></iframe>{script}'
+    )
     done = subprocess.run(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", "--window-size=1700,3000", "--dump-dom", probe.as_uri()],
+        [
+            CHROMIUM,
+            *FLAGS,
+            f"--user-data-dir={tmp_path}",
+            "--window-size=1700,3000",
+            "--dump-dom",
+            probe.as_uri(),
+        ],
         capture_output=True,
         text=True,
         timeout=100,

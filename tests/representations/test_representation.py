@@ -1,4 +1,6 @@
-"""The representation table: its checks, its file, and the representations derived from a posterior."""
+"""The representation table: its checks, its file, and the representations derived from a
+posterior.
+"""
 
 import itertools
 import pickle
@@ -51,7 +53,10 @@ def test_dtypes(table, posterior):
         ({"codes": np.zeros((5, 4))}, "codes have 5 rows and factors 6"),
         ({"codes": np.zeros(6)}, r"codes have shape \(6,\), expected \[rows, columns\]"),
         ({"codes": np.zeros((6, 0))}, r"codes have shape \(6, 0\)"),
-        ({"codes": np.array([[0.0]] * 5 + [[np.nan]])}, r"NaN or infinity in 1 places \(first: row 5, column 0\)"),
+        (
+            {"codes": np.array([[0.0]] * 5 + [[np.nan]])},
+            r"NaN or infinity in 1 places \(first: row 5, column 0\)",
+        ),
         ({"codes": np.full((6, 1), 1e200)}, "NaN or infinity in 6 places"),
         ({"codes": np.full((6, 1), "a")}, "codes have dtype <U1, expected real numbers"),
         ({"factors": FACTORS + 1}, "factor shape runs from 1 to 2, expected 0 to 1"),
@@ -79,7 +84,10 @@ def test_every_truncation_is_noticed(tmp_path, table):
     whole = path.read_bytes()
     for length in range(0, len(whole), 97):
         path.write_bytes(whole[:length])
-        with pytest.raises(DlibError, match=r"representation.npz is damaged .*; make it again with dlib_postprocess"):
+        with pytest.raises(
+            DlibError,
+            match=r"representation.npz is damaged .*; make it again with dlib_postprocess",
+        ):
             Representation.load(path)
 
 
@@ -113,7 +121,9 @@ def test_foreign_and_missing_files_are_refused(tmp_path, posterior):
 
 
 def test_arrays_of_any_origin_are_numbered(tmp_path):
-    table = Representation.from_arrays([[1.0], [2.0], [3.0]], np.array([[-7.0, 5], [40, 5], [-7, 6]]))
+    table = Representation.from_arrays(
+        [[1.0], [2.0], [3.0]], np.array([[-7.0, 5], [40, 5], [-7, 6]])
+    )
     assert table.factors.tolist() == [[0, 0], [1, 0], [0, 1]]
     assert (table.factor_names, table.factor_sizes) == (("factor_0", "factor_1"), (2, 2))
     assert Representation.from_arrays([1, 2], [3, 4]).codes.shape == (2, 1)
@@ -129,7 +139,9 @@ def test_array_files(tmp_path):
     np.savez(tmp_path / "one.npz", labels=FACTORS)
     np.savez(tmp_path / "two.npz", a=FACTORS, b=FACTORS)
     for codes, factors in (("codes.npy", "both.npz"), ("both.npz", "one.npz")):
-        np.testing.assert_array_equal(representation.load_arrays(tmp_path / codes, tmp_path / factors).factors, FACTORS)
+        np.testing.assert_array_equal(
+            representation.load_arrays(tmp_path / codes, tmp_path / factors).factors, FACTORS
+        )
     with pytest.raises(UserError, match="holds arrays .* and none named factors"):
         representation.load_arrays(tmp_path / "codes.npy", tmp_path / "two.npz")
     with pytest.raises(UserError, match="the codes file .*missing.npy does not exist"):
@@ -137,7 +149,13 @@ def test_array_files(tmp_path):
     whole = (tmp_path / "codes.npy").read_bytes()
     for length in (0, 5, 100, len(whole) - 1):
         (tmp_path / "codes.npy").write_bytes(whole[:length])
-        with pytest.raises(UserError, match=r"codes.npy is damaged or holds no plain numpy array .*save it again with numpy.save"):
+        with pytest.raises(
+            UserError,
+            match=(
+                r"codes.npy is damaged or holds no plain numpy array .*save it again with"
+                r" numpy.save"
+            ),
+        ):
             representation.load_arrays(tmp_path / "codes.npy", tmp_path / "one.npz")
 
 
@@ -163,19 +181,29 @@ def test_sampled_repeats_the_grid_with_the_posteriors_moments(posterior):
 
 
 def test_sampled_depends_on_the_seed_alone(posterior):
-    one, same, other = (representation.derive(posterior, "sampled", seed).codes for seed in (3, 3, 4))
+    one, same, other = (
+        representation.derive(posterior, "sampled", seed).codes for seed in (3, 3, 4)
+    )
     np.testing.assert_array_equal(one, same)
     assert abs(one - other).max() > 1
 
 
 def test_a_large_grid_is_drawn_once():
     mean = np.zeros((500_000, 1), np.float32)
-    assert representation.sampled_representation(mean, mean, np.random.default_rng(0)).shape == (500_000, 1)
-    assert representation.sampled_representation(mean[1:], mean[1:], np.random.default_rng(0)).shape == (999_998, 1)
+    assert representation.sampled_representation(mean, mean, np.random.default_rng(0)).shape == (
+        500_000,
+        1,
+    )
+    assert representation.sampled_representation(
+        mean[1:], mean[1:], np.random.default_rng(0)
+    ).shape == (999_998, 1)
 
 
 def test_representations_are_found_by_name(posterior):
-    with pytest.raises(UserError, match=r"no representation 'modal'; the known ones are (\w+, )*mean, (\w+, )*sampled"):
+    with pytest.raises(
+        UserError,
+        match=r"no representation 'modal'; the known ones are (\w+, )*mean, (\w+, )*sampled",
+    ):
         representation.derive(posterior, "modal", seed=0)
 
     with gin.unlock_config():
@@ -184,23 +212,31 @@ def test_representations_are_found_by_name(posterior):
         def halved_representation(mean, log_variance, rng):
             return mean / 2
 
-    np.testing.assert_array_equal(representation.derive(posterior, "halved", seed=0).codes, posterior.mean / 2)
+    np.testing.assert_array_equal(
+        representation.derive(posterior, "halved", seed=0).codes, posterior.mean / 2
+    )
 
 
 def test_named_generators_differ_by_seed_and_name_and_stay_the_same_for_ever():
-    draws = {(seed, name): seeds.generator(seed, name).integers(2**32) for seed in (0, 1) for name in ("mig", "dci")}
+    draws = {
+        (seed, name): seeds.generator(seed, name).integers(2**32)
+        for seed in (0, 1)
+        for name in ("mig", "dci")
+    }
     assert len(set(draws.values())) == 4
     assert draws[0, "mig"] == PINNED
 
 
-PINNED = 2124495621  # seeds.generator(0, "mig").integers(2**32): a change would silently change every score
+# seeds.generator(0, "mig").integers(2**32): a change would silently change every score
+PINNED = 2124495621
 
 
 def test_an_encrypted_file_is_one_line(tmp_path):
     path = tmp_path / "codes.npz"
     np.savez(path, codes=np.zeros((3, 2)), factors=np.zeros((3, 1), int))
     content = bytearray(path.read_bytes())
-    for mark, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags of each member, in both places
+    # the flags of each member, in both places
+    for mark, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         start = content.find(mark)
         while start >= 0:
             content[start + flag] |= 1

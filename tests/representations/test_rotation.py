@@ -1,4 +1,6 @@
-"""Theorem 1: the rotation, the whitening, and the bijection of the uniform cube that mixes everything and changes no distribution."""
+"""Theorem 1: the rotation, the whitening, and the bijection of the uniform cube that mixes
+everything and changes no distribution.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,12 @@ from dlib_tf2.configuration import gin_utils
 from dlib_tf2.errors import UserError
 from dlib_tf2.representations import representation
 from dlib_tf2.representations.representation import Posterior
-from dlib_tf2.representations.rotation import mix_uniforms, random_rotation, whiten, whitened_rotation
+from dlib_tf2.representations.rotation import (
+    mix_uniforms,
+    random_rotation,
+    whiten,
+    whitened_rotation,
+)
 
 GRID = np.stack(np.unravel_index(np.arange(12 * 10 * 8), (12, 10, 8)), axis=1)
 
@@ -36,7 +43,9 @@ def test_whitening_gives_unit_covariance_and_keeps_constant_codes_at_zero():
     white = whiten(codes.astype(np.float32))
     np.testing.assert_allclose(np.cov(white.T, ddof=0), np.eye(4), atol=1e-3)
     np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-4)
-    with_constant = whiten(np.concatenate([codes, np.full((5000, 1), 4.0)], axis=1).astype(np.float32))
+    with_constant = whiten(
+        np.concatenate([codes, np.full((5000, 1), 4.0)], axis=1).astype(np.float32)
+    )
     np.testing.assert_allclose(with_constant[:, :4], white, atol=1e-3)
     assert np.abs(with_constant[:, 4]).max() < 1e-6
     assert (whiten(np.zeros((10, 3), np.float32)) == 0).all()
@@ -44,7 +53,9 @@ def test_whitening_gives_unit_covariance_and_keeps_constant_codes_at_zero():
 
 def test_whitening_uncorrelated_codes_only_scales_them():
     codes = (GRID * [1.0, 3.0, 0.1]).astype(np.float32)
-    np.testing.assert_allclose(whiten(codes), (GRID - GRID.mean(axis=0)) / GRID.std(axis=0), atol=1e-4)
+    np.testing.assert_allclose(
+        whiten(codes), (GRID - GRID.mean(axis=0)) / GRID.std(axis=0), atol=1e-4
+    )
 
 
 def test_the_bijection_keeps_the_uniform_distribution_and_mixes_every_coordinate():
@@ -55,7 +66,8 @@ def test_the_bijection_keeps_the_uniform_distribution_and_mixes_every_coordinate
     for code in mixed.T:
         assert kstest(code, "uniform").pvalue > 1e-3
     for first in range(4):
-        for second in range(first):  # still independent: uniform on the unit square, cut into 16 x 16 cells
+        # still independent: uniform on the unit square, cut into 16 x 16 cells
+        for second in range(first):
             cells = np.histogram2d(mixed[:, first], mixed[:, second], 16, [[0, 1], [0, 1]])[0]
             chi_square = ((cells - 20_000 / 256) ** 2 / (20_000 / 256)).sum()
             assert abs(chi_square - 255) < 5 * np.sqrt(2 * 255)
@@ -76,12 +88,17 @@ def test_every_partial_derivative_of_the_bijection_is_non_zero():
 
 
 def test_any_array_of_codes_can_be_turned():
-    codes = GRID * [1.0, 3.0, 0.1] + np.random.default_rng(1).normal(size=GRID.shape)  # float64, as arrays from elsewhere are
+    # float64, as arrays from elsewhere are
+    codes = GRID * [1.0, 3.0, 0.1] + np.random.default_rng(1).normal(size=GRID.shape)
     before, rotated = codes.copy(), whitened_rotation(codes, np.random.default_rng(0))
     np.testing.assert_array_equal(codes, before)
-    np.testing.assert_allclose(rotated, whiten(codes) @ random_rotation(3, np.random.default_rng(0)), atol=1e-5)
+    np.testing.assert_allclose(
+        rotated, whiten(codes) @ random_rotation(3, np.random.default_rng(0)), atol=1e-5
+    )
     np.testing.assert_allclose(np.cov(rotated.T, ddof=0), np.eye(3), atol=1e-3)
-    np.testing.assert_array_equal(rotated, whitened_rotation(codes.astype(np.float32).tolist(), np.random.default_rng(0)))
+    np.testing.assert_array_equal(
+        rotated, whitened_rotation(codes.astype(np.float32).tolist(), np.random.default_rng(0))
+    )
     with pytest.raises(UserError, match="codes hold NaN"):
         whitened_rotation(np.full((4, 2), np.nan), np.random.default_rng(0))
 
@@ -90,10 +107,14 @@ def test_the_twins_come_from_the_postprocessing_stages_own_function():
     gin_utils.parse([], ["import dlib_tf2.representations.rotation"])
     mean = np.random.default_rng(0).normal(size=(960, 3)).astype(np.float32) * [1, 2, 0.1]
     posterior = Posterior(mean, np.zeros_like(mean), GRID, ("a", "b", "c"), (12, 10, 8))
-    white, rotated = (representation.derive(posterior, name, seed=0).codes for name in ("whitened", "rotated"))
+    white, rotated = (
+        representation.derive(posterior, name, seed=0).codes for name in ("whitened", "rotated")
+    )
     np.testing.assert_allclose(np.cov(rotated.T, ddof=0), np.eye(3), atol=1e-3)
     rotation = np.linalg.lstsq(white, rotated, rcond=None)[0]
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
     assert np.abs(rotation).min() > 0.1 * 3**-2.5 - 1e-3
-    np.testing.assert_array_equal(rotated, representation.derive(posterior, "rotated", seed=0).codes)
+    np.testing.assert_array_equal(
+        rotated, representation.derive(posterior, "rotated", seed=0).codes
+    )
     assert not np.allclose(rotated, representation.derive(posterior, "rotated", seed=1).codes)

@@ -17,7 +17,10 @@ FIXED = (
     "train.save_steps = 10",
     "evaluate.metrics = ['mig', 'unsupervised']",
 )
-SETTINGS = (*strengths("beta_vae", "BETA", (1, 4), *FIXED), *strengths("beta_tc_vae", "BETA", (4,), *FIXED))
+SETTINGS = (
+    *strengths("beta_vae", "BETA", (1, 4), *FIXED),
+    *strengths("beta_tc_vae", "BETA", (4,), *FIXED),
+)
 STUDY = Study(product(("rendered_sprites/small",), SETTINGS, range(4)), suite="fast")
 """
 

@@ -1,4 +1,6 @@
-"""Twelve models on the pool and on a local Ray, with a worker and then the driver killed: complete, each once, scores as one by one."""
+"""Twelve models on the pool and on a local Ray, with a worker and then the driver killed: complete,
+each once, scores as one by one.
+"""
 
 import importlib.util
 import os
@@ -15,7 +17,11 @@ DEADLINE = 1200
 BACKENDS = [
     pytest.param((), id="pool"),
     pytest.param(
-        ("--ray_address=local",), id="ray", marks=pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+        ("--ray_address=local",),
+        id="ray",
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec("ray") is None, reason="ray is not installed"
+        ),
     ),
 ]
 
@@ -44,7 +50,8 @@ def processes(text):
 def scores(folder):
     """{(model, representation, metric): values} of a study's folder."""
     return {
-        path.parent.relative_to(folder).parts: results.read_step(path.parent)["values"] for path in folder.glob("*/scores/*/*/results.json")
+        path.parent.relative_to(folder).parts: results.read_step(path.parent)["values"]
+        for path in folder.glob("*/scores/*/*/results.json")
     }
 
 
@@ -59,7 +66,9 @@ def workers(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_sweep_survives_the_death_of_a_worker_and_of_its_driver(backend, tiny_study, start_command, run_command, tmp_path, data_dir):
+def test_a_sweep_survives_the_death_of_a_worker_and_of_its_driver(
+    backend, tiny_study, start_command, run_command, tmp_path, data_dir
+):
     out = tmp_path / "out"
     flags = [f"--study={tiny_study}", f"--data_dir={data_dir}"]
     command = ["dlib_sweep", *flags, f"--output_dir={out}", "--workers=2", *backend]
@@ -75,21 +84,35 @@ def test_a_sweep_survives_the_death_of_a_worker_and_of_its_driver(backend, tiny_
     wait_for(lambda: not workers(out), "the end of the workers, which the driver's death stops")
     assert 3 <= len(done(out)) < 12
 
-    twins = [start_command(*command, seconds=DEADLINE), start_command(*command, seconds=DEADLINE)] if not backend else []
+    twins = (
+        [start_command(*command, seconds=DEADLINE), start_command(*command, seconds=DEADLINE)]
+        if not backend
+        else []
+    )
     ends = [twin.finish() for twin in twins] or [run_command(*command, seconds=DEADLINE)]
     assert [code for code, _, _ in ends] == [0] * len(ends)
     assert done(out) == {str(number) for number in range(12)}
     assert {path: path.stat().st_mtime_ns for path in early} == early
-    ends_said = [(out / "logs" / f"{number}.txt").read_text().count("step 20/20") for number in range(12)]
-    assert sum(ends_said) >= 9  # of the three that were killed any may have been at its last checkpoint
+    ends_said = [
+        (out / "logs" / f"{number}.txt").read_text().count("step 20/20") for number in range(12)
+    ]
+    # of the three that were killed any may have been at its last checkpoint
+    assert sum(ends_said) >= 9
     for number in range(12):
-        # The end of a training is said once, and not by a process that finds it trained, nor by one that resumes at its last checkpoint.
+        # The end of a training is said once, and not by a process that finds it trained, nor by one
+        # that resumes at its last checkpoint.
         assert ends_said[number] <= 1
         assert run_folder.state(out / str(number)).kind == "done"
 
-    one_core = pool.environment(1, 0.0)  # sums over other numbers of threads are rounded otherwise, by 1e-7
+    # sums over other numbers of threads are rounded otherwise, by 1e-7
+    one_core = pool.environment(1, 0.0)
     for number in range(12):
-        command = ["dlib_reproduce", *flags, f"--model_num={number}", f"--output_dir={tmp_path / 'alone'}"]
+        command = [
+            "dlib_reproduce",
+            *flags,
+            f"--model_num={number}",
+            f"--output_dir={tmp_path / 'alone'}",
+        ]
         code, _, err = run_command(*command, environment=one_core, seconds=DEADLINE)
         assert code == 0, err
     alone = scores(tmp_path / "alone")

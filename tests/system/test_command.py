@@ -1,4 +1,6 @@
-"""What every command shares, tried on a small command in processes of its own: help, flags, exit codes, one line for each mistake."""
+"""What every command shares, tried on a small command in processes of its own: help, flags, exit
+codes, one line for each mistake.
+"""
 
 import os
 import pathlib
@@ -98,8 +100,22 @@ def start(script, tmp_path):
 
     def process(*arguments, first=":"):
         environment = {**os.environ, "PYTHONPATH": str(REPO), "HOME": str(tmp_path)}
-        arguments = ["bash", "-c", f'{first} && exec "$0" "$@"', sys.executable, str(script), *arguments]
-        return subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        arguments = [
+            "bash",
+            "-c",
+            f'{first} && exec "$0" "$@"',
+            sys.executable,
+            str(script),
+            *arguments,
+        ]
+        return subprocess.Popen(
+            arguments,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     return process
 
@@ -143,7 +159,14 @@ def test_help_names_every_flag_of_the_command_and_does_nothing(run, flag):
 
 
 def test_flags_reach_the_command(run):
-    flags = ["--name=n", "--count=5", "--gin_config=a.gin", "--gin_config=b.gin", "--gin_bindings=A = 1,2", "--gin_bindings=B = 'x'"]
+    flags = [
+        "--name=n",
+        "--count=5",
+        "--gin_config=a.gin",
+        "--gin_config=b.gin",
+        "--gin_bindings=A = 1,2",
+        "--gin_bindings=B = 'x'",
+    ]
     assert run(*flags) == (0, "n 5 ['a.gin', 'b.gin'] ['A = 1,2', \"B = 'x'\"]\n", "")
 
 
@@ -161,9 +184,25 @@ def test_settings_are_bindings_that_come_last(run, words):
 
 
 def test_what_is_no_literal_is_text_in_a_setting(run):
-    words = ["DATASET=rendered_sprites/small", "a.b=@C()", "d=%E", "x/f.g=[1, 2]", "h=True", "i='k'", "l=1e-4", "m=a=b"]
+    words = [
+        "DATASET=rendered_sprites/small",
+        "a.b=@C()",
+        "d=%E",
+        "x/f.g=[1, 2]",
+        "h=True",
+        "i='k'",
+        "l=1e-4",
+        "m=a=b",
+    ]
     bindings = [
-        *("DATASET = 'rendered_sprites/small'", "a.b = @C()", "d = %E", "x/f.g = [1, 2]", "h = True", "i = 'k'"),
+        *(
+            "DATASET = 'rendered_sprites/small'",
+            "a.b = @C()",
+            "d = %E",
+            "x/f.g = [1, 2]",
+            "h = True",
+            "i = 'k'",
+        ),
         *("l = 1e-4", "m = 'a=b'"),
     ]
     assert run("--name=n", "--set", *words) == (0, f"n 3 [] {bindings}\n", "")
@@ -173,9 +212,18 @@ def test_what_is_no_literal_is_text_in_a_setting(run):
     "words, expected",
     [
         (["--set"], "--set needs at least one NAME=VALUE, such as --set STEPS=200 BETA=8"),
-        (["--set", "--count=2"], "--set needs at least one NAME=VALUE, such as --set STEPS=200 BETA=8"),
-        (["--set", "STEPS=1", "200"], "--set '200' is no setting; expected NAME=VALUE, such as STEPS=200"),
-        (["--set", "STEPS="], "--set 'STEPS=' is no setting; expected NAME=VALUE, such as STEPS=200"),
+        (
+            ["--set", "--count=2"],
+            "--set needs at least one NAME=VALUE, such as --set STEPS=200 BETA=8",
+        ),
+        (
+            ["--set", "STEPS=1", "200"],
+            "--set '200' is no setting; expected NAME=VALUE, such as STEPS=200",
+        ),
+        (
+            ["--set", "STEPS="],
+            "--set 'STEPS=' is no setting; expected NAME=VALUE, such as STEPS=200",
+        ),
         (["--set", "=3"], "--set '=3' is no setting; expected NAME=VALUE, such as STEPS=200"),
     ],
 )
@@ -188,11 +236,29 @@ def test_a_mistyped_setting_is_one_line(run, words, expected):
     [
         ([], "missing required flag --name; see dlib_small --help"),
         (["--name="], "missing required flag --name; see dlib_small --help"),
-        (["--nam=x"], "Unknown command line flag 'nam'. Did you mean: name ?; see dlib_small --help"),
-        (["--name=x", "file.gin"], "unexpected argument 'file.gin': every option is --flag=value; see dlib_small --help"),
-        (["--name=x", "--", "-y"], "unexpected argument '-y': every option is --flag=value; see dlib_small --help"),
-        (["--name=x", "--count=many"], "flag --count=many: invalid literal for int() with base 10: 'many'; see dlib_small --help"),
-        (["--name=x", "--count=0"], "flag --count=0: 0 is not a positive integer; see dlib_small --help"),
+        (
+            ["--nam=x"],
+            "Unknown command line flag 'nam'. Did you mean: name ?; see dlib_small --help",
+        ),
+        (
+            ["--name=x", "file.gin"],
+            "unexpected argument 'file.gin': every option is --flag=value; see dlib_small --help",
+        ),
+        (
+            ["--name=x", "--", "-y"],
+            "unexpected argument '-y': every option is --flag=value; see dlib_small --help",
+        ),
+        (
+            ["--name=x", "--count=many"],
+            (
+                "flag --count=many: invalid literal for int() with base 10: 'many'; see dlib_small"
+                " --help"
+            ),
+        ),
+        (
+            ["--name=x", "--count=0"],
+            "flag --count=0: 0 is not a positive integer; see dlib_small --help",
+        ),
         (["--name"], "Missing value for flag --name; see dlib_small --help"),
     ],
 )
@@ -202,12 +268,18 @@ def test_a_mistake_in_the_flags_is_one_line_and_exit_code_2(run, flags, expected
 
 @pytest.mark.parametrize("name, code", [("UserError", 2), ("DlibError", 1), ("Interrupted", 75)])
 def test_our_errors_print_their_first_line_and_end_with_their_code(does, name, code):
-    assert does(f"throw({name}('what came; the remedy\\nmore'))") == (code, "dlib_small: what came; the remedy\n")
+    assert does(f"throw({name}('what came; the remedy\\nmore'))") == (
+        code,
+        "dlib_small: what came; the remedy\n",
+    )
     assert does(f"throw({name}())") == (code, f"dlib_small: {name}\n")
 
 
 def test_what_gin_adds_to_our_errors_is_left_out(does):
-    assert does("in_gin(UserError('what came; the remedy'))") == (2, "dlib_small: what came; the remedy\n")
+    assert does("in_gin(UserError('what came; the remedy'))") == (
+        2,
+        "dlib_small: what came; the remedy\n",
+    )
 
 
 def test_an_argument_that_gin_misses_is_one_line(does):
@@ -221,7 +293,10 @@ def test_an_argument_that_gin_misses_is_one_line(does):
 def test_errors_of_the_disk_and_of_memory_are_one_line(does):
     full = "dlib_small: No space left on device: out/x; free space or choose another folder\n"
     assert does("throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'out/x'))") == (1, full)
-    assert does("open('/dev/null/x')") == (2, "dlib_small: Not a directory: /dev/null/x; choose another path\n")
+    assert does("open('/dev/null/x')") == (
+        2,
+        "dlib_small: Not a directory: /dev/null/x; choose another path\n",
+    )
     memory = "dlib_small: out of memory (9 GB); use smaller batches, models or tables\n"
     assert does("throw(MemoryError('9 GB'))") == (1, memory)
     assert does("in_gin(MemoryError('9 GB'))") == (1, memory)
@@ -236,28 +311,42 @@ def test_errors_of_the_disk_and_of_memory_are_one_line(does):
     ],
 )
 def test_errors_of_files_keep_their_number_through_gin(does, name, code, remedy):
-    assert does(f"in_gin(OSError(errno.{name}, os.strerror(errno.{name}), 'out/x'))") == (code, f"dlib_small: {remedy}\n")
+    assert does(f"in_gin(OSError(errno.{name}, os.strerror(errno.{name}), 'out/x'))") == (
+        code,
+        f"dlib_small: {remedy}\n",
+    )
 
 
 def test_tensorflow_out_of_memory_is_one_line(does):
-    # As allocating a dense layer of 1e9 units ends; the real one would have to ask this machine for a terabyte.
+    # As allocating a dense layer of 1e9 units ends; the real one would have to ask this machine for
+    # a terabyte.
     make = "__import__('tensorflow').errors.ResourceExhaustedError"
-    said = "OOM when allocating tensor with shape[256,1000000000] and type float on /cpu:0\nmore lines"
+    said = (
+        "OOM when allocating tensor with shape[256,1000000000] and type float on /cpu:0\nmore lines"
+    )
     code, err = does(f"in_gin({make}(None, None, {said!r}))")
     assert code == 1
-    line = "dlib_small: out of memory (OOM when allocating tensor with shape[256,1000000000] and type float); "
+    line = (
+        "dlib_small: out of memory (OOM when allocating tensor with shape[256,1000000000] and type"
+        " float); "
+    )
     assert err.splitlines()[-1] == f"{line}use smaller batches, models or tables"
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("code", ["1 / 0", "open('nowhere')", "throw(RuntimeError('a bug'))", "throw(TypeError('a bug'))"])
+@pytest.mark.parametrize(
+    "code",
+    ["1 / 0", "open('nowhere')", "throw(RuntimeError('a bug'))", "throw(TypeError('a bug'))"],
+)
 def test_what_nobody_foresaw_keeps_its_traceback(does, code):
     number, err = does(code)
     assert number == 1
     assert "Traceback (most recent call last)" in err
 
 
-def test_a_value_of_a_wrong_kind_in_gin_is_one_line_unless_the_traceback_is_asked_for(does, monkeypatch):
+def test_a_value_of_a_wrong_kind_in_gin_is_one_line_unless_the_traceback_is_asked_for(
+    does, monkeypatch
+):
     number, err = does("in_gin(TypeError('no number'))")
     assert number == 2
     assert err.startswith("dlib_small: gin: ")
@@ -270,7 +359,10 @@ def test_a_value_of_a_wrong_kind_in_gin_is_one_line_unless_the_traceback_is_aske
 
 
 def test_a_value_that_contains_itself_is_one_line(does):
-    line = "dlib_small: gin: a value contains itself, such as mig.num_bins = @mig; correct it (DLIB_TRACEBACK=1 shows where it failed)\n"
+    line = (
+        "dlib_small: gin: a value contains itself, such as mig.num_bins = @mig; correct it"
+        " (DLIB_TRACEBACK=1 shows where it failed)\n"
+    )
     assert does("in_gin(RecursionError('maximum recursion depth exceeded'))") == (2, line)
 
 
@@ -278,7 +370,10 @@ def test_an_output_that_nobody_reads_is_one_line(start):
     for arguments in (["--help"], ["--name=x"]):
         process = start(*arguments)
         process.stdout.close()
-        assert process.stderr.read() == "dlib_small: whoever read the output closed it; what was not printed is lost\n"
+        assert (
+            process.stderr.read()
+            == "dlib_small: whoever read the output closed it; what was not printed is lost\n"
+        )
         assert process.wait(timeout=60) == 1
 
 
@@ -289,7 +384,10 @@ def test_a_signal_ends_a_command_with_one_line_and_code_75(start, number):
     began = time.monotonic()
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (75, "dlib_small: interrupted; run the same command again to resume\n")
+    assert (process.returncode, err) == (
+        75,
+        "dlib_small: interrupted; run the same command again to resume\n",
+    )
     assert time.monotonic() - began < 30  # not the 60 s it would have slept
 
 
@@ -325,7 +423,9 @@ def test_a_deleted_current_folder_is_one_line(run):
 
 
 def test_the_home_folder_is_found_where_the_shell_does_not_look(run, tmp_path):
-    code, out, _ = run("--name=~/runs", "--gin_config=~/a.gin", "--gin_config=b~.gin", "--gin_bindings=A = '~'")
+    code, out, _ = run(
+        "--name=~/runs", "--gin_config=~/a.gin", "--gin_config=b~.gin", "--gin_bindings=A = '~'"
+    )
     assert (code, out) == (0, f"{tmp_path}/runs 3 ['{tmp_path}/a.gin', 'b~.gin'] [\"A = '~'\"]\n")
 
 

@@ -12,7 +12,14 @@ import pytest
 
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.system import folders, locks
-from dlib_tf2.system.folders import MARKER, Written, claim_folder, exactly, hold_folder, refuse_foreign
+from dlib_tf2.system.folders import (
+    MARKER,
+    Written,
+    claim_folder,
+    exactly,
+    hold_folder,
+    refuse_foreign,
+)
 from dlib_tf2.system.locks import LOCK
 
 DRAWN = Written(exactly("a.png"), step="pictures")
@@ -30,7 +37,10 @@ KEPT = [MARKER, LOCK]
 
 def tree(folder):
     """Every path below a folder with its content, to show that nothing was touched."""
-    return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+    return {
+        str(path.relative_to(folder)): path.read_text() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 def hold(folder, **options):
@@ -66,7 +76,11 @@ def test_a_new_folder_is_marked_and_an_empty_one_and_ours_are_accepted(tmp_path,
 
 
 def test_a_finished_folder_is_not_written_to_again(ours, monkeypatch):
-    monkeypatch.setattr(folders, "atomic_write", lambda *arguments: pytest.fail("a folder that is read-only can still be opened"))
+    monkeypatch.setattr(
+        folders,
+        "atomic_write",
+        lambda *arguments: pytest.fail("a folder that is read-only can still be opened"),
+    )
     times = {path: path.stat().st_mtime_ns for path in ours.rglob("*")}
     hold(ours)
     assert {path: path.stat().st_mtime_ns for path in ours.rglob("*")} == times
@@ -77,8 +91,17 @@ def test_a_foreign_folder_is_refused_and_untouched(tmp_path, overwrite):
     folder = tmp_path / "thesis"
     write(folder / "sub" / "text", "years of work")
     before = tree(folder)
-    for check in (lambda path: refuse_foreign(path, "train"), lambda path: hold(path, overwrite=overwrite)):
-        with pytest.raises(UserError, match=r"holds files that dlib_tf2 did not write \(no \.dlib_tf2 in it\); choose another folder"):
+    for check in (
+        lambda path: refuse_foreign(path, "train"),
+        lambda path: hold(path, overwrite=overwrite),
+    ):
+        with pytest.raises(
+            UserError,
+            match=(
+                r"holds files that dlib_tf2 did not write \(no \.dlib_tf2 in it\); choose another"
+                r" folder"
+            ),
+        ):
             check(folder)
     assert tree(folder) == before
 
@@ -86,14 +109,19 @@ def test_a_foreign_folder_is_refused_and_untouched(tmp_path, overwrite):
 @pytest.mark.parametrize("name", ["file", "file/below", "file/far/below"])
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="file is a file, not a folder; choose another output folder"):
+    with pytest.raises(
+        UserError, match="file is a file, not a folder; choose another output folder"
+    ):
         hold(tmp_path / name, overwrite=True)
     assert tree(tmp_path) == {"file": "x"}
 
 
-def test_a_folder_of_a_run_that_was_killed_before_its_marker_was_there_is_ours(tmp_path, monkeypatch):
+def test_a_folder_of_a_run_that_was_killed_before_its_marker_was_there_is_ours(
+    tmp_path, monkeypatch
+):
     with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", lambda *names: os._exit(9))  # the process ends here, without clean-up
+        # the process ends here, without clean-up
+        patched.setattr(os, "replace", lambda *names: os._exit(9))
         if (child := os.fork()) == 0:
             hold(tmp_path / "run")
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
@@ -110,7 +138,14 @@ def test_overwrite_deletes_what_the_step_wrote_and_leaves_marker_and_lock(ours):
 
 
 USERS = (
-    *("my.keras", "notes.txt", "pictures/mine/a.png", "results.json.bak", "identity.json.old", "drawn/notes.txt"),
+    *(
+        "my.keras",
+        "notes.txt",
+        "pictures/mine/a.png",
+        "results.json.bak",
+        "identity.json.old",
+        "drawn/notes.txt",
+    ),
     *("checkpoints/notes.txt", "checkpoints/step-1.index.bak", "checkpoints/mine/step-1.index"),
     *("results/results.json", ".results.json.mine.tmp", ".notes.12.tmp", ".net.mine.keras"),
 )
@@ -127,7 +162,9 @@ def test_what_the_step_did_not_write_stays_whatever_the_marker_says(ours, overwr
     now = tree(ours)
     assert {name for name, text in now.items() if text == "years of work"} == set(USERS)
     assert now["scores/results.json"] == "x"
-    assert ("checkpoints/step-1.index" in now, "drawn/a.png" in now, "results.json" in now) == (not overwrite,) * 3
+    assert ("checkpoints/step-1.index" in now, "drawn/a.png" in now, "results.json" in now) == (
+        not overwrite,
+    ) * 3
     assert f"drawn/{MARKER}" in now, "a folder with a user's file in it stays ours"
 
 
@@ -137,7 +174,9 @@ def test_a_folder_inside_without_the_steps_marker_is_not_ours(ours):
     assert (ours / "drawn" / "a.png").read_text() == "p"
 
 
-def test_a_deletion_goes_from_what_says_that_all_is_there_to_what_says_whose_it_is(ours, monkeypatch):
+def test_a_deletion_goes_from_what_says_that_all_is_there_to_what_says_whose_it_is(
+    ours, monkeypatch
+):
     unlink, gone = pathlib.Path.unlink, []
 
     def watched(path, *arguments, **others):
@@ -223,8 +262,15 @@ def test_overwrite_refuses_to_delete_the_input_of_the_step(ours):
 def test_a_folder_of_another_step_is_refused_even_unfinished(ours, overwrite):
     (ours / "results.json").unlink()
     before = tree(ours)
-    for claim in (refuse_foreign, claim_folder, lambda *names: hold_folder(*names, WRITTEN, overwrite).__enter__()):
-        with pytest.raises(UserError, match="holds the results of the step 'train', not of 'posterior'; choose another"):
+    for claim in (
+        refuse_foreign,
+        claim_folder,
+        lambda *names: hold_folder(*names, WRITTEN, overwrite).__enter__(),
+    ):
+        with pytest.raises(
+            UserError,
+            match="holds the results of the step 'train', not of 'posterior'; choose another",
+        ):
             claim(ours, "posterior")
     assert tree(ours) == before
 
@@ -234,12 +280,21 @@ def test_what_cannot_be_deleted_is_one_line(ours, monkeypatch):
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
 
     monkeypatch.setattr(pathlib.Path, "unlink", busy)
-    with pytest.raises(DlibError, match=r"cannot delete .*results.json: .*busy; delete it yourself or choose another folder"):
+    with pytest.raises(
+        DlibError,
+        match=r"cannot delete .*results.json: .*busy; delete it yourself or choose another folder",
+    ):
         hold(ours, overwrite=True)
     assert (ours / MARKER).is_file()
 
 
-LEFTOVERS = (".results.json.4194304.tmp", f".{MARKER}.12.tmp", "checkpoints/.step-3.index.9.tmp", "drawn/.a.png.7.tmp", ".net.12.keras")
+LEFTOVERS = (
+    ".results.json.4194304.tmp",
+    f".{MARKER}.12.tmp",
+    "checkpoints/.step-3.index.9.tmp",
+    "drawn/.a.png.7.tmp",
+    ".net.12.keras",
+)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -261,14 +316,21 @@ with hold_folder(sys.argv[1], "train", Written({})):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_where_another_process_works_is_refused_untouched_until_it_is_killed(ours, overwrite, monkeypatch):
+def test_a_folder_where_another_process_works_is_refused_untouched_until_it_is_killed(
+    ours, overwrite, monkeypatch
+):
     monkeypatch.setattr(locks, "_SECONDS", 0.1)
     write(ours / LEFTOVERS[0])
-    with subprocess.Popen([sys.executable, "-c", HOLDER, ours], stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, ours], stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout.readline() == "held\n"
         before = tree(ours)
         assert locks.is_locked(ours)
-        message = rf"another process is at work in .*ours \(process {other.pid} on \S+\); wait for it to end, or choose another folder"
+        message = (
+            rf"another process is at work in .*ours \(process {other.pid} on \S+\); wait for it to"
+            r" end, or choose another folder"
+        )
         with pytest.raises(UserError, match=message):
             hold(ours, overwrite=overwrite)
         assert tree(ours) == before

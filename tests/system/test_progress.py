@@ -22,7 +22,15 @@ def clock(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "seconds, text", [(0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (125, "2m05s"), (3599.7, "1h00m"), (3600 * 27 + 61, "27h01m")]
+    "seconds, text",
+    [
+        (0, "0s"),
+        (59.4, "59s"),
+        (59.6, "1m00s"),
+        (125, "2m05s"),
+        (3599.7, "1h00m"),
+        (3600 * 27 + 61, "27h01m"),
+    ],
 )
 def test_format_seconds(seconds, text):
     assert format_seconds(seconds) == text
@@ -40,7 +48,11 @@ def test_lines_closer_than_asked_are_left_out_but_the_last_is_not(clock, capfd):
     for done in (1, 2, 50, 99, 100):
         clock.now += 1
         report.report(done, every_seconds=2.5)
-    assert [line.split()[1] for line in capfd.readouterr().err.splitlines()] == ["1/100", "99/100", "100/100"]
+    assert [line.split()[1] for line in capfd.readouterr().err.splitlines()] == [
+        "1/100",
+        "99/100",
+        "100/100",
+    ]
 
 
 def test_no_rate_yet(clock, capfd):
@@ -54,4 +66,7 @@ def test_a_terminal_gets_one_line_that_is_rewritten(clock, capfd, monkeypatch):
     clock.now += 1
     report.report(1)
     report.report(2)
-    assert capfd.readouterr().err == "\r\x1b[Kstep 1/2  1.0/s  1s left\r\x1b[Kstep 2/2  2.0/s  0s left\n"
+    assert (
+        capfd.readouterr().err
+        == "\r\x1b[Kstep 1/2  1.0/s  1s left\r\x1b[Kstep 2/2  2.0/s  0s left\n"
+    )

@@ -1,4 +1,6 @@
-"""A whole run whose folders lie on TensorFlow's file system in memory: what is in a bucket is what would be on the disk."""
+"""A whole run whose folders lie on TensorFlow's file system in memory: what is in a bucket is what
+would be on the disk.
+"""
 
 import io
 import os
@@ -24,12 +26,18 @@ RUN = f"{BUCKET}/runs/one"
 
 def weights(folder):
     model = load(folder)
-    return [weight.tobytes() for network in (model.encoder, model.decoder) for weight in network.get_weights()]
+    return [
+        weight.tobytes()
+        for network in (model.encoder, model.decoder)
+        for weight in network.get_weights()
+    ]
 
 
 @pytest.fixture(scope="module")
 def run(tiny_train):
-    """A run of 20 steps in the bucket, stopped by a signal on its way: (values, steps that were saved)."""
+    """A run of 20 steps in the bucket, stopped by a signal on its way: (values, steps that were
+    saved).
+    """
     original, calls = train.Engine.train, []
 
     def with_signal(*arguments):
@@ -61,9 +69,13 @@ def test_a_run_in_a_bucket_resumes_and_ends_as_a_local_one(run, tiny_train, tmp_
     assert tiny_train(tmp_path / "local", "train.summary_steps = 5") == values
     assert weights(RUN) == weights(tmp_path / "local")
     inside = {path.name for path in as_path(RUN).iterdir()}
-    assert inside - {"pictures"} == {path.name for path in (tmp_path / "local").iterdir()} - {".lock"}
+    assert inside - {"pictures"} == {path.name for path in (tmp_path / "local").iterdir()} - {
+        ".lock"
+    }
     assert results.read_step(RUN)["folder"] == RUN
-    assert [path.name[:19] for path in (as_path(RUN) / "summaries").iterdir()] == ["events.out.tfevents"] * 2
+    assert [path.name[:19] for path in (as_path(RUN) / "summaries").iterdir()] == [
+        "events.out.tfevents"
+    ] * 2
 
 
 def test_a_finished_run_in_a_bucket_is_left_and_another_one_refused(run, tiny_train, capsys):
@@ -101,14 +113,21 @@ def test_pictures_go_to_the_bucket(run, data_dir):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_representations_and_scores_of_a_bucket_are_those_of_a_disk(codes, data_dir, tmp_path, capsys):
+def test_representations_and_scores_of_a_bucket_are_those_of_a_disk(
+    codes, data_dir, tmp_path, capsys
+):
     gin_utils.parse([])
     postprocess.postprocess(RUN, tmp_path / "codes", data_dir)
     local = Representation.load(tmp_path / "codes" / "mean" / "representation.npz")
-    assert Representation.load(f"{codes}/mean/representation.npz").codes.tobytes() == local.codes.tobytes()
+    assert (
+        Representation.load(f"{codes}/mean/representation.npz").codes.tobytes()
+        == local.codes.tobytes()
+    )
     gin_utils.parse(["metrics/mig.gin"], ["mig.num_train = 1000"])
     scores = evaluate.evaluate(f"{codes}/mean", f"{BUCKET}/scores", ["mig"], num_workers=1)
-    assert scores == evaluate.evaluate(tmp_path / "codes" / "mean", tmp_path / "scores", ["mig"], num_workers=1)
+    assert scores == evaluate.evaluate(
+        tmp_path / "codes" / "mean", tmp_path / "scores", ["mig"], num_workers=1
+    )
     capsys.readouterr()
     assert evaluate.evaluate(f"{codes}/mean", f"{BUCKET}/scores", ["mig"], num_workers=1) == scores
     assert "[1/1] mig: already there" in capsys.readouterr().out
@@ -119,7 +138,10 @@ def test_representations_and_scores_of_a_bucket_are_those_of_a_disk(codes, data_
 def test_postprocessing_into_a_bucket_again_makes_nothing(codes, data_dir, capsys):
     gin_utils.parse([])
     postprocess.postprocess(RUN, codes, data_dir)
-    assert capsys.readouterr().out == f"{codes}/mean is there; nothing to do\n{codes}/sampled is there; nothing to do\n"
+    assert (
+        capsys.readouterr().out
+        == f"{codes}/mean is there; nothing to do\n{codes}/sampled is there; nothing to do\n"
+    )
 
 
 def test_models_in_a_bucket_are_ranked(codes, data_dir):
@@ -130,7 +152,12 @@ def test_models_in_a_bucket_are_ranked(codes, data_dir):
     values = udr.rank_folders(folders, f"{BUCKET}/udr", num_workers=1)
     assert values["models"] == folders
     assert udr.rank_folders(folders, f"{BUCKET}/udr") == values
-    assert sorted(path.name for path in as_path(f"{BUCKET}/udr").iterdir()) == [".dlib_tf2", "config.gin", "relations.npz", "results.json"]
+    assert sorted(path.name for path in as_path(f"{BUCKET}/udr").iterdir()) == [
+        ".dlib_tf2",
+        "config.gin",
+        "relations.npz",
+        "results.json",
+    ]
 
 
 def test_arrays_are_read_from_a_bucket():

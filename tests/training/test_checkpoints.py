@@ -1,4 +1,6 @@
-"""Checkpoints: whole or not there, never of a broken weight, and back to the one before when the newest is damaged."""
+"""Checkpoints: whole or not there, never of a broken weight, and back to the one before when the
+newest is damaged.
+"""
 
 import errno
 import pathlib
@@ -14,7 +16,11 @@ DATA = "data-00000-of-00001"
 
 
 def make_variables():
-    return [tf.Variable(tf.zeros([50, 40])), tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros([7]))]
+    return [
+        tf.Variable(tf.zeros([50, 40])),
+        tf.Variable(0, dtype=tf.int64),
+        tf.Variable(tf.zeros([7])),
+    ]
 
 
 def fill(variables, step):
@@ -114,7 +120,11 @@ def test_all_damaged_starts_anew_and_says_so(folder, saved, variables, capfd):
     assert saved.restore() == 0
     assert read(variables) == -1, "a damaged checkpoint must not touch the variables"
     lines = capfd.readouterr().err.splitlines()
-    assert ["step-30 is damaged" in lines[0], "step-20 is damaged" in lines[1], "starting at step 0" in lines[2]] == [True] * 3
+    assert [
+        "step-30 is damaged" in lines[0],
+        "step-20 is damaged" in lines[1],
+        "starting at step 0" in lines[2],
+    ] == [True] * 3
 
 
 def test_damaged_one_does_not_count_among_the_newest_two(folder, saved, variables):
@@ -125,7 +135,9 @@ def test_damaged_one_does_not_count_among_the_newest_two(folder, saved, variable
     assert names(folder) == [f"step-20.{DATA}", "step-20.index", f"step-25.{DATA}", "step-25.index"]
 
 
-def test_leftovers_of_a_killed_write_are_no_checkpoint_and_go_with_the_next(folder, saved, variables):
+def test_leftovers_of_a_killed_write_are_no_checkpoint_and_go_with_the_next(
+    folder, saved, variables
+):
     (folder / "step-40_temp").mkdir()
     (folder / "step-40_temp" / f"part-00000-of-00001.{DATA}").write_bytes(b"half")
     (folder / f"step-40.{DATA}").write_bytes(b"no index yet")
@@ -133,7 +145,13 @@ def test_leftovers_of_a_killed_write_are_no_checkpoint_and_go_with_the_next(fold
     (folder / "notes.txt").write_text("not ours")
     assert saved.restore() == 30
     saved.save(50)
-    assert names(folder) == ["notes.txt", f"step-30.{DATA}", "step-30.index", f"step-50.{DATA}", "step-50.index"]
+    assert names(folder) == [
+        "notes.txt",
+        f"step-30.{DATA}",
+        "step-30.index",
+        f"step-50.{DATA}",
+        "step-50.index",
+    ]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -142,7 +160,10 @@ def test_weights_that_are_not_finite_are_never_written(folder, saved, variables,
     weights = np.zeros(7, np.float32)
     weights[3] = value
     variables[2].assign(weights)
-    with pytest.raises(DlibError, match=r"not finite after step 40: not saved; the last good checkpoint is step 30 in") as raised:
+    with pytest.raises(
+        DlibError,
+        match=r"not finite after step 40: not saved; the last good checkpoint is step 30 in",
+    ) as raised:
         saved.save(40)
     assert raised.value.exit_code == 1
     assert {name: (folder / name).read_bytes() for name in names(folder)} == before
@@ -155,10 +176,18 @@ def test_full_disk_keeps_the_earlier_checkpoints(small_disk):
     checkpoints.save(1)
     checkpoints.save(2)
     (small_disk / "other").write_bytes(bytes(500_000))
-    with pytest.raises(DlibError, match=r"No space left.*free space and run again; the last good checkpoint is step 2 in") as raised:
+    with pytest.raises(
+        DlibError,
+        match=r"No space left.*free space and run again; the last good checkpoint is step 2 in",
+    ) as raised:
         checkpoints.save(3)
     assert len(str(raised.value).splitlines()) == 1
-    assert names(small_disk / "checkpoints") == [f"step-1.{DATA}", "step-1.index", f"step-2.{DATA}", "step-2.index"]
+    assert names(small_disk / "checkpoints") == [
+        f"step-1.{DATA}",
+        "step-1.index",
+        f"step-2.{DATA}",
+        "step-2.index",
+    ]
     variables[0].assign(tf.zeros([150_000]))
     assert checkpoints.restore() == 2
     np.testing.assert_array_equal(variables[0].numpy(), good)
@@ -167,8 +196,16 @@ def test_full_disk_keeps_the_earlier_checkpoints(small_disk):
     assert checkpoints.steps() == [2, 3]
 
 
-@pytest.mark.parametrize("error", [tf.errors.ResourceExhaustedError(None, None, "full"), OSError(errno.ENOSPC, "No space left on device")])
-def test_failed_write_leaves_nothing_that_passes_for_the_newest(folder, saved, variables, monkeypatch, error):
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.ResourceExhaustedError(None, None, "full"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
+def test_failed_write_leaves_nothing_that_passes_for_the_newest(
+    folder, saved, variables, monkeypatch, error
+):
     def half(prefix):
         pathlib.Path(f"{prefix}.index").write_bytes(b"half")
         raise error
@@ -182,7 +219,9 @@ def test_failed_write_leaves_nothing_that_passes_for_the_newest(folder, saved, v
 
 def test_first_write_that_fails_has_no_checkpoint_to_name(tmp_path, variables):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DlibError, match="cannot write a checkpoint to .*; there is no checkpoint yet"):
+    with pytest.raises(
+        DlibError, match="cannot write a checkpoint to .*; there is no checkpoint yet"
+    ):
         Checkpoints(tmp_path / "file" / "checkpoints", variables).save(1)
 
 
@@ -196,7 +235,9 @@ def test_first_write_that_fails_has_no_checkpoint_to_name(tmp_path, variables):
     ids=["shape", "one more", "one less"],
 )
 def test_whole_checkpoint_of_other_networks_is_refused_not_dropped(folder, saved, others):
-    with pytest.raises(UserError, match=r"step-30 is of other networks or optimizers .*--overwrite"):
+    with pytest.raises(
+        UserError, match=r"step-30 is of other networks or optimizers .*--overwrite"
+    ):
         Checkpoints(folder, others()).restore()
     assert saved.steps() == [20, 30]
 

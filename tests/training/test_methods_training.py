@@ -1,4 +1,6 @@
-"""What the methods need of the training stage: second batches, double counting, scoped optimizers, labels and a warning."""
+"""What the methods need of the training stage: second batches, double counting, scoped optimizers,
+labels and a warning.
+"""
 
 import gin
 import numpy as np
@@ -36,21 +38,34 @@ def trained(data_dir):
 
 def checkpoint(folder, step):
     reader = tf.train.load_checkpoint(str(folder / "checkpoints" / f"step-{step}"))
-    return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
+    return {
+        name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()
+    }
 
 
 @pytest.mark.slow
 def test_counted_steps_are_twice_the_updates(trained, tmp_path):
-    values = trained(tmp_path / "run", "factor_vae", *TINY_DISCRIMINATOR, "STEPS = 11", "train.counts_per_update = 2")
+    values = trained(
+        tmp_path / "run",
+        "factor_vae",
+        *TINY_DISCRIMINATOR,
+        "STEPS = 11",
+        "train.counts_per_update = 2",
+    )
     assert values["steps"] == 6
-    iterations = [value.item() for value in checkpoint(tmp_path / "run", 6).values() if value.dtype.kind in "iu" and value.ndim == 0]
+    iterations = [
+        value.item()
+        for value in checkpoint(tmp_path / "run", 6).values()
+        if value.dtype.kind in "iu" and value.ndim == 0
+    ]
     assert iterations.count(6) == 2  # one optimizer for each network
     record = results.read_step(tmp_path / "run")
     assert record["config"]["train.steps"] == 11
     assert record["config"]["discriminator/adam.beta_1"] == 0.5
     assert record["config"]["discriminator/adam.beta_2"] == 0.9
     assert record["config"]["vae/adam.beta_1"] == 0.9
-    # How long a run goes on is not its identity: counted once, the same folder goes on from update 6 to 8.
+    # How long a run goes on is not its identity: counted once, the same folder goes on from update
+    # 6 to 8.
     assert trained(tmp_path / "run", "factor_vae", *TINY_DISCRIMINATOR, "STEPS = 8")["steps"] == 8
 
 
@@ -63,13 +78,29 @@ def test_inputs_of_a_model_are_independent_streams(tiny_data):
     # A resumed run draws the batches that the whole one would have drawn.
     resumed = next(iter(train._batches(strategy, tiny_data, ("image", "image_2"), 8, 3, start=4)))
     for name in ("image", "image_2"):
-        assert [np.array_equal(step[name], resumed[name]) for step in steps] == [False, False, False, False, True]
+        assert [np.array_equal(step[name], resumed[name]) for step in steps] == [
+            False,
+            False,
+            False,
+            False,
+            True,
+        ]
 
 
-def test_schedule_reads_the_step_before_the_update_and_a_run_that_ends_before_is_warned(trained, tmp_path, capsys):
-    settings = ("annealed_vae", "ITERATION_THRESHOLD = 4", "C_MAX = 20.0", "train.summary_steps = 1")
+def test_schedule_reads_the_step_before_the_update_and_a_run_that_ends_before_is_warned(
+    trained, tmp_path, capsys
+):
+    settings = (
+        "annealed_vae",
+        "ITERATION_THRESHOLD = 4",
+        "C_MAX = 20.0",
+        "train.summary_steps = 1",
+    )
     trained(tmp_path / "run", *settings, "STEPS = 2")
-    assert capsys.readouterr().err.count("the run ends at update 2, its regularizer's schedule at 4") == 1
+    assert (
+        capsys.readouterr().err.count("the run ends at update 2, its regularizer's schedule at 4")
+        == 1
+    )
     values = trained(tmp_path / "run", *settings, "STEPS = 6")
     assert "schedule" not in capsys.readouterr().err
     assert values["capacity"] == 20.0  # evaluation sees the final step
@@ -85,7 +116,13 @@ def test_schedule_reads_the_step_before_the_update_and_a_run_that_ends_before_is
 
 
 def test_activation_is_a_label_and_part_of_the_identity(trained, tmp_path):
-    trained(tmp_path / "run", "vae", "STEPS = 1", 'ACTIVATION = "tanh"', "RECONSTRUCTION_LOSS = @l2_loss")
+    trained(
+        tmp_path / "run",
+        "vae",
+        "STEPS = 1",
+        'ACTIVATION = "tanh"',
+        "RECONSTRUCTION_LOSS = @l2_loss",
+    )
     assert results.read_step(tmp_path / "run")["labels"]["activation"] == "tanh"
     with pytest.raises(train.UserError, match="VAE.activation is tanh there and logits here"):
         trained(tmp_path / "run", "vae", "STEPS = 1", "RECONSTRUCTION_LOSS = @l2_loss")
@@ -106,7 +143,10 @@ COUPLED = {
 def test_what_becomes_of_coupled_terms_in_a_batch_of_one_is_declared_beside_them(method, data_dir):
     gin_utils.parse([f"models/{method}.gin"], TINY)
     model = gin.query_parameter("train.model").scoped_configurable_fn  # as training makes it
-    encoder, decoder = tiny_networks.tiny_encoder((64, 64, 1), 2), tiny_networks.tiny_decoder((64, 64, 1), 2)
+    encoder, decoder = (
+        tiny_networks.tiny_encoder((64, 64, 1), 2),
+        tiny_networks.tiny_decoder((64, 64, 1), 2),
+    )
     assert model(encoder, decoder).batch_of_one.startswith(COUPLED[method])
     assert bool(COUPLED[method]) == bool(model(encoder, decoder).batch_of_one)
 

@@ -1,4 +1,6 @@
-"""Two processes of dlib_train over loopback: the weights of one, and one line when they are stopped or one is lost."""
+"""Two processes of dlib_train over loopback: the weights of one, and one line when they are stopped
+or one is lost.
+"""
 
 import json
 import socket
@@ -25,11 +27,16 @@ def free_ports(count):
 
 @pytest.fixture
 def start_workers(start_command, tiny_flags):
-    """Starts the same command once for each worker: (model_dir, *bindings) -> commands, the chief first."""
+    """Starts the same command once for each worker: (model_dir, *bindings) -> commands, the chief
+    first.
+    """
 
     def start(run, *bindings):
         cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(WORKERS)]}
-        tasks = [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) for index in range(WORKERS)]
+        tasks = [
+            json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+            for index in range(WORKERS)
+        ]
         flags = tiny_flags(run, *bindings, strategy="multi_worker")
         return [start_command(*flags, environment={"TF_CONFIG": task}) for task in tasks]
 
@@ -43,11 +50,17 @@ def finish(commands):
 
 def messages(errors):
     """What each worker says in the command's own name."""
-    return [[line for line in error.splitlines() if line.startswith("dlib_train: ")] for error in errors]
+    return [
+        [line for line in error.splitlines() if line.startswith("dlib_train: ")] for error in errors
+    ]
 
 
 def read(run):
-    weights = [w for name in ("encoder", "decoder") for w in keras.saving.load_model(run / f"{name}.keras", compile=False).get_weights()]
+    weights = [
+        w
+        for name in ("encoder", "decoder")
+        for w in keras.saving.load_model(run / f"{name}.keras", compile=False).get_weights()
+    ]
     return weights, json.loads((run / "results.json").read_text())
 
 
@@ -61,7 +74,9 @@ def check_as_one_process(run, alone):
 
 
 def check_go_on_together(run, start_workers, tiny_train, tmp_path):
-    """Starts both workers again for 10 more steps, and compares them with a process that was never stopped."""
+    """Starts both workers again for 10 more steps, and compares them with a process that was never
+    stopped.
+    """
     stopped = newest(run)
     assert 10 <= stopped < 600
     steps = f"STEPS = {stopped + 10}"
@@ -106,7 +121,9 @@ def test_workers_that_are_stopped_go_on_together(start_workers, tiny_train, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1], ids=["chief", "other"])
-def test_the_loss_of_a_worker_ends_the_other_and_both_go_on_together(start_workers, tiny_train, tmp_path, lost):
+def test_the_loss_of_a_worker_ends_the_other_and_both_go_on_together(
+    start_workers, tiny_train, tmp_path, lost
+):
     run = tmp_path / "run"
     workers = start_workers(run, *LONG)
     wait_for(lambda: newest(run) >= 10, workers[0])

@@ -1,4 +1,6 @@
-"""Other images under the same name, and damaged ones, are refused by what goes on from a run; nothing uses them in silence."""
+"""Other images under the same name, and damaged ones, are refused by what goes on from a run;
+nothing uses them in silence.
+"""
 
 import json
 import pathlib
@@ -42,7 +44,10 @@ class Arrays:
     def __init__(self, folder):
         self._folder = folder
         np.save(folder / "sizes.npy", np.array(list(SIZES.values())))
-        self.bindings = [f"own_arrays.images = '{folder}/images.npy'", f"own_arrays.factor_sizes = '{folder}/sizes.npy'"]
+        self.bindings = [
+            f"own_arrays.images = '{folder}/images.npy'",
+            f"own_arrays.factor_sizes = '{folder}/sizes.npy'",
+        ]
 
     def write(self, images):
         np.save(self._folder / "images.npy", images)
@@ -77,11 +82,17 @@ def own(request, tmp_path):
 def steps(tmp_path, own, monkeypatch):
     """Two functions that run train (steps, **arguments) and postprocess (**arguments) on `own`."""
 
-    monkeypatch.setattr(stream, "_STEPS_PER_GATHER", 1)  # or the stream's graph takes a second to build
+    # or the stream's graph takes a second to build
+    monkeypatch.setattr(stream, "_STEPS_PER_GATHER", 1)
 
     def parse(*bindings):
         kind = own.name.split("/")[0]
-        settings = [f"DATASET = '{own.name}'", *own.bindings, "BATCH_SIZE = 8", "train.eval_steps = 1"]
+        settings = [
+            f"DATASET = '{own.name}'",
+            *own.bindings,
+            "BATCH_SIZE = 8",
+            "train.eval_steps = 1",
+        ]
         gin_utils.parse([TINY, f"datasets/{kind}.gin"], [*settings, *bindings])
 
     def train(count, **arguments):
@@ -90,7 +101,9 @@ def steps(tmp_path, own, monkeypatch):
 
     def encode(**arguments):
         parse("postprocess.representations = ['mean']")
-        postprocess.postprocess(tmp_path / "model", tmp_path / "codes", tmp_path / "data", **arguments)
+        postprocess.postprocess(
+            tmp_path / "model", tmp_path / "codes", tmp_path / "data", **arguments
+        )
 
     return train, encode
 
@@ -102,17 +115,25 @@ def test_other_images_under_the_name_are_refused_and_the_same_ones_go_on(own, st
     before = {path: path.read_bytes() for path in tmp_path.glob("codes/**/*") if path.is_file()}
     known = datasets.load(own.name, tmp_path / "data").fingerprint()
     for folder in ("model", "codes", "codes/mean"):
-        assert results.label(results.read_step(tmp_path / folder), "images_fingerprint") == known, folder
+        assert results.label(results.read_step(tmp_path / folder), "images_fingerprint") == known, (
+            folder
+        )
     own.write(one_pixel(pictures()))
     text = (
-        rf"model was trained on other images than {own.name} holds now \(fingerprint {known[:12]} there and \w{{12}} here\); restore them,"
+        rf"model was trained on other images than {own.name} holds now \(fingerprint {known[:12]}"
+        r" there and \w{12} here\); restore them,"
     )
     for count in (2, 3):  # a finished run as well as one that would go on
-        with pytest.raises(UserError, match=text + " choose another --model_dir, or --overwrite to delete that run\n"):
+        with pytest.raises(
+            UserError,
+            match=text + " choose another --model_dir, or --overwrite to delete that run\n",
+        ):
             train(count)
     with pytest.raises(UserError, match=text + " or train the model anew\n"):
         encode(overwrite=True)
-    assert {path: path.read_bytes() for path in tmp_path.glob("codes/**/*") if path.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in tmp_path.glob("codes/**/*") if path.is_file()
+    } == before
     own.write(pictures())
     assert train(3)["steps"] == 3
     encode(overwrite=True)
@@ -136,12 +157,16 @@ def test_runs_of_older_versions_know_only_the_name(own, steps, tmp_path):
 
 
 @pytest.mark.parametrize("own", [Images], indirect=True)
-def test_other_images_of_a_folder_and_a_table_damaged_in_the_middle_are_refused(own, steps, tmp_path):
+def test_other_images_of_a_folder_and_a_table_damaged_in_the_middle_are_refused(
+    own, steps, tmp_path
+):
     train, encode = steps
     train(2)
     known = datasets.load(own.name, tmp_path / "data").fingerprint()
     own.write(one_pixel(pictures()))
-    with pytest.raises(UserError, match=f"model was trained on other images than {own.name} holds now"):
+    with pytest.raises(
+        UserError, match=f"model was trained on other images than {own.name} holds now"
+    ):
         train(3)
     own.write(pictures())
     assert datasets.load(own.name, tmp_path / "data").fingerprint() == known
@@ -149,11 +174,15 @@ def test_other_images_of_a_folder_and_a_table_damaged_in_the_middle_are_refused(
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 1
     table.write_bytes(content)
-    text = f"{table} is damaged: rows 0..23 are not what they were when it was built; run: dlib_prepare_data --dataset=own_images/mine"
+    text = (
+        f"{table} is damaged: rows 0..23 are not what they were when it was built; run:"
+        " dlib_prepare_data --dataset=own_images/mine"
+    )
     for refused in (lambda: train(3), lambda: train(3, overwrite=True), encode):
         with pytest.raises(DlibError, match=text) as caught:
             refused()
         assert caught.value.exit_code == 1
     assert (tmp_path / "model" / "results.json").exists()
     assert not (tmp_path / "codes" / "posterior.npz").exists()
-    assert datasets.loading.prepare(own.name, tmp_path / "data").fingerprint() == known  # with its gin file it is built again
+    # with its gin file it is built again
+    assert datasets.loading.prepare(own.name, tmp_path / "data").fingerprint() == known

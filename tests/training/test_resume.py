@@ -1,4 +1,6 @@
-"""Real processes of dlib_train, killed, terminated and started again, end with the bits of one that was left alone."""
+"""Real processes of dlib_train, killed, terminated and started again, end with the bits of one that
+was left alone.
+"""
 
 import json
 import os
@@ -33,13 +35,24 @@ def names(run):
 
 
 def newest(run):
-    return max((int(match[1]) for name in names(run) if (match := re.fullmatch(r"step-(\d+)\.index", name))), default=0)
+    return max(
+        (
+            int(match[1])
+            for name in names(run)
+            if (match := re.fullmatch(r"step-(\d+)\.index", name))
+        ),
+        default=0,
+    )
 
 
 def half_written(run):
     """Files of a checkpoint that is not whole yet."""
     indices = {name.removesuffix(".index") for name in names(run) if name.endswith(".index")}
-    return [name for name in names(run) if "temp" in name or (".data-" in name and name.split(".")[0] not in indices)]
+    return [
+        name
+        for name in names(run)
+        if "temp" in name or (".data-" in name and name.split(".")[0] not in indices)
+    ]
 
 
 def kill_while_starting(run, command):
@@ -79,21 +92,36 @@ def kill_while_exporting(run, command):
 
 
 def tell(run, flags, start_command, moments):
-    """Starts the same command once for each moment, and once more to the end: a list of what was seen of each start."""
+    """Starts the same command once for each moment, and once more to the end: a list of what was
+    seen of each start.
+    """
     told = []
     for moment in (*moments, None):
         before, command = newest(run), start_command(*flags)
         if moment:
             moment(run, command)
         code, out, err = command.finish()
-        told.append(SimpleNamespace(code=code, out=out, err=err, before=before, after=newest(run), left=half_written(run)))
+        told.append(
+            SimpleNamespace(
+                code=code,
+                out=out,
+                err=err,
+                before=before,
+                after=newest(run),
+                left=half_written(run),
+            )
+        )
     return told
 
 
 def last_checkpoint(run):
     """All variables of the last checkpoint, optimizer slots included."""
     reader = tf.train.load_checkpoint(str(run / "checkpoints" / f"step-{STEPS}"))
-    return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in reader.get_variable_to_shape_map() if "variables" in name}
+    return {
+        name: np.asarray(reader.get_tensor(name)).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if "variables" in name
+    }
 
 
 def values(run):
@@ -122,7 +150,10 @@ def check_the_same(run, alone):
     assert ours == theirs
     assert values(run) == values(alone)
     for name in ("encoder", "decoder"):
-        weights = [tf.keras.models.load_model(folder / f"{name}.keras", compile=False).get_weights() for folder in (run, alone)]
+        weights = [
+            tf.keras.models.load_model(folder / f"{name}.keras", compile=False).get_weights()
+            for folder in (run, alone)
+        ]
         assert len(weights[0]) >= 4
         assert all(np.array_equal(mine, other) for mine, other in zip(*weights, strict=True))
 
@@ -157,13 +188,18 @@ def test_sigterm_saves_and_says_one_line(stopped):
     terminated = stopped[1][3]
     said = [line for line in terminated.err.splitlines() if line.startswith("dlib_train: ")]
     step = terminated.after
-    assert said == [f"dlib_train: stopped by signal SIGTERM at step {step}, saved at step {step}; run the same command again to resume"]
+    assert said == [
+        f"dlib_train: stopped by signal SIGTERM at step {step}, saved at step {step}; run the same"
+        " command again to resume"
+    ]
 
 
 @pytest.mark.slow
 def test_the_last_start_ends_with_pictures(stopped):
     folder, starts = stopped
-    assert starts[-1].out.splitlines() == [str(folder / "pictures" / name) for name in ("reconstructions.png", "traversals.png")]
+    assert starts[-1].out.splitlines() == [
+        str(folder / "pictures" / name) for name in ("reconstructions.png", "traversals.png")
+    ]
     assert f"step {STEPS}/{STEPS}" in starts[-1].err
 
 
@@ -174,7 +210,13 @@ def test_the_stopped_run_ends_with_the_same_bits(stopped, alone):
 
 @pytest.mark.slow
 def test_many_kills(alone, tmp_path, start_command, tiny_flags):
-    moments = (kill_while_writing, kill_while_starting, kill_while_writing, *[kill_at_any_moment] * 3, kill_while_exporting)
+    moments = (
+        kill_while_writing,
+        kill_while_starting,
+        kill_while_writing,
+        *[kill_at_any_moment] * 3,
+        kill_while_exporting,
+    )
     starts = tell(tmp_path / "run", tiny_flags(tmp_path / "run", *BINDINGS), start_command, moments)
     assert [start.code for start in starts] == [-9] * 7 + [0]
     check_resumed(starts)
@@ -182,7 +224,9 @@ def test_many_kills(alone, tmp_path, start_command, tiny_flags):
 
 
 @pytest.mark.slow
-def test_a_finished_run_says_so_and_another_configuration_is_refused(alone, run_command, tiny_flags):
+def test_a_finished_run_says_so_and_another_configuration_is_refused(
+    alone, run_command, tiny_flags
+):
     code, out, err = run_command(*tiny_flags(alone, f"STEPS = {STEPS}"))
     assert code == 0
     assert out.splitlines()[0] == f"{alone} is already trained ({STEPS} steps); nothing to do"
@@ -190,12 +234,19 @@ def test_a_finished_run_says_so_and_another_configuration_is_refused(alone, run_
     code, _, err = run_command(*tiny_flags(alone, f"STEPS = {STEPS}", "BETA = 8.0"))
     assert code == 2
     (line,) = err.splitlines()
-    assert line.startswith(f"dlib_train: {alone} holds another configuration (BetaKL.beta is 4.0 there and 8.0 here)")
+    assert line.startswith(
+        f"dlib_train: {alone} holds another configuration (BetaKL.beta is 4.0 there and 8.0 here)"
+    )
 
 
 @pytest.mark.slow
 def test_not_finite_ends_the_command_with_one_line(tmp_path, run_command, tiny_flags):
-    flags = tiny_flags(tmp_path / "run", "VAE.regularizer = @NotFiniteAt()", "NotFiniteAt.at = 7", "train.save_steps = 3")
+    flags = tiny_flags(
+        tmp_path / "run",
+        "VAE.regularizer = @NotFiniteAt()",
+        "NotFiniteAt.at = 7",
+        "train.save_steps = 3",
+    )
     for resumed in (False, True):
         code, out, err = run_command(*flags)
         assert code == 1

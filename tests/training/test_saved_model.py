@@ -1,4 +1,6 @@
-"""Trained models come back from their folder, and a folder that holds none, or a damaged one, says so in one line."""
+"""Trained models come back from their folder, and a folder that holds none, or a damaged one, says
+so in one line.
+"""
 
 import shutil
 import time
@@ -28,14 +30,19 @@ def copy(run, tmp_path):
 def test_a_model_comes_back_with_its_record(run, tiny_data):
     model = saved_model.load(run)
     assert model.record == results.read_step(run)
-    mean, log_variance = model.encoder.predict(tiny_data.images(np.arange(5)).astype(np.float32), verbose=0)
+    mean, log_variance = model.encoder.predict(
+        tiny_data.images(np.arange(5)).astype(np.float32), verbose=0
+    )
     assert (mean.shape, log_variance.shape) == ((5, 3), (5, 3))
     assert np.ptp(mean, axis=0).min() > 0
     assert model.decoder.predict(mean, verbose=0).shape == (5, 16, 16, 1)
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path, copy):
-    with pytest.raises(UserError, match=r"nowhere holds no finished training run; finish it with dlib_train --model_dir="):
+    with pytest.raises(
+        UserError,
+        match=r"nowhere holds no finished training run; finish it with dlib_train --model_dir=",
+    ):
         saved_model.load(tmp_path / "nowhere")
     (copy / "results.json").unlink()
     with pytest.raises(UserError, match="holds no finished training run"):
@@ -51,7 +58,10 @@ def test_a_folder_of_another_step_is_refused(copy):
 @pytest.mark.parametrize("name", ["encoder", "decoder"])
 def test_a_missing_network_names_the_remedy(copy, name):
     (copy / f"{name}.keras").unlink()
-    with pytest.raises(UserError, match=rf"{name}.keras does not exist; delete .*results.json and run dlib_train again"):
+    with pytest.raises(
+        UserError,
+        match=rf"{name}.keras does not exist; delete .*results.json and run dlib_train again",
+    ):
         saved_model.load(copy)
 
 
@@ -60,7 +70,10 @@ def test_a_truncated_network_is_detected(copy, part):
     path = copy / "encoder.keras"
     whole = path.read_bytes()
     path.write_bytes(whole[: int(part * len(whole))])
-    with pytest.raises(DlibError, match=r"encoder.keras is damaged \(.+\); delete .*results.json and run dlib_train again") as caught:
+    with pytest.raises(
+        DlibError,
+        match=r"encoder.keras is damaged \(.+\); delete .*results.json and run dlib_train again",
+    ) as caught:
         saved_model.load(copy)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -1,4 +1,6 @@
-"""Datasets whose images are no function of their factors, or whose grid is not whole, from training to the representation table."""
+"""Datasets whose images are no function of their factors, or whose grid is not whole, from training
+to the representation table.
+"""
 
 import dataclasses
 import pathlib
@@ -32,7 +34,11 @@ def test_the_noise_of_a_step_is_the_same_on_two_replicas_and_with_xla(noisy, two
     def sgd():
         return keras.optimizers.SGD(1e-4)
 
-    runs = [Run(noisy, make_optimizer=sgd), Run(noisy, two_replicas, make_optimizer=sgd), Run(noisy, make_optimizer=sgd, xla=True)]
+    runs = [
+        Run(noisy, make_optimizer=sgd),
+        Run(noisy, two_replicas, make_optimizer=sgd),
+        Run(noisy, make_optimizer=sgd, xla=True),
+    ]
     values = [run.train(3)[0] for run in runs]
     for run, value in zip(runs[1:], values[1:], strict=True):
         assert value == pytest.approx(values[0], rel=1e-5)
@@ -74,15 +80,20 @@ def test_a_models_second_input_has_noise_of_its_own(noisy):
     optimizer.build([model.number])
     images = np.zeros((8, 16, 16, 1), np.uint8)
     batch = {"image": images, "image_2": images, "position": np.arange(8, dtype=np.int32)}
-    engine = Engine(tf.distribute.get_strategy(), model, {"vae": optimizer}, noisy, seed=0, batch_size=8)
+    engine = Engine(
+        tf.distribute.get_strategy(), model, {"vae": optimizer}, noisy, seed=0, batch_size=8
+    )
     batches = iter(tf.data.Dataset.from_tensors(batch))
-    # The mean distance of two independent U[0, 1) is 1/3; over 6,144 pairs its standard error is 0.003.
+    # The mean distance of two independent U[0, 1) is 1/3; over 6,144 pairs its standard error is
+    # 0.003.
     assert engine.train(batches, 0, 1)[0]["difference"] == pytest.approx(1 / 3, abs=0.015)
 
 
 @pytest.fixture
 def encode(tmp_path, monkeypatch):
-    """Encodes a dataset with random tiny networks: (dataset, batch size) -> (posterior, encoder)."""
+    """Encodes a dataset with random tiny networks: (dataset, batch size) -> (posterior,
+    encoder).
+    """
 
     def run(data, batch_size):
         monkeypatch.setattr(datasets, "load", lambda name, data_dir: data)
@@ -108,27 +119,41 @@ def test_the_table_holds_one_draw_of_the_nuisance_per_row_whatever_the_batch_siz
 
 def test_the_table_of_an_incomplete_grid_has_its_rows_only(tiny_data, encode):
     cells = np.array([1, 4, 9, 22])
-    data = dataclasses.replace(tiny_data, table=np.ascontiguousarray(tiny_data.table[cells]), cells=cells)
+    data = dataclasses.replace(
+        tiny_data, table=np.ascontiguousarray(tiny_data.table[cells]), cells=cells
+    )
     posterior, encoder = encode(data, 3)
-    np.testing.assert_allclose(posterior.mean, encoder(tiny_data.table[cells].astype(np.float32))[0], atol=1e-6)
+    np.testing.assert_allclose(
+        posterior.mean, encoder(tiny_data.table[cells].astype(np.float32))[0], atol=1e-6
+    )
     np.testing.assert_array_equal(posterior.factors, [[0, 1], [0, 4], [1, 3], [3, 4]])
     assert posterior.factor_sizes == (4, 6)
 
 
-def test_the_table_of_a_grid_with_a_factor_drawn_once_has_a_row_for_each_visible_point(tiny_data, encode):
+def test_the_table_of_a_grid_with_a_factor_drawn_once_has_a_row_for_each_visible_point(
+    tiny_data, encode
+):
     data = dataclasses.replace(tiny_data, visible=("place",), drawn_once=("shape",))
     index = data.table_index()
     shapes, places = tiny_data.space.to_factors(index).T
     np.testing.assert_array_equal(places, np.arange(6))
     assert len(set(shapes)) > 1
     posterior, encoder = encode(data, 4)
-    np.testing.assert_allclose(posterior.mean, encoder(tiny_data.table[index].astype(np.float32))[0], atol=1e-6)
+    np.testing.assert_allclose(
+        posterior.mean, encoder(tiny_data.table[index].astype(np.float32))[0], atol=1e-6
+    )
     np.testing.assert_array_equal(posterior.factors[:, 0], places)
 
 
 def test_many_draws_once_are_uniform():
     data = GroundTruthDataset(
-        "d", FactorSpace(("a", "b"), (4000, 4)), ("a",), np.zeros((16_000, 1, 1, 1), np.uint8), 1, None, drawn_once=("b",)
+        "d",
+        FactorSpace(("a", "b"), (4000, 4)),
+        ("a",),
+        np.zeros((16_000, 1, 1, 1), np.uint8),
+        1,
+        None,
+        drawn_once=("b",),
     )
     counts = np.bincount(data.space.to_factors(data.table_index())[:, 1])
     assert ((counts - 1000) ** 2 / 1000).sum() < 21  # chi-square, 3 degrees of freedom, 1e-4
@@ -136,7 +161,10 @@ def test_many_draws_once_are_uniform():
 
 @pytest.mark.parametrize(
     "name",
-    ["abstract_dsprites", *(pytest.param(name, marks=pytest.mark.slow) for name in ("scream_dsprites", "smallnorb"))],
+    [
+        "abstract_dsprites",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("scream_dsprites", "smallnorb")),
+    ],
 )
 def test_training_and_pictures(name, tmp_path):
     manual, data_dir = tmp_path / "manual", tmp_path / "data"
@@ -146,8 +174,12 @@ def test_training_and_pictures(name, tmp_path):
     gin_utils.parse([str(pathlib.Path(__file__).parents[1] / "tiny.gin")], bindings)
     values = train.train(tmp_path / "model", data_dir=data_dir)
     assert np.isfinite(values["loss"])
-    assert all(path.stat().st_size > 1000 for path in model_pictures.draw(tmp_path / "model", data_dir))
-    postprocess.postprocess(tmp_path / "model", tmp_path / "codes", data_dir, representations=("mean",))
+    assert all(
+        path.stat().st_size > 1000 for path in model_pictures.draw(tmp_path / "model", data_dir)
+    )
+    postprocess.postprocess(
+        tmp_path / "model", tmp_path / "codes", data_dir, representations=("mean",)
+    )
     data = load(name, data_dir)
     posterior = Posterior.load(tmp_path / "codes" / "posterior.npz")
     assert len(posterior.mean) == len(data.table_index())

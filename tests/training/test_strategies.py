@@ -13,8 +13,12 @@ class Workers(tf.distribute.MultiWorkerMirroredStrategy):
     """The place of one process in a cluster, without the cluster."""
 
     def __init__(self, jobs, task_type, task_id):
-        spec = tf.train.ClusterSpec({job: [f"host{index}:1" for index in range(count)] for job, count in jobs.items()})
-        self._resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, task_type=task_type, task_id=task_id)
+        spec = tf.train.ClusterSpec(
+            {job: [f"host{index}:1" for index in range(count)] for job, count in jobs.items()}
+        )
+        self._resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            spec, task_type=task_type, task_id=task_id
+        )
 
     cluster_resolver = property(lambda self: self._resolver)
 
@@ -40,7 +44,10 @@ def test_cpu_that_is_in_use_cannot_be_split_again():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"name": "horovod"}, "unknown --strategy=horovod; known: default, mirrored, multi_worker, tpu"),
+        (
+            {"name": "horovod"},
+            "unknown --strategy=horovod; known: default, mirrored, multi_worker, tpu",
+        ),
         ({"name": "tpu"}, "--tpu=NAME, or --tpu=local"),
         ({"name": "tpu", "tpu": "local"}, "no TPU answers as --tpu=local"),
         ({"name": "mirrored", "tpu": "local"}, "--tpu=local contradicts --strategy=mirrored"),
@@ -93,13 +100,20 @@ def test_only_pod_slices_need_records(two_replicas):
 
 def test_xla_is_for_one_gpu_or_on_demand(monkeypatch, two_replicas):
     single = tf.distribute.get_strategy()
-    assert [strategies.use_xla(single, choice) for choice in ("auto", True, False)] == [False, True, False]
+    assert [strategies.use_xla(single, choice) for choice in ("auto", True, False)] == [
+        False,
+        True,
+        False,
+    ]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
     assert strategies.use_xla(single, "auto")
     assert not strategies.use_xla(two_replicas, "auto")
 
 
-@pytest.mark.parametrize("choice, message", [(True, "exactly one replica"), ("on", "must be 'auto', True or False, got 'on'")])
+@pytest.mark.parametrize(
+    "choice, message",
+    [(True, "exactly one replica"), ("on", "must be 'auto', True or False, got 'on'")],
+)
 def test_xla_settings_that_cannot_work_are_refused(two_replicas, choice, message):
     with pytest.raises(UserError, match=message):
         strategies.use_xla(two_replicas, choice)

@@ -1,4 +1,6 @@
-"""Pictures of datasets: the files hold the right images, pixel by pixel, and only the named factor varies."""
+"""Pictures of datasets: the files hold the right images, pixel by pixel, and only the named factor
+varies.
+"""
 
 import pathlib
 
@@ -18,7 +20,9 @@ SPACE = FactorSpace(("kind", "object_number", "only", "angle"), (3, 183, 1, 4))
 def make(channels=3, scale=255, space=SPACE, dtype=np.uint8, size=(32, 24), cells=None):
     rows = space.size if cells is None else len(cells)
     table = np.random.default_rng(0).integers(0, scale + 1, (rows, *size, channels)).astype(dtype)
-    return GroundTruthDataset("synthetic/set", space, space.names[:-1], table, scale, lambda *_: None, cells=cells)
+    return GroundTruthDataset(
+        "synthetic/set", space, space.names[:-1], table, scale, lambda *_: None, cells=cells
+    )
 
 
 @pytest.fixture
@@ -54,7 +58,9 @@ def test_only_the_named_factor_varies(factor):
     points = dataset_pictures.vary(make(), factor)
     base = dataset_pictures.base_factors(SPACE)
     others = np.delete(np.arange(4), factor)
-    np.testing.assert_array_equal(points[:, others], np.broadcast_to(base[others], (len(points), 3)))
+    np.testing.assert_array_equal(
+        points[:, others], np.broadcast_to(base[others], (len(points), 3))
+    )
     assert len(points) == min(SPACE.sizes[factor], 10)
     assert points[[0, -1], factor].tolist() == [0, SPACE.sizes[factor] - 1]
     steps = np.diff(points[:, factor])
@@ -66,7 +72,13 @@ def test_files_hold_the_images(synthetic, tmp_path, capsys):
     assert [path.name for path in paths] == ["factors.png", "samples.png", "factors.gif"]
     assert capsys.readouterr().out.split() == [str(path) for path in paths]
     page = np.asarray(Image.open(paths[0]).convert("RGB"))
-    rows = [[places(page, image) for image in synthetic.images(SPACE.to_index(dataset_pictures.vary(synthetic, k)))] for k in range(4)]
+    rows = [
+        [
+            places(page, image)
+            for image in synthetic.images(SPACE.to_index(dataset_pictures.vary(synthetic, k)))
+        ]
+        for k in range(4)
+    ]
     tops = sorted({y for row in rows for found in row for y, _ in found})
     assert len(tops) == 4, "one row per factor"
     for top, row in zip(tops, rows, strict=True):
@@ -96,7 +108,8 @@ def test_animation_turns_every_factor_once(synthetic, tmp_path):
     assert zoom == 8
     first = frames[0][20::zoom, : 24 * zoom : zoom]
     np.testing.assert_array_equal(first, base)
-    np.testing.assert_array_equal(frames[23][20::zoom, : 24 * zoom : zoom], base)  # "only" has one value
+    # "only" has one value
+    np.testing.assert_array_equal(frames[23][20::zoom, : 24 * zoom : zoom], base)
     path = dataset_pictures.draw("synthetic/set", tmp_path)[2]
     with Image.open(path) as animation:
         assert animation.n_frames == 28
@@ -112,7 +125,9 @@ def test_an_incomplete_grid_is_drawn_with_gaps(cells, monkeypatch, tmp_path):
     base = dataset_pictures.base_point(dataset)
     paths = dataset_pictures.draw("synthetic/set", tmp_path)
     page, sheet = (np.asarray(Image.open(path).convert("RGB")) for path in paths[:2])
-    assert [len(places(sheet, image)) for image in dataset.table] == [1] * len(cells), "every image once"
+    assert [len(places(sheet, image)) for image in dataset.table] == [1] * len(cells), (
+        "every image once"
+    )
     expected = np.zeros(len(cells), int)
     gaps = 0
     for factor, size in enumerate(space.sizes):
@@ -130,10 +145,14 @@ def test_the_base_of_an_incomplete_grid_has_neighbours():
     space = FactorSpace(("a", "b"), (4, 4))  # wanted is (2, 3), which is not there
     assert dataset_pictures.base_factors(space).tolist() == [2, 3]
     cells = [[0, 0], [0, 1], [0, 2], [2, 2]]
-    assert dataset_pictures.base_point(make(space=space, cells=space.to_index(np.array(cells)))).tolist() == [0, 2]
+    assert dataset_pictures.base_point(
+        make(space=space, cells=space.to_index(np.array(cells)))
+    ).tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("rule", [nuisance.colour(), nuisance.noise(32, 24)], ids=["colour", "noise"])
+@pytest.mark.parametrize(
+    "rule", [nuisance.colour(), nuisance.noise(32, 24)], ids=["colour", "noise"]
+)
 def test_a_nuisance_is_drawn_once_where_one_factor_varies(rule, monkeypatch, tmp_path):
     table = np.zeros((12, 32, 24, 1), np.uint8)
     for row in range(12):
@@ -141,30 +160,44 @@ def test_a_nuisance_is_drawn_once_where_one_factor_varies(rule, monkeypatch, tmp
         table[row, 2 * row : 2 * row + 2, 0] = 1  # and what tells them apart
     space = FactorSpace(("a", "b"), (3, 4))
     dataset = GroundTruthDataset("synthetic/set", space, space.names, table, 1, None, nuisance=rule)
-    base = np.round(255 * dataset.images(space.to_index(dataset_pictures.base_factors(space)[None]))[0]).astype(np.uint8)
+    base = np.round(
+        255 * dataset.images(space.to_index(dataset_pictures.base_factors(space)[None]))[0]
+    ).astype(np.uint8)
     frames = dataset_pictures.animation(dataset)
     assert len(frames) == 7
     for frame in frames:
         np.testing.assert_array_equal(frame[20 : 20 + 256 : 8, 8 : 24 * 8 : 8], base[:, 1:])
-    assert len({frame[20:, :8].tobytes() for frame in frames}) == 6, "the factor still shows; the base point stands twice"
+    assert len({frame[20:, :8].tobytes() for frame in frames}) == 6, (
+        "the factor still shows; the base point stands twice"
+    )
     figures = []
-    monkeypatch.setattr(dataset_pictures, "_figure", lambda rows, title, *_: figures.append((rows, title)) or Figure())
+    monkeypatch.setattr(
+        dataset_pictures,
+        "_figure",
+        lambda rows, title, *_: figures.append((rows, title)) or Figure(),
+    )
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
     dataset_pictures.draw("synthetic/set", tmp_path)
     (rows, title), (sheet, _) = figures
     assert "the nuisance, drawn once" in title
     for image in np.concatenate(rows)[:, ::3, 3::3]:
         np.testing.assert_array_equal(image, base[:, 1:])
-    assert len({image[:, 3:].tobytes() for image in np.concatenate(sheet)}) == 12, "in the contact sheet each has its own"
+    assert len({image[:, 3:].tobytes() for image in np.concatenate(sheet)}) == 12, (
+        "in the contact sheet each has its own"
+    )
 
 
-@pytest.mark.parametrize("channels, scale, dtype", [(1, 1, np.uint8), (1, 255, np.uint8), (3, 1, np.float32)])
+@pytest.mark.parametrize(
+    "channels, scale, dtype", [(1, 1, np.uint8), (1, 255, np.uint8), (3, 1, np.float32)]
+)
 def test_grey_binary_and_float_images(channels, scale, dtype, monkeypatch, tmp_path):
     dataset = make(channels, scale, FactorSpace(("a", "b"), (2, 5)), dtype)
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataset)
     paths = dataset_pictures.draw("synthetic/set", tmp_path)
     page = np.asarray(Image.open(paths[1]).convert("RGB"))
-    expected = np.broadcast_to(np.round(dataset.table * (255.0 / scale)), (10, 32, 24, 3)).astype(np.uint8)
+    expected = np.broadcast_to(np.round(dataset.table * (255.0 / scale)), (10, 32, 24, 3)).astype(
+        np.uint8
+    )
     for image in expected:
         assert len(places(page, image)) == 1, "every image of a small grid once"
 
@@ -172,7 +205,13 @@ def test_grey_binary_and_float_images(channels, scale, dtype, monkeypatch, tmp_p
 def test_running_again_replaces_the_pictures(synthetic, tmp_path):
     first = [path.read_bytes() for path in dataset_pictures.draw("synthetic/set", tmp_path)]
     assert [path.read_bytes() for path in dataset_pictures.draw("synthetic/set", tmp_path)] == first
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".dlib_tf2", ".lock", "factors.gif", "factors.png", "samples.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".dlib_tf2",
+        ".lock",
+        "factors.gif",
+        "factors.png",
+        "samples.png",
+    ]
 
 
 def test_refusals_are_one_line_and_write_nothing(monkeypatch, tmp_path):
@@ -182,7 +221,9 @@ def test_refusals_are_one_line_and_write_nothing(monkeypatch, tmp_path):
         dataset_pictures.draw("synthetic/set", tmp_path)
     two = make(channels=2, space=FactorSpace(("a",), (2,)))
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: two)
-    with pytest.raises(UserError, match=r"images of two have 2 channels; only 1 \(grey\) or 3 \(RGB\) can be drawn"):
+    with pytest.raises(
+        UserError, match=r"images of two have 2 channels; only 1 \(grey\) or 3 \(RGB\) can be drawn"
+    ):
         dataset_pictures.draw("two", tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -194,10 +235,18 @@ def test_command_names_the_flags_it_needs(run_command):
 
 
 def test_command_draws_a_prepared_dataset(data_dir, tmp_path, run_command):
-    flags = ["--dataset=rendered_sprites/small", f"--data_dir={data_dir}", f"--output_dir={tmp_path / 'pictures'}"]
+    flags = [
+        "--dataset=rendered_sprites/small",
+        f"--data_dir={data_dir}",
+        f"--output_dir={tmp_path / 'pictures'}",
+    ]
     code, out, err = run_command("dlib_visualize_dataset", *flags)
     assert (code, err) == (0, "")
-    assert [pathlib.Path(line).name for line in out.splitlines()] == ["factors.png", "samples.png", "factors.gif"]
+    assert [pathlib.Path(line).name for line in out.splitlines()] == [
+        "factors.png",
+        "samples.png",
+        "factors.gif",
+    ]
     with Image.open(tmp_path / "pictures" / "factors.gif") as animation:
         assert animation.n_frames == 3 + 6 + 8 + 16 + 16
 
@@ -205,13 +254,25 @@ def test_command_draws_a_prepared_dataset(data_dir, tmp_path, run_command):
 @pytest.mark.slow
 def test_command_takes_the_gin_file_of_a_dataset_of_ones_own(tmp_path, run_command):
     for index in range(4):
-        Image.fromarray(np.full((32, 32, 3), 40 + 50 * index, np.uint8)).save(tmp_path / f"{index}.png")
-    (tmp_path / "factors.csv").write_text("file,colour,size\n" + "".join(f"{i}.png,{i // 2},{i % 2}\n" for i in range(4)))
-    (tmp_path / "robot.gin").write_text(
-        f"import dlib_tf2.datasets.own.images\nown_images.folder = '{tmp_path}'\nown_images.factors = {{'colour': 2, 'size': 3}}\n"
+        Image.fromarray(np.full((32, 32, 3), 40 + 50 * index, np.uint8)).save(
+            tmp_path / f"{index}.png"
+        )
+    (tmp_path / "factors.csv").write_text(
+        "file,colour,size\n" + "".join(f"{i}.png,{i // 2},{i % 2}\n" for i in range(4))
     )
-    flags = ["--dataset=own_images/robot", f"--data_dir={tmp_path / 'data'}", f"--output_dir={tmp_path / 'pictures'}"]
-    gin = [f"--gin_config={tmp_path / 'robot.gin'}", "--gin_bindings=own_images.factors = {'colour': 2, 'size': 2}"]
+    (tmp_path / "robot.gin").write_text(
+        f"import dlib_tf2.datasets.own.images\nown_images.folder = '{tmp_path}'\nown_images.factors"
+        " = {'colour': 2, 'size': 3}\n"
+    )
+    flags = [
+        "--dataset=own_images/robot",
+        f"--data_dir={tmp_path / 'data'}",
+        f"--output_dir={tmp_path / 'pictures'}",
+    ]
+    gin = [
+        f"--gin_config={tmp_path / 'robot.gin'}",
+        "--gin_bindings=own_images.factors = {'colour': 2, 'size': 2}",
+    ]
     code, out, err = run_command("dlib_visualize_dataset", *flags)
     assert (code, out) == (2, "")
     assert "give the gin file that sets own_images.* with --gin_config" in err

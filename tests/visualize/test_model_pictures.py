@@ -1,4 +1,6 @@
-"""Pictures of a model show what its networks compute, labelled, sorted, and drawn anew when the model is."""
+"""Pictures of a model show what its networks compute, labelled, sorted, and drawn anew when the
+model is.
+"""
 
 import dataclasses
 import os
@@ -65,9 +67,13 @@ def test_reconstructions_are_the_sigmoid_of_the_logits_of_the_posterior_mean(mod
 
 def test_a_decoder_of_another_activation_is_shown_by_its_own_map(model, images):
     labels = {**model.record["labels"], "activation": "tanh"}
-    decoded = pictures.reconstruct(model._replace(record={**model.record, "labels": labels}), images)
+    decoded = pictures.reconstruct(
+        model._replace(record={**model.record, "labels": labels}), images
+    )
     mean, _ = model.encoder.predict(images, verbose=0)
-    np.testing.assert_allclose(decoded, (1 + np.tanh(model.decoder.predict(mean, verbose=0))) / 2, atol=1e-6)
+    np.testing.assert_allclose(
+        decoded, (1 + np.tanh(model.decoder.predict(mean, verbose=0))) / 2, atol=1e-6
+    )
 
 
 def test_a_traversal_moves_one_latent_and_leaves_the_others(model, images):
@@ -86,7 +92,9 @@ def test_a_traversal_moves_one_latent_and_leaves_the_others(model, images):
 
 
 def test_latent_kl_is_the_mean_over_images(model, images):
-    mean, log_variance = (output.astype(np.float64) for output in model.encoder.predict(images, verbose=0))
+    mean, log_variance = (
+        output.astype(np.float64) for output in model.encoder.predict(images, verbose=0)
+    )
     expected = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).mean(axis=0)
     np.testing.assert_allclose(pictures.latent_kl(model, images), expected, rtol=1e-5)
 
@@ -97,14 +105,21 @@ def test_traversals_are_labelled_and_sorted_by_kl(model, images):
     kl, grid = pictures.latent_kl(model, images), pictures.traverse(model, images[0])
     order = np.argsort(kl)[::-1]
     assert sorted(order) != list(order)  # so that an unsorted picture is seen
-    assert [row[0].get_ylabel() for row in rows] == [f"z{latent}\nKL {kl[latent]:.2f}" for latent in order]
-    assert [axis.get_title() for axis in rows[0]] == ["original", *(f"{value:+.1f}" for value in pictures.TRAVERSAL)]
+    assert [row[0].get_ylabel() for row in rows] == [
+        f"z{latent}\nKL {kl[latent]:.2f}" for latent in order
+    ]
+    assert [axis.get_title() for axis in rows[0]] == [
+        "original",
+        *(f"{value:+.1f}" for value in pictures.TRAVERSAL),
+    ]
     for row, latent in zip(rows, order, strict=True):
         np.testing.assert_array_equal(shown(row[0]), images[0, ..., 0])
         for axis, expected in zip(row[1:], grid[latent], strict=True):
             np.testing.assert_array_equal(shown(axis), expected[..., 0])
             assert axis.images[0].get_clim() == (0, 1)
-    assert figure.get_suptitle().startswith("beta_vae (beta 4), 7 steps, tiny: one latent moved at a time")
+    assert figure.get_suptitle().startswith(
+        "beta_vae (beta 4), 7 steps, tiny: one latent moved at a time"
+    )
 
 
 def test_each_original_stands_above_its_reconstruction(model, images):
@@ -119,7 +134,11 @@ def test_each_original_stands_above_its_reconstruction(model, images):
 
 
 def test_colour_images_are_drawn_in_colour(tmp_path, tiny_data):
-    colour = dataclasses.replace(tiny_data, table=np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8), scale=255)
+    colour = dataclasses.replace(
+        tiny_data,
+        table=np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8),
+        scale=255,
+    )
     write_run(tmp_path, colour)
     images = colour.images(np.arange(24)).astype(np.float32) / 255
     figure = pictures._draw_traversals(saved_model.load(tmp_path), images)
@@ -128,7 +147,10 @@ def test_colour_images_are_drawn_in_colour(tmp_path, tiny_data):
 
 def test_a_title_takes_what_a_method_calls_its_parameters(tmp_path, tiny_data):
     write_run(tmp_path, tiny_data, method="other", hyperparameters={"gamma": 0.5, "kind": "linear"})
-    assert pictures._title(saved_model.load(tmp_path)) == "other (gamma 0.5, kind linear), 7 steps, tiny"
+    assert (
+        pictures._title(saved_model.load(tmp_path))
+        == "other (gamma 0.5, kind linear), 7 steps, tiny"
+    )
     write_run(tmp_path, tiny_data, method="", hyperparameters={}, dataset="cars3d", steps=300000)
     assert pictures._title(saved_model.load(tmp_path)) == "model, 300,000 steps, cars3d"
 
@@ -142,11 +164,26 @@ def test_pictures_are_whole_files_whose_paths_are_printed(run, known, tmp_path, 
     assert sorted(paths[0].parent.iterdir()) == paths
 
 
-def test_pictures_are_drawn_again_only_when_one_is_missing_or_the_model_is_newer(run, known, tmp_path, tiny_data, monkeypatch):
-    # A figure costs a second: what would be drawn is kept instead, the pixels that a reader would see.
-    monkeypatch.setattr(pictures, "_draw_reconstructions", lambda model, images: pictures.reconstruct(model, images).tobytes())
-    monkeypatch.setattr(pictures, "_draw_traversals", lambda model, images: pictures.traverse(model, images[0]).tobytes())
-    monkeypatch.setattr(pictures, "_save", lambda pixels, path: (path.parent.mkdir(exist_ok=True), path.write_bytes(pixels)))
+def test_pictures_are_drawn_again_only_when_one_is_missing_or_the_model_is_newer(
+    run, known, tmp_path, tiny_data, monkeypatch
+):
+    # A figure costs a second: what would be drawn is kept instead, the pixels that a reader would
+    # see.
+    monkeypatch.setattr(
+        pictures,
+        "_draw_reconstructions",
+        lambda model, images: pictures.reconstruct(model, images).tobytes(),
+    )
+    monkeypatch.setattr(
+        pictures,
+        "_draw_traversals",
+        lambda model, images: pictures.traverse(model, images[0]).tobytes(),
+    )
+    monkeypatch.setattr(
+        pictures,
+        "_save",
+        lambda pixels, path: (path.parent.mkdir(exist_ok=True), path.write_bytes(pixels)),
+    )
     folder = shutil.copytree(run, tmp_path / "model")
     paths = pictures.draw(folder)
     before = [path.read_bytes() for path in paths]

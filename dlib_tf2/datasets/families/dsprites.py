@@ -1,4 +1,6 @@
-"""dSprites: TFDS's own builder, read block by block, and the table that all its variants are computed from."""
+"""dSprites: TFDS's own builder, read block by block, and the table that all its variants are
+computed from.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,11 @@ from dlib_tf2.datasets.image_table import TableInfo
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-# The file has a sixth factor in front, colour, with the one value white. It is left out: it can neither vary nor be scored.
-SPACE = FactorSpace(("shape", "scale", "orientation", "x_position", "y_position"), (3, 6, 40, 32, 32))
+# The file has a sixth factor in front, colour, with the one value white. It is left out: it can
+# neither vary nor be scored.
+SPACE = FactorSpace(
+    ("shape", "scale", "orientation", "x_position", "y_position"), (3, 6, 40, 32, 32)
+)
 SHAPE = (64, 64, 1)
 
 
@@ -41,10 +46,16 @@ def _builder(data_dir: pathlib.Path | str) -> tfds.core.DatasetBuilder:
 def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
     with hdf5.open_file(filepath) as file:
         classes, values = hdf5.whole(file, "latents/classes"), hdf5.whole(file, "latents/values")
-        images = hdf5.blocks(file, "imgs", "dsprites: writing the records", trailing_shape=SHAPE[:2])
+        images = hdf5.blocks(
+            file, "imgs", "dsprites: writing the records", trailing_shape=SHAPE[:2]
+        )
         for row, image in enumerate(images):
-            labels = {f"label_{name}": classes[row, 1 + column] for column, name in enumerate(SPACE.names)}
-            floats = {f"value_{name}": values[row, 1 + column] for column, name in enumerate(SPACE.names)}
+            labels = {
+                f"label_{name}": classes[row, 1 + column] for column, name in enumerate(SPACE.names)
+            }
+            floats = {
+                f"value_{name}": values[row, 1 + column] for column, name in enumerate(SPACE.names)
+            }
             yield row, {"image": hdf5.encode(image[:, :, None]), **labels, **floats}
 
 

@@ -1,4 +1,6 @@
-"""MPI3D (Gondal et al. 2019): a robot arm with an object, as toy rendering, realistic rendering and photograph."""
+"""MPI3D (Gondal et al. 2019): a robot arm with an object, as toy rendering, realistic rendering and
+photograph.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 from dlib_tf2.errors import DlibError
 
-NAMES = ("object_color", "object_shape", "object_size", "camera_height", "background_color", "horizontal_axis", "vertical_axis")
+NAMES = (
+    "object_color",
+    "object_shape",
+    "object_size",
+    "camera_height",
+    "background_color",
+    "horizontal_axis",
+    "vertical_axis",
+)
 # The files of the 2019 challenge have four colours and four shapes, the final ones six of each.
 SPACES = (FactorSpace(NAMES, (4, 4, 2, 3, 3, 40, 40)), FactorSpace(NAMES, (6, 6, 2, 3, 3, 40, 40)))
 SHAPE = (64, 64, 3)
@@ -38,7 +48,10 @@ def space_of(count: int, what: str) -> FactorSpace:
         if space.size == count:
             return space
     known = " or ".join(f"{space.size:,}" for space in SPACES)
-    raise DlibError(f"{what} holds {count:,} images, expected {known}; it is damaged or another file: get it again from {URL}")
+    raise DlibError(
+        f"{what} holds {count:,} images, expected {known}; it is damaged or another file: get it"
+        f" again from {URL}"
+    )
 
 
 def recipe(kind: str) -> downloaded.Recipe:
@@ -59,13 +72,26 @@ def recipe(kind: str) -> downloaded.Recipe:
         return Builder(config=kind, data_dir=data_dir)
 
     def info(builder: Any) -> TableInfo:
-        return TableInfo(space_of(builder.info.splits["train"].num_examples, source), NAMES, SHAPE, 255, source)
+        return TableInfo(
+            space_of(builder.info.splits["train"].num_examples, source), NAMES, SHAPE, 255, source
+        )
 
-    return downloaded.Recipe(source, lambda: (file,), builder, info, table_bytes=largest * 64 * 64 * 3, record_bytes=largest * 7000)
+    return downloaded.Recipe(
+        source,
+        lambda: (file,),
+        builder,
+        info,
+        table_bytes=largest * 64 * 64 * 3,
+        record_bytes=largest * 7000,
+    )
 
 
-def variant(name: str, config: str, data_dir: pathlib.Path, made_by: downloaded.Recipe) -> GroundTruthDataset:
+def variant(
+    name: str, config: str, data_dir: pathlib.Path, made_by: downloaded.Recipe
+) -> GroundTruthDataset:
     """Opens the dataset `name`, which has no configs."""
     downloaded.no_config(name, config)
     table, info = downloaded.open_table(made_by, data_dir, name)
-    return GroundTruthDataset(name, info.space, info.visible, table, info.scale, made_by.records(data_dir))
+    return GroundTruthDataset(
+        name, info.space, info.visible, table, info.scale, made_by.records(data_dir)
+    )

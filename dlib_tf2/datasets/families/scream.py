@@ -10,7 +10,8 @@ from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.image_table import TableInfo
 
-FILES = ("The_Scream.jpg", "scream.jpg")  # the original name, and that under which the study's code keeps it
+# the original name, and that under which the study's code keeps it
+FILES = ("The_Scream.jpg", "scream.jpg")
 URL = "https://upload.wikimedia.org/wikipedia/commons/f/f4/The_Scream.jpg"
 
 
@@ -23,7 +24,9 @@ def _builder(data_dir: pathlib.Path | str) -> Any:
 def _info(builder: Any) -> TableInfo:
     """A table of one picture; its size depends on the file's aspect, so the picture is read."""
     (record,) = builder.as_dataset(split="train").as_numpy_iterator()
-    return TableInfo(FactorSpace(("picture",), (1,)), ("picture",), record["image"].shape, 255, RECIPE.source)
+    return TableInfo(
+        FactorSpace(("picture",), (1,)), ("picture",), record["image"].shape, 255, RECIPE.source
+    )
 
 
 RECIPE = downloaded.Recipe(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _MOST_BYTES, _LEAST_ROWS = 256 << 20, 1024  # of a block
 
-encode = png.encode  # records hold the same pixels as TFDS's own encoder would write, several times sooner
+# records hold the same pixels as TFDS's own encoder would write, several times sooner
+encode = png.encode
 
 
 def open_file(path: str | os.PathLike) -> h5py.File:
@@ -32,7 +33,10 @@ def open_file(path: str | os.PathLike) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         reason = str(error).splitlines()[0]
-        raise DlibError(f"{path} cannot be read ({reason}); it is truncated or damaged: remove it and get it again") from error
+        raise DlibError(
+            f"{path} cannot be read ({reason}); it is truncated or damaged: remove it and get it"
+            " again"
+        ) from error
 
 
 def whole(file: h5py.File, key: str) -> np.ndarray:
@@ -46,11 +50,13 @@ def whole(file: h5py.File, key: str) -> np.ndarray:
     return file[key][()]
 
 
-def blocks(file: h5py.File, key: str, label: str, trailing_shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+def blocks(
+    file: h5py.File, key: str, label: str, trailing_shape: tuple[int, ...]
+) -> Iterator[np.ndarray]:
     """The pictures of an array one after the other, read in blocks of a limited size.
 
-    A chunk that lies across two blocks would be decompressed twice, and chunks of these files span thousands of pictures: a block
-    is as many rows as a chunk, where that is not too much.
+    A chunk that lies across two blocks would be decompressed twice, and chunks of these files span
+    thousands of pictures: a block is as many rows as a chunk, where that is not too much.
 
     Args:
         file: an open file.
@@ -69,7 +75,8 @@ def blocks(file: h5py.File, key: str, label: str, trailing_shape: tuple[int, ...
     array = file[key]
     if array.dtype != np.uint8 or array.shape[1:] != trailing_shape:
         raise DlibError(
-            f"{file.filename}: expected {key!r} as uint8 [n, {', '.join(map(str, trailing_shape))}], got {array.dtype} {list(array.shape)}"
+            f"{file.filename}: expected {key!r} as uint8 [n,"
+            f" {', '.join(map(str, trailing_shape))}], got {array.dtype} {list(array.shape)}"
         )
     chunk = array.chunks[0] if array.chunks else 1
     most = max(1, _MOST_BYTES // max(1, int(np.prod(trailing_shape))))

@@ -1,4 +1,6 @@
-"""The compressed matrices of small NORB, read block by block: magic, rank, at least three sizes, data; little-endian."""
+"""The compressed matrices of small NORB, read block by block: magic, rank, at least three sizes,
+data; little-endian.
+"""
 
 import gzip
 import math
@@ -32,13 +34,19 @@ def blocks(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> Iterator
         dtype = _DTYPES.get(magic)
         if dtype is None or len(shape) != rank or tuple(shape[1:]) != trailing_shape:
             what = f"{dtype} {shape}" if dtype is not None else f"the magic number {magic:#x}"
-            raise DlibError(f"{path} is another file: expected a NORB matrix of rows {list(trailing_shape)}, got {what}; get it again")
+            raise DlibError(
+                f"{path} is another file: expected a NORB matrix of rows {list(trailing_shape)},"
+                f" got {what}; get it again"
+            )
         row_bytes = math.prod(trailing_shape) * dtype.itemsize
         for first in range(0, shape[0], _BLOCK_ROWS):
             rows = min(_BLOCK_ROWS, shape[0] - first)
             content = file.read(rows * row_bytes)
             if len(content) < rows * row_bytes:
-                raise DlibError(f"{path} ends after {first} of {shape[0]:,} rows or soon; it is truncated: remove it and get it again")
+                raise DlibError(
+                    f"{path} ends after {first} of {shape[0]:,} rows or soon; it is truncated:"
+                    " remove it and get it again"
+                )
             yield np.frombuffer(content, dtype).reshape(rows, *trailing_shape)
 
 

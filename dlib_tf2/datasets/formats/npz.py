@@ -17,7 +17,11 @@ def member_shape(path: str | os.PathLike, member: str) -> tuple[int, ...]:
     Raises:
         DlibError: the file is truncated or damaged, or holds no such uint8 array in C order.
     """
-    with epath.Path(path).open("rb") as file, _archive(file, path) as archive, _member(archive, path, member) as stream:
+    with (
+        epath.Path(path).open("rb") as file,
+        _archive(file, path) as archive,
+        _member(archive, path, member) as stream,
+    ):
         return _header(stream, path, member)
 
 
@@ -27,7 +31,11 @@ def blocks(path: str | os.PathLike, member: str, rows: int) -> Iterator[np.ndarr
     Raises:
         DlibError: as in `member_shape`, or the content does not match the archive's checksum.
     """
-    with epath.Path(path).open("rb") as file, _archive(file, path) as archive, _member(archive, path, member) as stream:
+    with (
+        epath.Path(path).open("rb") as file,
+        _archive(file, path) as archive,
+        _member(archive, path, member) as stream,
+    ):
         shape = _header(stream, path, member)
         row_bytes = int(np.prod(shape[1:]))
         for first in range(0, shape[0], rows):
@@ -47,7 +55,10 @@ def _archive(file: IO[bytes], path: str | os.PathLike) -> zipfile.ZipFile:
 def _member(archive: zipfile.ZipFile, path: str | os.PathLike, member: str) -> IO[bytes]:
     names = archive.namelist()
     if f"{member}.npy" not in names:
-        raise DlibError(f"{path} holds {', '.join(names) or 'nothing'}, expected an array {member!r}; it is another file: get it again")
+        raise DlibError(
+            f"{path} holds {', '.join(names) or 'nothing'}, expected an array {member!r}; it is"
+            " another file: get it again"
+        )
     try:
         return archive.open(f"{member}.npy")
     except RuntimeError as error:  # encrypted
@@ -57,13 +68,20 @@ def _member(archive: zipfile.ZipFile, path: str | os.PathLike, member: str) -> I
 def _header(stream: IO[bytes], path: str | os.PathLike, member: str) -> tuple[int, ...]:
     try:
         version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
         shape, fortran, dtype = read(stream)
     except ValueError as error:
         raise _damaged(path, error) from error
     if dtype != np.uint8 or fortran or not shape:
         order = "Fortran" if fortran else "C"
-        raise DlibError(f"{path}: {member!r} is {dtype} {list(shape)} in {order} order, expected uint8 in C order; it is another file")
+        raise DlibError(
+            f"{path}: {member!r} is {dtype} {list(shape)} in {order} order, expected uint8 in C"
+            " order; it is another file"
+        )
     return shape
 
 
@@ -86,4 +104,6 @@ def _read(stream: IO[bytes], size: int, path: str | os.PathLike) -> np.ndarray:
 
 
 def _damaged(path: str | os.PathLike, error: Exception) -> DlibError:
-    return DlibError(f"{path} cannot be read ({error}); it is truncated or damaged: remove it and get it again")
+    return DlibError(
+        f"{path} cannot be read ({error}); it is truncated or damaged: remove it and get it again"
+    )

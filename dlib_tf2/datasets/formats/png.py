@@ -1,4 +1,6 @@
-"""A PNG encoder for small pictures, several times faster than a general one, which is what preparing a drawn dataset waits for."""
+"""A PNG encoder for small pictures, several times faster than a general one, which is what
+preparing a drawn dataset waits for.
+"""
 
 import struct
 import zlib
@@ -18,14 +20,17 @@ def encode(image: np.ndarray) -> bytes:
         The content of a PNG file.
     """
     height, width, channels = image.shape
-    # Each line opens with its filter type: 0, none. On flat and drawn pictures the filters for photographs gain nothing.
+    # Each line opens with its filter type: 0, none. On flat and drawn pictures the filters for
+    # photographs gain nothing.
     lines = np.zeros((height, 1 + width * channels), np.uint8)
     lines[:, 1:] = image.reshape(height, width * channels)
     chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)),  # 8 bits a channel
+        # 8 bits a channel
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)),
         (b"IDAT", zlib.compress(lines.tobytes(), 3 if channels == 3 else 1)),
         (b"IEND", b""),
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
     )

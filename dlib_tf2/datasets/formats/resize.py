@@ -1,7 +1,7 @@
 """Shrinks pictures by Lanczos over the whole of what a pixel covers, rounded and cut to 8 bits.
 
-For cars this is the study's own reduction. The study shrank small NORB without the cut to 0..255, so that
-values overshoot a little there.
+For cars this is the study's own reduction. The study shrank small NORB without the cut to 0..255,
+so that values overshoot a little there.
 """
 
 from __future__ import annotations
@@ -27,16 +27,23 @@ def lanczos(images: np.ndarray, size: int) -> np.ndarray:
     from PIL import Image
 
     flat = images[..., 0] if images.shape[-1] == 1 else images
-    small = [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)) for image in flat]
+    small = [
+        np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+        for image in flat
+    ]
     return np.stack(small).reshape(len(images), size, size, images.shape[-1])
 
 
 def lanczos_tensor(image: tf.Tensor, size: int) -> tf.Tensor:
-    """The same for one image [s, s, c] in TensorFlow operations; a pixel may differ by one from Pillow's fixed-point arithmetic."""
+    """The same for one image [s, s, c] in TensorFlow operations; a pixel may differ by one from
+    Pillow's fixed-point arithmetic.
+    """
     import tensorflow as tf
 
     # Rows, then columns, each rounded and cut, as Pillow does it.
     for shape in ([image.shape[0], size], [size, size]):
-        image = tf.image.resize(tf.cast(image, tf.float32), shape, method="lanczos3", antialias=True)
+        image = tf.image.resize(
+            tf.cast(image, tf.float32), shape, method="lanczos3", antialias=True
+        )
         image = tf.clip_by_value(tf.round(image), 0.0, 255.0)
     return tf.cast(image, tf.uint8)

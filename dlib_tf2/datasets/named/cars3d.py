@@ -28,7 +28,9 @@ def _info(builder: Any) -> TableInfo:
 
 RECIPE = downloaded.Recipe(
     source="cars3d/1.0.0",
-    files=lambda: (RemoteFile("nips2015-analogy-data.tar.gz", URL, at_most=1_200_000_000, md5=MD5),),
+    files=lambda: (
+        RemoteFile("nips2015-analogy-data.tar.gz", URL, at_most=1_200_000_000, md5=MD5),
+    ),
     builder=_builder,
     info=_info,
     table_bytes=SPACE.size * 64 * 64 * 3,
@@ -41,4 +43,6 @@ def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
     downloaded.no_config("cars3d", config)
     table, info = downloaded.open_table(RECIPE, data_dir, "cars3d")
-    return GroundTruthDataset("cars3d", info.space, info.visible, table, info.scale, RECIPE.records(data_dir))
+    return GroundTruthDataset(
+        "cars3d", info.space, info.visible, table, info.scale, RECIPE.records(data_dir)
+    )

@@ -9,5 +9,7 @@ RECIPES = (mpi3d.recipe("real"),)
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
-    """Opens it; there are no configs. An edition of 460,800 images has four colours and shapes, one of 1,036,800 has six."""
+    """Opens it; there are no configs. An edition of 460,800 images has four colours and shapes, one
+    of 1,036,800 has six.
+    """
     return mpi3d.variant("mpi3d_real", config, data_dir, RECIPES[0])

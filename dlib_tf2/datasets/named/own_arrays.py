@@ -7,5 +7,7 @@ from dlib_tf2.datasets.own import arrays
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
-    """Opens the dataset that is called `config`, "default" where no name is given; its first use needs the gin file."""
+    """Opens the dataset that is called `config`, "default" where no name is given; its first use
+    needs the gin file.
+    """
     return arrays.open_dataset(config or "default", data_dir)

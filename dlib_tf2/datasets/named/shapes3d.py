@@ -13,7 +13,9 @@ from dlib_tf2.datasets.formats import hdf5
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 
-SPACE = FactorSpace(("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"), (10, 10, 10, 8, 4, 15))
+SPACE = FactorSpace(
+    ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"), (10, 10, 10, 8, 4, 15)
+)
 SHAPE = (64, 64, 3)
 
 
@@ -38,10 +40,18 @@ def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
     with hdf5.open_file(filepath) as file:
         values = hdf5.whole(file, "labels")
         # The file has values only; the number of a value is its rank.
-        labels = np.stack([np.unique(column, return_inverse=True)[1] for column in values.T], axis=1)
-        for row, image in enumerate(hdf5.blocks(file, "images", "shapes3d: writing the records", SHAPE)):
-            classes = {f"label_{name}": labels[row, column] for column, name in enumerate(SPACE.names)}
-            floats = {f"value_{name}": values[row, column] for column, name in enumerate(SPACE.names)}
+        labels = np.stack(
+            [np.unique(column, return_inverse=True)[1] for column in values.T], axis=1
+        )
+        for row, image in enumerate(
+            hdf5.blocks(file, "images", "shapes3d: writing the records", SHAPE)
+        ):
+            classes = {
+                f"label_{name}": labels[row, column] for column, name in enumerate(SPACE.names)
+            }
+            floats = {
+                f"value_{name}": values[row, column] for column, name in enumerate(SPACE.names)
+            }
             yield row, {"image": hdf5.encode(image), **classes, **floats}
 
 
@@ -65,4 +75,6 @@ def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
     downloaded.no_config("shapes3d", config)
     table, info = downloaded.open_table(RECIPE, data_dir, "shapes3d")
-    return GroundTruthDataset("shapes3d", info.space, info.visible, table, info.scale, RECIPE.records(data_dir))
+    return GroundTruthDataset(
+        "shapes3d", info.space, info.visible, table, info.scale, RECIPE.records(data_dir)
+    )

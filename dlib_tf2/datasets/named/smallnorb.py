@@ -1,4 +1,6 @@
-"""smallnorb: small NORB (LeCun, Huang and Bottou 2004), both splits, left camera, the toy hidden; by TFDS's own builder, in blocks."""
+"""smallnorb: small NORB (LeCun, Huang and Bottou 2004), both splits, left camera, the toy hidden;
+by TFDS's own builder, in blocks.
+"""
 
 import functools
 import pathlib
@@ -14,7 +16,8 @@ from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 from dlib_tf2.datasets.progress import Progress
 
-# The training split holds five of the ten toys of each category, the test split the others: only together are they the grid.
+# The training split holds five of the ten toys of each category, the test split the others: only
+# together are they the grid.
 SPACE = FactorSpace(("category", "instance", "elevation", "azimuth", "lighting"), (5, 10, 9, 18, 6))
 VISIBLE = ("category", "elevation", "azimuth", "lighting")
 SHAPE = (64, 64, 1)
@@ -32,21 +35,38 @@ def _files() -> tuple[RemoteFile, ...]:
 
 def _builder(data_dir: pathlib.Path | str) -> Any:
     builder = _builder_class()(data_dir=data_dir)
-    # TFDS extracts a file, and then holds a split, as a whole in memory, 2.5 GB in all; the records are the same.
+    # TFDS extracts a file, and then holds a split, as a whole in memory, 2.5 GB in all; the records
+    # are the same.
     split_generators = builder._split_generators
-    builder._split_generators = lambda files: split_generators(types.SimpleNamespace(download_and_extract=files.download))
+    builder._split_generators = lambda files: split_generators(
+        types.SimpleNamespace(download_and_extract=files.download)
+    )
     builder._generate_examples = functools.partial(_examples, named=builder.version > "2.0.0")
     return builder
 
 
-def _examples(split_prefix: str, dat_path: str, cat_path: str, info_path: str, named: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+def _examples(
+    split_prefix: str, dat_path: str, cat_path: str, info_path: str, named: bool
+) -> Iterator[tuple[int, dict[str, Any]]]:
     categories = norb.whole(cat_path, ())
     labels = norb.whole(info_path, (4,)) // [1, 1, 2, 1]  # azimuths are numbered 0, 2, ..., 34
     progress = Progress("smallnorb: writing the records of a split", len(categories))
-    pairs = (pair for block in norb.blocks(dat_path, (2, 96, 96)) for pair in block)  # of the left and the right camera
-    for row, ((left, right), category, (instance, elevation, azimuth, lighting)) in enumerate(zip(pairs, categories, labels, strict=True)):
-        example = {"image": png.encode(left[..., None]), "image2": png.encode(right[..., None]), "label_category": category}
-        example |= {"instance": instance, "label_elevation": elevation, "label_azimuth": azimuth, "label_lighting": lighting}
+    # of the left and the right camera
+    pairs = (pair for block in norb.blocks(dat_path, (2, 96, 96)) for pair in block)
+    for row, ((left, right), category, (instance, elevation, azimuth, lighting)) in enumerate(
+        zip(pairs, categories, labels, strict=True)
+    ):
+        example = {
+            "image": png.encode(left[..., None]),
+            "image2": png.encode(right[..., None]),
+            "label_category": category,
+        }
+        example |= {
+            "instance": instance,
+            "label_elevation": elevation,
+            "label_azimuth": azimuth,
+            "label_lighting": lighting,
+        }
         yield row, example | ({"id": f"{split_prefix}{row:05d}"} if named else {})
         progress.advance(1)
     progress.finish()
@@ -75,4 +95,6 @@ def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
     downloaded.no_config("smallnorb", config)
     table, info = downloaded.open_table(RECIPE, data_dir, "smallnorb")
-    return GroundTruthDataset("smallnorb", info.space, info.visible, table, info.scale, RECIPE.records(data_dir))
+    return GroundTruthDataset(
+        "smallnorb", info.space, info.visible, table, info.scale, RECIPE.records(data_dir)
+    )

@@ -1,4 +1,6 @@
-"""What datasets of one's own share: a definition given by gin once and kept beside the data, and files read with clear errors."""
+"""What datasets of one's own share: a definition given by gin once and kept beside the data, and
+files read with clear errors.
+"""
 
 import json
 import pathlib
@@ -22,10 +24,13 @@ def folder_of(kind: str, name: str, data_dir: pathlib.Path) -> pathlib.Path:
     """Where "<kind>/<name>" is kept under data_dir.
 
     Raises:
-        UserError: the name is more than one plain folder, so that it could lead out of data_dir; nothing was touched.
+        UserError: the name is more than one plain folder, so that it could lead out of data_dir;
+            nothing was touched.
     """
     if not _PLAIN.fullmatch(name):
-        rule = "NAME may hold letters, digits, '_', '-' and '.', and begins with one of the first two"
+        rule = (
+            "NAME may hold letters, digits, '_', '-' and '.', and begins with one of the first two"
+        )
         raise UserError(f"{kind}/NAME: {rule}, got {name!r}; choose another name")
     return image_table.table_folder(data_dir, f"{kind}/{name}")
 
@@ -33,7 +38,8 @@ def folder_of(kind: str, name: str, data_dir: pathlib.Path) -> pathlib.Path:
 def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
     """The definition of one dataset of one's own.
 
-    Gin says it when the dataset is first used; it is kept in `folder`, so that later commands need no gin file.
+    Gin says it when the dataset is first used; it is kept in `folder`, so that later commands need
+    no gin file.
 
     Args:
         kind: name of the gin-registered function that returns it, "own_images".
@@ -51,11 +57,15 @@ def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
         return json.loads((folder / _FILE).read_text()), False
     except FileNotFoundError:
         raise UserError(
-            f"{kind}/{folder.name} is not defined yet under {folder.parents[2]}; give the gin file that sets {kind}.* with --gin_config "
-            f"(dlib_train and dlib_visualize_dataset take it), as in datasets/{kind}.gin"
+            f"{kind}/{folder.name} is not defined yet under {folder.parents[2]}; give the gin file"
+            f" that sets {kind}.* with --gin_config (dlib_train and dlib_visualize_dataset take"
+            f" it), as in datasets/{kind}.gin"
         ) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {folder / _FILE} ({str(error).splitlines()[0]}); give the gin file of {kind} again") from error
+        raise UserError(
+            f"cannot read {folder / _FILE} ({str(error).splitlines()[0]}); give the gin file of"
+            f" {kind} again"
+        ) from error
 
 
 def kept(folder: pathlib.Path) -> dict[str, Any]:
@@ -75,7 +85,9 @@ def keep(folder: pathlib.Path, content: Mapping[str, Any]) -> None:
         json.dump(content, file, indent=1)
 
 
-def space_and_visible(names: Sequence[str], sizes: Sequence[int], hidden: Sequence[str], kind: str) -> tuple[FactorSpace, tuple[str, ...]]:
+def space_and_visible(
+    names: Sequence[str], sizes: Sequence[int], hidden: Sequence[str], kind: str
+) -> tuple[FactorSpace, tuple[str, ...]]:
     """The grid, and what is scored.
 
     Raises:
@@ -89,7 +101,9 @@ def space_and_visible(names: Sequence[str], sizes: Sequence[int], hidden: Sequen
     visible = tuple(name for name in names if name not in hidden)
     if unknown or not visible:
         fault = f"has no factor {', '.join(unknown)}" if unknown else "leaves no factor to score"
-        raise UserError(f"{kind}.hidden = {list(hidden)} {fault}; the factors are {', '.join(names)}")
+        raise UserError(
+            f"{kind}.hidden = {list(hidden)} {fault}; the factors are {', '.join(names)}"
+        )
     return space, visible
 
 
@@ -99,7 +113,11 @@ def check_names(what: str, names: Sequence[str]) -> None:
     Raises:
         UserError: as said.
     """
-    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+    if (
+        isinstance(names, str)
+        or not isinstance(names, Sequence)
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise UserError(f"{what} must be a list of names, such as ['size'], got {names!r}")
 
 
@@ -121,10 +139,16 @@ def check_sizes(what: str, sizes: Mapping[str, int]) -> None:
         UserError: as said.
     """
     if not isinstance(sizes, Mapping) or not all(isinstance(name, str) for name in sizes):
-        raise UserError(f"{what} must be {{name: number of values}}, such as {{'colour': 4, 'size': 2}}, got {sizes!r}")
+        raise UserError(
+            f"{what} must be {{name: number of values}}, such as {{'colour': 4, 'size': 2}}, got"
+            f" {sizes!r}"
+        )
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise UserError(f"{what}: the number of values of {name!r} must be a whole number of at least 1, got {size!r}")
+            raise UserError(
+                f"{what}: the number of values of {name!r} must be a whole number of at least 1,"
+                f" got {size!r}"
+            )
 
 
 def load_array(path: pathlib.Path, what: str) -> np.ndarray:

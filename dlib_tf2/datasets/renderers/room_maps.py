@@ -1,9 +1,10 @@
-"""Casts rays into a room and says how much of each pixel every hue colours: all that does not depend on the hues.
+"""Casts rays into a room and says how much of each pixel every hue colours: all that does not
+depend on the hues.
 
-A wall stands behind the object, frontal to the middle camera, and a side wall to its right and left.
-A flat sky is above them. One lamp far away to the upper left, behind the camera, lights the object,
-which throws a shadow on the floor. The camera turns about the object: it stands to the right for
-positive angles. Coordinates are those of `room_shapes`.
+A wall stands behind the object, frontal to the middle camera, and a side wall to its right and
+left. A flat sky is above them. One lamp far away to the upper left, behind the camera, lights the
+object, which throws a shadow on the floor. The camera turns about the object: it stands to the
+right for positive angles. Coordinates are those of `room_shapes`.
 """
 
 import dataclasses
@@ -43,7 +44,8 @@ class Traced:
     Attributes:
         label: position in LABELS.
         shade: the brightness of its hue, 0 .. 1; 1 for the sky.
-        white: [rows, columns, 3], 0 .. 255: what is added whatever the hue (the sky, the highlight).
+        white: [rows, columns, 3], 0 .. 255: what is added whatever the hue (the sky, the
+            highlight).
     """
 
     label: np.ndarray
@@ -60,13 +62,15 @@ def maps(shape: str, size: float, angle: float) -> np.ndarray:
         angle: of the camera in radians.
 
     Returns:
-        int32 [6, 64, 64]: the weights of the floor's, the wall's and the object's hue times UNIT, then the red, green and blue
+        int32 [6, 64, 64]: the weights of the floor's, the wall's and the object's hue times UNIT,
+        then the red, green and blue
         that no hue changes, 0 .. 255 * UNIT.
     """
     traced = trace(shape, size, angle)
     weights = [np.where(traced.label == label, traced.shade, 0) for label in (FLOOR, WALL, OBJECT)]
     planes = np.stack([*weights, *np.moveaxis(traced.white, -1, 0)])
-    pixels = planes.reshape(len(planes), IMAGE_SIZE, _SAMPLES, IMAGE_SIZE, _SAMPLES)  # [6, rows, columns] -> [6, h, sub, w, sub]
+    # [6, rows, columns] -> [6, h, sub, w, sub]
+    pixels = planes.reshape(len(planes), IMAGE_SIZE, _SAMPLES, IMAGE_SIZE, _SAMPLES)
     return np.round(pixels.mean(axis=(2, 4)) * UNIT).astype(np.int32)
 
 
@@ -82,20 +86,31 @@ def trace(shape: str, size: float, angle: float) -> Traced:
     solid = np.flatnonzero(entry < reach)
     normals = room_shapes.normals(shape, size, origin + entry[solid, None] * rays[solid])
     gloss = _highlight(normals, rays[solid])
-    label[solid], shade[solid], white[solid] = OBJECT, _lit(normals) * (1 - gloss), 255 * gloss[:, None]
+    label[solid], shade[solid], white[solid] = (
+        OBJECT,
+        _lit(normals) * (1 - gloss),
+        255 * gloss[:, None],
+    )
     side = IMAGE_SIZE * _SAMPLES
-    return Traced(label.reshape(side, side), shade.reshape(side, side), white.reshape(side, side, 3))  # [rays] -> [rows, columns]
+    # [rays] -> [rows, columns]
+    return Traced(
+        label.reshape(side, side), shade.reshape(side, side), white.reshape(side, side, 3)
+    )
 
 
 def _camera(angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """The camera's place [3] and the unit directions of its rays [rows * columns, 3], top left first."""
+    """The camera's place [3] and the unit directions of its rays [rows * columns, 3], top left
+    first.
+    """
     sine, cosine, up, level = np.sin(angle), np.cos(angle), np.sin(_ELEVATION), np.cos(_ELEVATION)
     forward = np.array([-sine * level, -up, cosine * level])
     rightward, upward = np.array([cosine, 0, sine]), np.array([-sine * up, level, cosine * up])
     side = IMAGE_SIZE * _SAMPLES
     offsets = ((np.arange(side) + 0.5) * 2 / side - 1) * _HALF_WIDTH
-    rays = forward + offsets[None, :, None] * rightward - offsets[:, None, None] * upward  # [row, column, 3]
-    rays = (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).reshape(-1, 3)  # [row, column, 3] -> [row * column, 3]
+    # [row, column, 3]
+    rays = forward + offsets[None, :, None] * rightward - offsets[:, None, None] * upward
+    # [row, column, 3] -> [row * column, 3]
+    rays = (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).reshape(-1, 3)
     return np.array([0, _TARGET, 0]) - _DISTANCE * forward, rays
 
 
@@ -112,13 +127,17 @@ def _empty_room(origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _plane(origin: np.ndarray, rays: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
-    """Distances to the plane normal . x = offset for rays that run along `normal`; infinity for the others."""
+    """Distances to the plane normal . x = offset for rays that run along `normal`; infinity for the
+    others.
+    """
     along = rays @ normal
     return np.where(along > 0, (offset - origin @ normal) / np.where(along > 0, along, 1), np.inf)
 
 
 def _highlight(normals: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """The share of white that the lamp's soft reflection mixes in (Blinn and Phong's: by the angle to the half-way direction)."""
+    """The share of white that the lamp's soft reflection mixes in (Blinn and Phong's: by the angle
+    to the half-way direction).
+    """
     half = LAMP - rays
     half = half / np.linalg.norm(half, axis=1, keepdims=True)
     return _GLOSS * np.maximum(np.sum(normals * half, axis=1), 0) ** _SHARPNESS

@@ -1,9 +1,10 @@
-"""The solids that stand in the rendered rooms: where rays meet them, and which way their surface faces.
+"""The solids that stand in the rendered rooms: where rays meet them, and which way their surface
+faces.
 
-Coordinates: x to the right, y up, z away from the middle camera. Every solid rests on the floor y = 0
-above the origin and is symmetric under x -> -x. Lengths are those of scale 1 and are multiplied by
-`size`: a cube of side 1 that faces the wall behind it, a cylinder of diameter 0.9 and height 1.1, a
-sphere of diameter 1.1, and an upright capsule of width 0.7 that looks twice as high, seen
+Coordinates: x to the right, y up, z away from the middle camera. Every solid rests on the floor y =
+0 above the origin and is symmetric under x -> -x. Lengths are those of scale 1 and are multiplied
+by `size`: a cube of side 1 that faces the wall behind it, a cylinder of diameter 0.9 and height
+1.1, a sphere of diameter 1.1, and an upright capsule of width 0.7 that looks twice as high, seen
 slightly from above.
 """
 
@@ -16,7 +17,8 @@ SPHERE_RADIUS = 0.55
 CAPSULE_RADIUS, CAPSULE_HEIGHT = 0.35, 1.44
 _TOLERANCE = 1e-9
 
-# Where each ray is inside a convex solid: from the first distance to the second, empty where the first is larger.
+# Where each ray is inside a convex solid: from the first distance to the second, empty where the
+# first is larger.
 Interval = tuple[np.ndarray, np.ndarray]
 
 
@@ -44,7 +46,8 @@ def normals(shape: str, size: float, points: np.ndarray) -> np.ndarray:
 
 def _slab(origins: np.ndarray, directions: np.ndarray, low: float, high: float) -> Interval:
     """Between two parallel planes; `origins` and `directions` are the coordinates across them."""
-    with np.errstate(divide="ignore"):  # a ray along the planes meets them at infinity, which is what the division says
+    # a ray along the planes meets them at infinity, which is what the division says
+    with np.errstate(divide="ignore"):
         first, second = (low - origins) / directions, (high - origins) / directions
     return np.minimum(first, second), np.maximum(first, second)
 
@@ -66,7 +69,9 @@ def _ball(height: float, radius: float, origins: np.ndarray, directions: np.ndar
     return _round(origins - np.array([0, height, 0]), directions, radius)
 
 
-def _pillar(low: float, high: float, radius: float, origins: np.ndarray, directions: np.ndarray) -> Interval:
+def _pillar(
+    low: float, high: float, radius: float, origins: np.ndarray, directions: np.ndarray
+) -> Interval:
     horizontal = [0, 2]
     side = _round(origins[..., horizontal], directions[..., horizontal], radius)
     return _both(side, _slab(origins[..., 1], directions[..., 1], low, high))
@@ -115,4 +120,9 @@ def _capsule_normals(points: np.ndarray) -> np.ndarray:
 
 
 _INTERVALS = {"cube": _cube, "cylinder": _cylinder, "sphere": _sphere, "capsule": _capsule}
-_NORMALS = {"cube": _cube_normals, "cylinder": _cylinder_normals, "sphere": _sphere_normals, "capsule": _capsule_normals}
+_NORMALS = {
+    "cube": _cube_normals,
+    "cylinder": _cylinder_normals,
+    "sphere": _sphere_normals,
+    "capsule": _capsule_normals,
+}

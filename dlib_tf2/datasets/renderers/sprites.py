@@ -1,4 +1,5 @@
-"""Draws the rendered sprites: binary 64x64 pictures of a square, an ellipse or a heart on the dSprites grid.
+"""Draws the rendered sprites: binary 64x64 pictures of a square, an ellipse or a heart on the
+dSprites grid.
 
 Geometry in pixels at scale 1. Pixel centres are whole numbers, columns run to the right and rows
 downwards; a pixel is 1 where its centre lies inside the outline. The outlines, x to the right and
@@ -30,7 +31,8 @@ VERSION = "2.0.0"  # of the pictures: another geometry is another version
 FACTORS = ("shape", "scale", "orientation", "x_position", "y_position")
 SHAPES = ("square", "ellipse", "heart")
 SCALES = np.linspace(0.5, 1.0, 6)
-ANGLES = np.linspace(0.0, 2 * np.pi, 40)  # both ends included: the first and the last angle draw the same picture
+# both ends included: the first and the last angle draw the same picture
+ANGLES = np.linspace(0.0, 2 * np.pi, 40)
 CENTRES = np.linspace(15.5, 47.5, 32)
 IMAGE_SIZE = 64
 
@@ -50,7 +52,8 @@ class Grid:
     """A sub-grid of the dSprites grid: which values of each factor it takes, all shapes always.
 
     Attributes:
-        scale, orientation, x_position, y_position: positions in SCALES, ANGLES, CENTRES and CENTRES.
+        scale, orientation, x_position, y_position: positions in SCALES, ANGLES, CENTRES and
+            CENTRES.
     """
 
     scale: tuple[int, ...] = tuple(range(6))
@@ -61,10 +64,21 @@ class Grid:
     @property
     def space(self) -> FactorSpace:
         """The grid's own factor space; a factor's values count the sub-grid's values."""
-        return FactorSpace(FACTORS, (len(SHAPES), len(self.scale), len(self.orientation), len(self.x_position), len(self.y_position)))
+        return FactorSpace(
+            FACTORS,
+            (
+                len(SHAPES),
+                len(self.scale),
+                len(self.orientation),
+                len(self.x_position),
+                len(self.y_position),
+            ),
+        )
 
     def values(self, factors: np.ndarray) -> np.ndarray:
-        """The factors' physical values, float64 [n, 5]: shape 1..3, scale, angle in radians, x and y within 0..1."""
+        """The factors' physical values, float64 [n, 5]: shape 1..3, scale, angle in radians, x and
+        y within 0..1.
+        """
         unit = np.linspace(0.0, 1.0, len(CENTRES))
         columns = (
             np.arange(1.0, len(SHAPES) + 1),
@@ -76,22 +90,31 @@ class Grid:
         return np.stack([values[factors[:, k]] for k, values in enumerate(columns)], axis=1)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Draws all pictures in grid order, one block of all positions at a time: uint8 [x * y, 64, 64, 1] of 0 and 1."""
+        """Draws all pictures in grid order, one block of all positions at a time: uint8 [x * y, 64,
+        64, 1] of 0 and 1.
+        """
         centres_x, centres_y = CENTRES[list(self.x_position)], CENTRES[list(self.y_position)]
         for shape in SHAPES:
             for scale in SCALES[list(self.scale)]:
                 for angle in ANGLES[list(self.orientation)]:
                     images = draw(shape, scale, angle, centres_x, centres_y)
-                    yield images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)  # [x, y, h, w] -> [x * y, h, w, 1]
+                    # [x, y, h, w] -> [x * y, h, w, 1]
+                    yield images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
 
 
 GRIDS = {
     "full": Grid(),
-    "small": Grid(orientation=tuple(range(0, 40, 5)), x_position=tuple(range(0, 32, 2)), y_position=tuple(range(0, 32, 2))),
+    "small": Grid(
+        orientation=tuple(range(0, 40, 5)),
+        x_position=tuple(range(0, 32, 2)),
+        y_position=tuple(range(0, 32, 2)),
+    ),
 }
 
 
-def draw(shape: str, scale: float, angle: float, centres_x: np.ndarray, centres_y: np.ndarray) -> np.ndarray:
+def draw(
+    shape: str, scale: float, angle: float, centres_x: np.ndarray, centres_y: np.ndarray
+) -> np.ndarray:
     """Draws one sprite at every pair of centres.
 
     Args:
@@ -106,14 +129,21 @@ def draw(shape: str, scale: float, angle: float, centres_x: np.ndarray, centres_
     """
     # Rounding makes the angles 0 and 2 pi one angle, and keeps quarter turns exact.
     cosine, sine = np.round(np.cos(angle), 12), np.round(np.sin(angle), 12)
-    first_x, first_y = np.round(centres_x).astype(int) - _REACH, np.round(centres_y).astype(int) - _REACH
+    first_x, first_y = (
+        np.round(centres_x).astype(int) - _REACH,
+        np.round(centres_y).astype(int) - _REACH,
+    )
     window = np.arange(2 * _REACH + 1)
     right = ((first_x - centres_x)[:, None] + window)[:, None, None, :] / scale  # [x, 1, 1, column]
     up = -((first_y - centres_y)[:, None] + window)[None, :, :, None] / scale  # [1, y, row, 1]
-    # The picture turns by the angle, so a pixel is looked up in the upright sprite after turning it back.
-    inside = _INSIDE[shape](cosine * right + sine * up, cosine * up - sine * right)  # [x, y, row, column]
+    # The picture turns by the angle, so a pixel is looked up in the upright sprite after turning it
+    # back.
+    # [x, y, row, column]
+    inside = _INSIDE[shape](cosine * right + sine * up, cosine * up - sine * right)
     images = np.zeros((len(centres_x), len(centres_y), IMAGE_SIZE, IMAGE_SIZE), np.uint8)
-    windows = np.lib.stride_tricks.sliding_window_view(images, (len(window), len(window)), axis=(2, 3), writeable=True)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        images, (len(window), len(window)), axis=(2, 3), writeable=True
+    )
     x, y = np.arange(len(centres_x))[:, None], np.arange(len(centres_y))[None, :]
     windows[x, y, first_y[None, :], first_x[:, None]] = inside
     return images

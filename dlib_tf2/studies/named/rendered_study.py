@@ -1,6 +1,8 @@
-"""A study for a laptop on data that is drawn, not downloaded, 108 models: model_num = 54 d + 3 m + seed, m = 3 x method + strength.
+"""A study for a laptop on data that is drawn, not downloaded, 108 models: model_num = 54 d + 3 m +
+seed, m = 3 x method + strength.
 
-Three of the published six strengths of each method, 3,000 updates, and schedules shortened to match.
+Three of the published six strengths of each method, 3,000 updates, and schedules shortened to
+match.
 """
 
 from dlib_tf2.studies.grids import COUNTED_TWICE

@@ -26,15 +26,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"`dlib_prepare_data --dataset=cars3d --data_dir=DIR` downloads {FILE} from {cars3d.URL}; by hand, put it here under its own name."
+        f"`dlib_prepare_data --dataset=cars3d --data_dir=DIR` downloads {FILE} from {cars3d.URL};"
+        " by hand, put it here under its own name."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
         space = cars3d.SPACE
-        labels = {f"label_{name}": tfds.features.ClassLabel(num_classes=size) for name, size in zip(space.names, space.sizes, strict=True)}
+        labels = {
+            f"label_{name}": tfds.features.ClassLabel(num_classes=size)
+            for name, size in zip(space.names, space.sizes, strict=True)
+        }
         image = tfds.features.Image(shape=cars3d.SHAPE, encoding_format="png")
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict({"image": image, **labels}), supervised_keys=None, homepage="https://www.scottreed.info"
+            features=tfds.features.FeaturesDict({"image": image, **labels}),
+            supervised_keys=None,
+            homepage="https://www.scottreed.info",
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -43,32 +49,46 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, path: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         space = cars3d.SPACE
         elevations, azimuths, num_objects = space.sizes
-        # By name: an archive's or a folder's own order would number the cars differently on every machine.
+        # By name: an archive's or a folder's own order would number the cars differently on every
+        # machine.
         names = sorted(name for name, _ in _mat_files(path, read=False))
-        if twice := next((name for name, following in itertools.pairwise(names) if name == following), None):
+        if twice := next(
+            (name for name, following in itertools.pairwise(names) if name == following), None
+        ):
             fault = f"{path} holds more than one car of the name {twice}"
-            raise DlibError(f"{fault}; it is damaged or another file: get it again from {cars3d.URL}")
+            raise DlibError(
+                f"{fault}; it is damaged or another file: get it again from {cars3d.URL}"
+            )
         objects = {name: number for number, name in enumerate(names)}
         if len(objects) != num_objects:
             missing = num_objects - len(objects)
             fault = f"{missing} are missing" if missing > 0 else f"{-missing} are too many"
             raise DlibError(
-                f"{path} holds {len(objects)} .mat files of cars, expected {num_objects}: {fault}; get it again from {cars3d.URL}"
+                f"{path} holds {len(objects)} .mat files of cars, expected {num_objects}: {fault};"
+                f" get it again from {cars3d.URL}"
             )
         progress = Progress("cars3d: writing the records", space.size)
         for name, content in _mat_files(path, read=True):
             pictures = _pictures(content, name, azimuths, elevations)
-            grid = np.stack(np.meshgrid(np.arange(azimuths), np.arange(elevations), indexing="ij"), axis=-1).reshape(-1, 2)  # [n, 2]
+            # [n, 2]
+            grid = np.stack(
+                np.meshgrid(np.arange(azimuths), np.arange(elevations), indexing="ij"), axis=-1
+            ).reshape(-1, 2)
             for image, (azimuth, elevation) in zip(pictures, grid.tolist(), strict=True):
                 index = int(space.to_index(np.array([[elevation, azimuth, objects[name]]]))[0])
-                labels = {"label_elevation": elevation, "label_azimuth": azimuth, "label_object": objects[name]}
+                labels = {
+                    "label_elevation": elevation,
+                    "label_azimuth": azimuth,
+                    "label_object": objects[name],
+                }
                 yield index, {"image": png.encode(image), **labels}
             progress.advance(len(pictures))
         progress.finish()
 
 
 def _mat_files(path: Any, read: bool) -> Iterator[tuple[str, bytes]]:
-    """(name, content if `read`) of every MATLAB file in a folder `cars` of the archive, in the archive's order.
+    """(name, content if `read`) of every MATLAB file in a folder `cars` of the archive, in the
+    archive's order.
 
     Raises:
         DlibError: a member is so large, by its header, that it would fill the memory or take hours
@@ -79,9 +99,16 @@ def _mat_files(path: Any, read: bool) -> Iterator[tuple[str, bytes]]:
             name = pathlib.PurePosixPath(member.name)
             if member.size > _MOST_BYTES:
                 size = f"{member.name} with {member.size:,} bytes, expected at most {_MOST_BYTES:,}"
-                raise DlibError(f"{path} holds {size}; it is another file: get it again from {cars3d.URL}")
+                raise DlibError(
+                    f"{path} holds {size}; it is another file: get it again from {cars3d.URL}"
+                )
             # Archives made on a Mac carry a companion "._name" for each file.
-            if member.isfile() and name.suffix == ".mat" and name.parent.name == "cars" and not name.name.startswith("."):
+            if (
+                member.isfile()
+                and name.suffix == ".mat"
+                and name.parent.name == "cars"
+                and not name.name.startswith(".")
+            ):
                 stream = archive.extractfile(member) if read else None
                 yield name.name, stream.read() if stream else b""
 
@@ -93,7 +120,14 @@ def _pictures(content: bytes, name: str, azimuths: int, elevations: int) -> np.n
     arrays = loadmat(io.BytesIO(content), variable_names=["im"])
     expected = (_SOURCE_SIZE, _SOURCE_SIZE, 3, azimuths, elevations)
     if "im" not in arrays or arrays["im"].shape != expected or arrays["im"].dtype != np.uint8:
-        got = f"{arrays['im'].dtype} {list(arrays['im'].shape)}" if "im" in arrays else "no such array"
-        raise DlibError(f"{name} of {FILE}: expected 'im' as uint8 {list(expected)}, got {got}; get the archive again")
+        got = (
+            f"{arrays['im'].dtype} {list(arrays['im'].shape)}"
+            if "im" in arrays
+            else "no such array"
+        )
+        raise DlibError(
+            f"{name} of {FILE}: expected 'im' as uint8 {list(expected)}, got {got}; get the archive"
+            " again"
+        )
     pictures = np.moveaxis(arrays["im"], (3, 4), (0, 1))  # [azimuth, elevation, h, w, 3]
     return resize.lanczos(pictures.reshape(-1, *expected[:3]), cars3d.SHAPE[0])  # [n, h, w, 3]

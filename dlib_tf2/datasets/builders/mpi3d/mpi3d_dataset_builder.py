@@ -27,23 +27,31 @@ class Mpi3dConfig(tfds.core.BuilderConfig):
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """A robot arm with an object: colour, shape and size of the object, camera, background, and the arm's two axes."""
+    """A robot arm with an object: colour, shape and size of the object, camera, background, and the
+    arm's two axes.
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     BUILDER_CONFIGS = [
-        Mpi3dConfig(name=kind, description=f"{file} of the authors.", files=(file, *mpi3d.CHALLENGE_FILES[kind]))
+        Mpi3dConfig(
+            name=kind,
+            description=f"{file} of the authors.",
+            files=(file, *mpi3d.CHALLENGE_FILES[kind]),
+        )
         for kind, file in mpi3d.FILES.items()
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"`dlib_prepare_data --dataset=mpi3d_toy --data_dir=DIR` (or mpi3d_realistic, mpi3d_real) downloads the file from {mpi3d.URL}; "
-        "by hand, put it here under its own name."
+        "`dlib_prepare_data --dataset=mpi3d_toy --data_dir=DIR` (or mpi3d_realistic, mpi3d_real)"
+        f" downloads the file from {mpi3d.URL}; by hand, put it here under its own name."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
         # The largest edition's: in the challenge's files colour and shape have four values.
         sizes = zip(mpi3d.NAMES, mpi3d.SPACES[-1].sizes, strict=True)
-        labels = {f"label_{name}": tfds.features.ClassLabel(num_classes=size) for name, size in sizes}
+        labels = {
+            f"label_{name}": tfds.features.ClassLabel(num_classes=size) for name, size in sizes
+        }
         image = tfds.features.Image(shape=mpi3d.SHAPE, encoding_format="png")
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict({"image": image, **labels}),
@@ -55,13 +63,19 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         folder = dl_manager.manual_dir
         paths = [folder / name for name in self.builder_config.files if (folder / name).exists()]
         if not paths:
-            raise DlibError(f"{folder} holds no {' or '.join(self.builder_config.files)}; {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+            raise DlibError(
+                f"{folder} holds no {' or '.join(self.builder_config.files)};"
+                f" {self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
+            )
         return {"train": self._generate_examples(paths[0])}
 
     def _generate_examples(self, path: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         shape = npz.member_shape(path, "images")
         if shape[1:] != mpi3d.SHAPE:
-            raise DlibError(f"{path} holds images {list(shape[1:])}, expected {list(mpi3d.SHAPE)}; it is another file: get it again")
+            raise DlibError(
+                f"{path} holds images {list(shape[1:])}, expected {list(mpi3d.SHAPE)}; it is"
+                " another file: get it again"
+            )
         space, first = mpi3d.space_of(shape[0], str(path)), 0
         keys = ["image", *(f"label_{name}" for name in mpi3d.NAMES)]
         progress = Progress(f"mpi3d/{self.builder_config.name}: writing the records", space.size)
