@@ -18,6 +18,15 @@ from gin.config_parser import BindingStatement, ImportStatement
 from dlib_tf2.errors import UserError
 
 _PACKAGE = "dlib_tf2"
+# Modules that gin text of finished runs imports under the names they had until version 0.1.
+_MOVED = {
+    "dlib_tf2.datasets.own_arrays": "dlib_tf2.datasets.own.arrays",
+    "dlib_tf2.datasets.own_images": "dlib_tf2.datasets.own.images",
+    "dlib_tf2.metric_config": "dlib_tf2.configuration.metric_config",
+    "dlib_tf2.representation": "dlib_tf2.representations.representation",
+    "dlib_tf2.rotation": "dlib_tf2.representations.rotation",
+    "dlib_tf2.training": "dlib_tf2.train",
+}
 _REGISTERED = re.compile(
     r"^@gin\.(?:register|configurable)\n(?:@.*\n)*(?:def|class) (\w+)", re.MULTILINE
 )
@@ -110,6 +119,9 @@ def _source_of(statement: ImportStatement) -> pathlib.Path | None:
     first, *rest = statement.module.split(".")
     if first != _PACKAGE:
         return None
+    if moved := _MOVED.get(statement.module):
+        what = f"{statement.module} is now {moved}"
+        _refuse(what, statement, statement.module, (), "write the new name")
     path = _folder().joinpath(*rest)
     if path.is_dir():
         return path / "__init__.py"

@@ -326,8 +326,8 @@ class TestMistakes:
 
 def test_checking_imports_neither_tensorflow_nor_what_the_files_name():
     code = (
-        "import sys; from dlib_tf2 import gin_utils; gin_utils.check(['quickstart.gin'], ['STEPS ="
-        " 3']); print(*sys.modules)"
+        "import sys; from dlib_tf2.configuration import gin_utils\n"
+        "gin_utils.check(['quickstart.gin'], ['STEPS = 3']); print(*sys.modules)"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -148,9 +148,7 @@ def test_macros_become_what_they_stand_for_in_lists_too():
 
 
 def test_naming_the_classifiers_loads_none_of_their_packages():
-    code = (
-        "import sys; from dlib_tf2 import gin_utils; gin_utils.parse(['suites/classifiers.gin'])\n"
-    )
+    code = "import sys; from dlib_tf2.configuration import gin_utils; gin_utils.parse(['suites/classifiers.gin'])\n"
     code += (
         "assert 'dlib_tf2.metrics._lightgbm' in sys.modules; sys.exit(', '.join({'sklearn',"
         " 'lightgbm', 'tensorflow'} & set(sys.modules)))"
