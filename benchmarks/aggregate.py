@@ -127,8 +127,8 @@ def main() -> None:
         tree = pathlib.Path(folder) / "tree"
         files, size = generate(tree, arguments.models)
         code = (
-            "import sys; from dlib_tf2 import aggregate;"
-            " print(len(aggregate.aggregate(*sys.argv[1:])))"
+            "import sys; from dlib_tf2 import aggregate_results\n"
+            "print(len(aggregate_results.aggregate(*sys.argv[1:])))"
         )
         command = [sys.executable, "-c", code, str(tree), f"{folder}/results.parquet"]
         started = time.perf_counter()

@@ -148,8 +148,9 @@ def test_macros_become_what_they_stand_for_in_lists_too():
 
 
 def test_naming_the_classifiers_loads_none_of_their_packages():
-    code = "import sys; from dlib_tf2.configuration import gin_utils; gin_utils.parse(['suites/classifiers.gin'])\n"
-    code += (
+    code = (
+        "import sys; from dlib_tf2.configuration import gin_utils\n"
+        "gin_utils.parse(['suites/classifiers.gin'])\n"
         "assert 'dlib_tf2.metrics._lightgbm' in sys.modules; sys.exit(', '.join({'sklearn',"
         " 'lightgbm', 'tensorflow'} & set(sys.modules)))"
     )

@@ -1,4 +1,4 @@
-"""A run folder made before modules moved to their rooms: its gin files, and each step that reads it."""
+"""A run folder made before modules moved to their rooms: its gin files and its readers."""
 
 import json
 import pathlib
