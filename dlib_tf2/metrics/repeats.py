@@ -2,6 +2,7 @@
 still takes.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -29,8 +30,8 @@ def score(
         line: what progress lines on stdout begin with.
 
     Returns:
-        The metric's values; of several draws, their means, and under `<key>:std` their standard
-        deviations (ddof 1).
+        The metric's values, factors called by their names (`named`); of several draws, their
+        means, and under `<key>:std` their standard deviations (ddof 1).
     """
     say = _speaker(line)
     draws = []
@@ -43,7 +44,35 @@ def score(
         with metrics.reporting(listener):
             draws.append(call(table.codes, table.factors, seeds.generator(seed, name)))
         say((repeat + 1) / num_repeats)
+    draws = [named(draw, table.factor_names) for draw in draws]
     return draws[0] if num_repeats == 1 else _mean_and_std(draws)
+
+
+def named(values: dict[str, float], names: Sequence[str]) -> dict[str, float]:
+    """Calls factors by their names in the keys of a metric, which knows only their columns.
+
+    `1000:test_accuracy_factor_2` becomes `1000:test_accuracy:orientation`, `pred0:sens2` becomes
+    `pred_shape:sens_orientation`, `merge_0_2` becomes `merge:shape:orientation`. Keys that would
+    then no longer differ stay as they are.
+    """
+
+    def name(column: str) -> str:
+        return names[int(column)]
+
+    rules: tuple[tuple[str, Callable[[re.Match], str]], ...] = (
+        (r"(^|[._:])factor_(\d+)", lambda m: f"{':' if m[1] else ''}{name(m[2])}"),
+        (r"\b(pred|sens)(\d+)", lambda m: f"{m[1]}_{name(m[2])}"),
+        (r"\bmerge_(\d+)_(\d+)", lambda m: f"merge:{name(m[1])}:{name(m[2])}"),
+    )
+    new = {}
+    for key in values:
+        changed = key
+        for pattern, replace in rules:
+            changed = re.sub(pattern, replace, changed)
+        new[key] = changed
+    if len(set(new.values())) < len(values):
+        return values
+    return {new[key]: value for key, value in values.items()}
 
 
 def _speaker(line: str) -> Callable[[float], None]:
