@@ -24,6 +24,20 @@ def tiny_encoder(observation_shape, num_latent):
 
 
 @gin.register
+def uneven_encoder(observation_shape, num_latent):
+    """An encoder that is not one: its second head has a latent too many."""
+    network = tiny_encoder(observation_shape, num_latent)
+    return keras.Model(
+        network.inputs, (network.outputs[0], layers.Dense(num_latent + 1)(network.outputs[1]))
+    )
+
+
+@gin.register
+def no_encoder(observation_shape, num_latent):
+    """A function that forgets to return its network."""
+
+
+@gin.register
 def tiny_decoder(observation_shape, num_latent):
     """One dense layer and one transposed convolution, called as `deconv_decoder` is; height and
     width divisible by 8.
