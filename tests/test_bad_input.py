@@ -1,8 +1,6 @@
-"""The real commands, given what is wrong: one line that names the remedy, the right exit code,
-nothing touched, nothing slow.
+"""The real commands, given mistakes: one line with the remedy, exit code, nothing touched.
 
-Most mistakes are refused in an environment where TensorFlow cannot be loaded, which shows that
-nobody waits for it.
+Most run where TensorFlow cannot be loaded, which shows that a refusal does not wait for it.
 """
 
 import contextlib
@@ -48,9 +46,7 @@ def refused(run_command, without_tensorflow):
 
 
 def one_line(command, outcome, code):
-    """The message of a refusal: exit code, nothing on stdout, exactly one line on stderr, with a
-    remedy.
-    """
+    """The message of a refusal: one line on stderr, with a remedy, and the right exit code."""
     number, out, err = outcome
     assert (number, out) == (code, ""), err
     assert err.startswith(f"{command}: ")
@@ -385,9 +381,7 @@ def outcomes(start_command, tiny_flags, run, tmp_path_factory):
 
 
 class TestWithTensorflow:
-    """The few mistakes that only show once TensorFlow is loaded, on one run of the real
-    commands.
-    """
+    """The few mistakes that show only once TensorFlow is loaded, on one run of the commands."""
 
     def test_a_run_is_quiet_and_prints_where_its_pictures_are(self, run):
         folder, out, err = run

@@ -1,6 +1,4 @@
-"""One model of a study, all steps: what is written, what is done again after a stop, what a
-finished one costs, and each mistake.
-"""
+"""One model of a study: what is written, repeated after a stop, and free once done; mistakes."""
 
 import html
 import json

@@ -1,6 +1,4 @@
-"""The training stage in one process: what a run leaves, how it goes on, what it refuses, and how it
-stops.
-"""
+"""The training stage in one process: what a run leaves, resumes and refuses, and how it stops."""
 
 import fcntl
 import json

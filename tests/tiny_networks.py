@@ -1,6 +1,4 @@
-"""Networks of a few thousand weights and misbehaving regularizers, registered for gin files of the
-tests.
-"""
+"""Networks of a few thousand weights and misbehaving regularizers, for gin files of the tests."""
 
 import gin
 import keras
@@ -12,9 +10,7 @@ from dlib_tf2.regularizers.beta_kl import kl_to_prior
 
 @gin.register
 def tiny_encoder(observation_shape, num_latent):
-    """One convolution and two float32 heads, called as `conv_encoder` is; height and width
-    divisible by 4.
-    """
+    """One convolution and two float32 heads; height and width must be divisible by 4."""
     image = keras.Input(tuple(observation_shape), name="image")
     x = layers.Flatten()(layers.Conv2D(4, 4, 4, "same", activation="relu")(image))
     heads = [
@@ -39,9 +35,7 @@ def no_encoder(observation_shape, num_latent):
 
 @gin.register
 def tiny_decoder(observation_shape, num_latent):
-    """One dense layer and one transposed convolution, called as `deconv_decoder` is; height and
-    width divisible by 8.
-    """
+    """A dense layer and a transposed convolution; height and width must be divisible by 8."""
     height, width, channels = observation_shape
     code = keras.Input((num_latent,), name="code")
     x = layers.Dense(height // 8 * (width // 8) * 2, activation="relu")(code)

@@ -38,7 +38,7 @@ def draw(
     Args:
         name: the dataset's name, see `datasets.load`.
         output_dir: a folder that is new, empty or of an earlier run.
-        data_dir: where prepared datasets lie.
+        data_dir: folder of prepared datasets.
 
     Returns:
         The paths.

@@ -30,7 +30,7 @@ def draw(
 
     Args:
         model_dir: folder of a finished run.
-        data_dir: where prepared datasets lie.
+        data_dir: folder of prepared datasets.
 
     Returns:
         The paths.

@@ -1,6 +1,4 @@
-"""What the methods need of the training stage: second batches, double counting, scoped optimizers,
-labels and a warning.
-"""
+"""What methods need of training: second batches, double counting, scopes, labels, a warning."""
 
 import gin
 import numpy as np

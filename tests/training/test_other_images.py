@@ -1,6 +1,4 @@
-"""Other images under the same name, and damaged ones, are refused by what goes on from a run;
-nothing uses them in silence.
-"""
+"""Whatever continues a run refuses other images under the same name, and damaged images."""
 
 import json
 import pathlib
