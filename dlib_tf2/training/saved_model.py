@@ -94,8 +94,7 @@ def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
         DlibError: the file is damaged.
     """
     path, record = as_path(model_dir) / f"{name}.keras", as_path(model_dir) / "results.json"
-    # Without its record a run is not finished: it resumes from the last checkpoint, and repeats only the
-    # end.
+    # Without its record a run is not finished: it resumes, and repeats only the end.
     remedy = f"delete {record} and run dlib_train again, which writes it from the last checkpoint"
     if not path.is_file():
         raise UserError(f"{path} does not exist; {remedy}")
