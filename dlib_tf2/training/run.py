@@ -16,7 +16,7 @@ _EVALUATION_CALL = 50  # batches
 
 
 class Run:
-    """Calls the engine until the next summary, checkpoint or look for signals is due."""
+    """Trains and evaluates in calls of the engine; between them it writes and looks for signals."""
 
     def __init__(self, engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes):
         """Opens checkpoints and summaries.
@@ -24,7 +24,7 @@ class Run:
         Args:
             engine: makes the steps.
             folder: the run's folder.
-            stop: names of the signals received so far, which another function appends to.
+            stop: names of the signals received so far; it grows while the run works.
             chief: whether this process writes files and progress.
             steps: total number of updates.
             summary_steps: see `train.train`.
