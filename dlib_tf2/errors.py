@@ -32,6 +32,12 @@ class Interrupted(DlibError):
     exit_code = EXIT_INTERRUPTED
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not empty, or the name of its type."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
 def few(reasons: Sequence[str]) -> str:
     """The first reasons of a list, and how many more there are: fifty do not stand in one line."""
     rest = len(reasons) - FEW

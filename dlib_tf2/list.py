@@ -1,5 +1,4 @@
-"""What there is to choose from: datasets, models, metrics, studies and suites. Never imports
-TensorFlow.
+"""Lists of datasets, models, metrics, studies and suites; never imports TensorFlow.
 
 Everything is found by its file, so that a new one is listed without a change here.
 """
@@ -18,16 +17,16 @@ from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import declaration
 
 _STUDY = "unsupervised_study_v1"  # whose strengths are listed beside each model
-_SHARED = ("shared",)  # gin files of models that are no model themselves
-_NO_SUITE = ("classifiers",)
+_SHARED = ("shared",)  # gin files beside the models that are not models
+_NO_SUITE = ("classifiers",)  # gin files beside the suites that are not suites
 
 
 def describe(kinds: Sequence[str], data_dir: str | os.PathLike | None = None) -> str:
-    """The lists of the named kinds as text, one below the other.
+    """The lists of some kinds as text, one below the other.
 
     Args:
-        kinds: of `KINDS`; if empty all but the gin files, whose names alone say little.
-        data_dir: where prepared datasets lie, as in `datasets.load`.
+        kinds: keys of `KINDS`; by default all but the gin files, whose names alone say little.
+        data_dir: folder of prepared datasets, as in `datasets.load`.
 
     Raises:
         UserError: there is no such kind.
@@ -37,7 +36,7 @@ def describe(kinds: Sequence[str], data_dir: str | os.PathLike | None = None) ->
 
 
 def names(kind: str) -> list[str]:
-    """The names of one kind, or of the "kinds", as completion offers them.
+    """The names of one kind, or with "kinds" of all kinds, as completion offers them.
 
     Raises:
         UserError: there is no such kind.
@@ -60,11 +59,8 @@ def _datasets(data_dir: str | os.PathLike | None) -> str:
         about = " ".join((module.__doc__ or "").partition("\n\n")[0].split())
         configs = ", ".join(filter(None, folders))
         rows.append((name, configs, ", ".join(ready) or "no", about.partition(": ")[2]))
-    return _table(
-        f"Datasets in {loading.data_folder(data_dir)}",
-        ("name", "configs", "prepared", "images"),
-        rows,
-    )
+    title = f"Datasets in {loading.data_folder(data_dir)}"
+    return _table(title, ("name", "configs", "prepared", "images"), rows)
 
 
 def _is_table(folder: pathlib.Path) -> bool:
@@ -124,29 +120,23 @@ def _suites(_: object) -> str:
     rows = []
     for name in _suite_names():
         chosen = gin_text.bound_value([f"suites/{name}.gin"], [], "evaluate.metrics") or []
-        rows.append(
-            (
-                f"suites/{name}.gin",
-                str(len(chosen)),
-                _title(_text("suites", name)).partition(": ")[0],
-            )
-        )
+        title = _title(_text("suites", name)).partition(": ")[0]
+        rows.append((f"suites/{name}.gin", str(len(chosen)), title))
     return _table("Suites", ("--gin_config", "metrics", "title"), rows)
 
 
 def _gin_files() -> list[str]:
     folders = (pathlib.Path("gin_configs"), gin_text.config_dir())
-    return sorted(
-        {
-            path.relative_to(folder).as_posix()
-            for folder in folders
-            for path in folder.rglob("*.gin")
-        }
-    )
+    found = [(folder, path) for folder in folders for path in folder.rglob("*.gin")]
+    return sorted({path.relative_to(folder).as_posix() for folder, path in found})
+
+
+def _gin_table(_: object) -> str:
+    return _table("Gin files", ("--gin_config",), [(name,) for name in _gin_files()])
 
 
 def _files(folder: str) -> list[str]:
-    """The names of the gin files of a folder, the user's own in the current folder included."""
+    """The names of the gin files of a folder, with those in the user's current folder."""
     places = (pathlib.Path(folder), gin_text.config_dir() / folder)
     return sorted({path.stem for place in places for path in place.glob("*.gin")})
 
@@ -156,7 +146,7 @@ def _text(folder: str, name: str) -> str:
 
 
 def _title(text: str) -> str:
-    """The first sentence of a gin file's opening comment; of a command its line."""
+    """The first sentence of a gin file's opening comment; its first line if that is a command."""
     lines = list(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()))
     comment = " ".join(line.lstrip("# ").strip() for line in lines)
     sentence = re.split(r"(?<=\.)(?<! al\.) ", comment)[0]
@@ -164,12 +154,11 @@ def _title(text: str) -> str:
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns of one width each, under a title; the last column is as long as it is."""
+    """A title and aligned columns; the last column is not padded."""
     lines = [tuple(head), *map(tuple, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        [title, *("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)]
-    )
+    padded = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    return "\n  ".join([title, *padded])
 
 
 KINDS: dict[str, tuple[Callable[[], list[str]], Callable[..., str]]] = {
@@ -178,8 +167,5 @@ KINDS: dict[str, tuple[Callable[[], list[str]], Callable[..., str]]] = {
     "metrics": (lambda: _files("metrics"), _metrics),
     "studies": (studies.known_names, _studies),
     "suites": (_suite_names, _suites),
-    "gin_files": (
-        _gin_files,
-        lambda _: _table("Gin files", ("--gin_config",), [(name,) for name in _gin_files()]),
-    ),
+    "gin_files": (_gin_files, _gin_table),
 }

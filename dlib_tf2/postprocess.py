@@ -1,6 +1,4 @@
-"""The postprocessing stage: one pass of the encoder over every grid point, from which every
-representation is derived.
-"""
+"""The postprocessing stage: one pass of the encoder over the grid gives every representation."""
 
 import inspect
 import json
@@ -44,36 +42,33 @@ def postprocess(
     batch_size: int = 1024,
     seed: int = 0,
 ) -> None:
-    """Writes `<output_dir>/posterior.npz` and, for each name,
-    `<output_dir>/<name>/representation.npz`.
+    """Writes posterior.npz, and <name>/representation.npz for each name, into `output_dir`.
 
     Args:
         model_dir: folder of a finished training run.
-        output_dir: a folder for the posterior with one folder per representation; what is there
-            already is kept.
-        data_dir: where prepared datasets lie.
-        overwrite: make everything anew. Files of other names stay, and so do folders of
+        output_dir: folder for the posterior and one folder per representation; existing ones are
+            kept.
+        data_dir: folder of prepared datasets.
+        overwrite: make everything again. Files of other names stay, and so do folders of
             representations that are neither asked for nor registered.
         representations: names, see `representation.derive`.
         batch_size: images per call of the encoder.
-        seed: of representations that draw numbers.
+        seed: seed of representations that draw numbers.
 
     Raises:
         UserError: `model_dir` holds no finished run, `output_dir` was made from another one or
-            another process works in it, a representation is unknown or was made in another way, or
-            the dataset holds other images than the model was trained on.
+            another process works in it, a representation is unknown or was made with other
+            settings, or the dataset holds other images than the model was trained on.
         DlibError: a file or a table of images is damaged, a file cannot be written, or the encoder
-            was changed since it was trained.
+            has changed since it was trained.
     """
     check_names("postprocess.representations", representations, "mean")
     made_from = results.read_training(model_dir)
-    # what is refused has deleted nothing
+    # These two refuse a mistake before anything is deleted, and before the long pass.
     data = _open_data(model_dir, made_from, data_dir) if overwrite else None
-    # unknown names are refused before the long pass
     settings = {name: _settings(name, seed) for name in representations}
-    folders = {
-        re.escape(name): _REPRESENTATION for name in (*representation.known(), *representations)
-    }
+    names = (*representation.known(), *representations)
+    folders = {re.escape(name): _REPRESENTATION for name in names}
     written = Written({**results.WRITTEN, **exactly("posterior.npz"), **folders})
     with hold_folder(output_dir, "posterior", written, overwrite, keep=[model_dir]) as folder:
         posterior = _saved_posterior(folder, made_from)
@@ -86,7 +81,7 @@ def postprocess(
 
 
 def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Posterior | None:
-    """The posterior of an earlier run; None where there is none or it is damaged."""
+    """The posterior of an earlier run; None if it is missing or damaged."""
     if not results.is_complete(folder):
         return None
     there = results.read_step(folder)["made_from"]
@@ -94,7 +89,7 @@ def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Po
         raise UserError(
             f"{folder} was made from {there['folder']} as trained at {there['finished']}, not from"
             f" this model as it is now ({made_from['folder']}, {made_from['finished']}); choose"
-            " another --output_dir, or make it anew with --overwrite"
+            " another --output_dir, or make it again with --overwrite"
         )
     return _load_or_none(representation.Posterior, folder, "posterior.npz")
 
@@ -103,46 +98,35 @@ def _open_data(model_dir, made_from: dict, data_dir) -> tuple[datasets.GroundTru
     """The images that a model was trained on, and their fingerprint.
 
     Raises:
-        UserError: other images have their name now; runs of older versions know no more than the
-            name.
+        UserError: the dataset of this name holds other images now. Runs of older versions know only
+            the name.
     """
     data = datasets.load(results.label(made_from, "dataset"), data_dir)
     here, there = data.fingerprint(), results.label(made_from, "images_fingerprint")
     if there not in (None, here):
         raise UserError(
             f"{model_dir} was trained on other images than {data.name} holds now (fingerprint"
-            f" {there[:12]} there and {here[:12]} here); restore them, or train the model anew"
+            f" {there[:12]} there and {here[:12]} here); restore them, or train the model again"
         )
     return data, here
 
 
-def _encode_into(
-    folder, model_dir, opened, batch_size: int, made_from: dict
-) -> representation.Posterior:
+def _encode_into(folder, model_dir, opened, batch_size, made_from) -> representation.Posterior:
     started, (data, images) = time.time(), opened
     posterior = encode_all(model_dir, data, batch_size)
     values = {"grid_points": len(posterior.mean), "latent_kl": _latent_kl(posterior)}
     posterior.save(folder / "posterior.npz")
     device = describe(tf.distribute.get_strategy())
-    labels = {"images_fingerprint": images}
-    results.write_step(
-        folder,
-        "posterior",
-        values,
-        started=started,
-        previous=made_from,
-        labels=labels,
-        device=device,
-        files=["posterior.npz"],
-    )
+    about: dict[str, Any] = {"started": started, "previous": made_from, "device": device}
+    about |= {"labels": {"images_fingerprint": images}, "files": ["posterior.npz"]}
+    results.write_step(folder, "posterior", values, **about)
     return posterior
 
 
 def encode_all(
     model_dir: str | os.PathLike, data: datasets.GroundTruthDataset, batch_size: int
 ) -> representation.Posterior:
-    """Encodes every row of a dataset's table stream, which is the grid in order, in float32
-    whatever the policy of the training.
+    """Encodes the whole grid in order, in float32 even if training had another precision.
 
     Args:
         model_dir: folder with `encoder.keras`.
@@ -150,15 +134,13 @@ def encode_all(
         batch_size: images per call.
 
     Returns:
-        Means and log-variances [n, d] beside the visible factors.
+        Means and log-variances [n, d] with the visible factors.
     """
     check_whole(1, postprocess__batch_size=batch_size)
     encoder = load_network(model_dir, "encoder")
-    if tuple(encoder.input_shape[1:]) != tuple(data.observation_shape):
-        raise UserError(
-            f"the encoder in {model_dir} takes images {encoder.input_shape[1:]}, {data.name} has"
-            f" {data.observation_shape}"
-        )
+    takes, has = tuple(encoder.input_shape[1:]), tuple(data.observation_shape)
+    if takes != has:
+        raise UserError(f"the encoder in {model_dir} takes images {takes}, {data.name} has {has}")
     encode = _make_encode(encoder, data.scale)
     index = data.table_index()
     num_points, num_latent = len(index), encoder.output_shape[0][1]
@@ -184,19 +166,12 @@ def _make_encode(encoder: keras.Model, scale: float):
 
 
 def _settings(name: str, seed: int) -> dict[str, Any]:
-    """What the representation `name` depends on beside the posterior: the seed and the function's
-    parameters.
-    """
-    seeds.generator(seed, name)  # refuses a seed that is none
-    function = representation.find(name)
-    parameters = inspect.signature(function).parameters.values()
-    defaults = {
-        parameter.name: parameter.default
-        for parameter in parameters
-        if parameter.default is not parameter.empty
-    }
+    """What a representation depends on besides the posterior: seed and parameters."""
+    seeds.generator(seed, name)  # refuses an invalid seed
+    parameters = inspect.signature(representation.find(name)).parameters.values()
+    defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
     settings = {"seed": seed, **defaults, **gin.get_bindings(f"{name}_representation")}
-    return json.loads(json.dumps(settings, default=repr))  # as a record gives it back
+    return json.loads(json.dumps(settings, default=repr))  # as it is read back from a record
 
 
 def _write_representation(
@@ -212,21 +187,15 @@ def _write_representation(
     table = representation.derive(posterior, name, seed)
     claim_folder(target, "postprocess")
     table.save(target / "representation.npz")
-    results.write_step(
-        target,
-        "postprocess",
-        {"rows": len(table.codes), "num_latent": table.codes.shape[1], **settings},
-        started=started,
-        previous=results.read_step(folder),
-        labels={"representation": name},
-        files=["representation.npz"],
-        named=[f"{name}_representation"],
-    )
+    values = {"rows": len(table.codes), "num_latent": table.codes.shape[1], **settings}
+    about: dict[str, Any] = {"started": started, "previous": results.read_step(folder)}
+    about |= {"labels": {"representation": name}, "files": ["representation.npz"]}
+    results.write_step(target, "postprocess", values, named=[f"{name}_representation"], **about)
     print(target / "representation.npz")
 
 
 def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
-    """Whether a representation is whole, and of the posterior that is in the folder now."""
+    """Whether a representation is whole, and made from the posterior now in the folder."""
     if not results.is_complete(target):
         return False
     if json.dumps(results.read_step(target)["made_from"]) != json.dumps(results.read_step(folder)):
@@ -235,24 +204,17 @@ def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
 
 
 def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, here: dict) -> None:
-    values = record["values"]
-    other = [
-        f"with {key} {values.get(key)}, not {now}"
-        for key, now in settings.items()
-        if values.get(key) != now
-    ]
+    both = [(key, record["values"].get(key), now) for key, now in settings.items()]
+    other = [f"with {key} {then}, not {now}" for key, then, now in both if then != now]
     if changed := sources.change(record.get("sources"), here):
         other.append(f"in another way: {changed}")
     if other:
-        raise UserError(
-            f"{target} was made {other[0]}; choose another --output_dir, or use --overwrite"
-        )
+        remedy = "choose another --output_dir, or use --overwrite"
+        raise UserError(f"{target} was made {other[0]}; {remedy}")
 
 
 def _load_or_none(kind: type[T], folder: pathlib.Path, name: str) -> T | None:
-    """Reads a table; None where it is missing, damaged or changed, which is reported, since it is
-    made again.
-    """
+    """Reads a table; reports one that is missing, damaged or changed, and returns None."""
     try:
         table = kind.load(folder / name)
         if results.changed_files(folder, results.read_step(folder), [name]):
@@ -265,10 +227,9 @@ def _load_or_none(kind: type[T], folder: pathlib.Path, name: str) -> T | None:
 
 def _latent_kl(posterior: representation.Posterior) -> list[float]:
     mean, log_variance = posterior.mean, posterior.log_variance
-    with np.errstate(over="ignore"):  # said in the next lines
-        kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).mean(
-            axis=0, dtype=np.float64
-        )
+    with np.errstate(over="ignore"):  # the next lines report it
+        terms = mean**2 + np.exp(log_variance) - log_variance - 1
+        kl = 0.5 * terms.mean(axis=0, dtype=np.float64)
     if not np.isfinite(kl).all():
         raise DlibError(
             "the encoder's codes or log-variances overflow; the model has diverged, train it again"

@@ -1,8 +1,7 @@
 """All steps of one model of a study: train, pictures, codes, scores, each resumed where it stopped.
 
-TensorFlow is loaded only where something is left to do. Seeds are those of the steps: SEED for
-training, and the same for all models in what is drawn from codes and rows, so that models are
-compared on the same rows.
+TensorFlow is loaded only if something is left to do. SEED is the seed of training; what draws from
+codes and rows has the same seed for all models, so that they are compared on the same rows.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from typing import Any
 
 from dlib_tf2.configuration import gin_utils, metric_config
 from dlib_tf2.datasets import loading
-from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted, UserError
+from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted, UserError, first_line
 from dlib_tf2.records import results
 from dlib_tf2.studies import run_folder
 from dlib_tf2.studies.plan import Plan
@@ -33,19 +32,19 @@ def reproduce(
     model_dir: str | os.PathLike | None = None,
     data_dir: str | os.PathLike | None = None,
 ) -> None:
-    """Does what is left to do for one model; a finished one costs nothing.
+    """Does what is left to do for one model; a finished model costs nothing.
 
     Args:
         plan: the model.
-        output_dir: the study's folder; the model's is in it, by its number. With `model_dir` it is
-            the model's folder itself.
-        model_dir: folder of a trained model that is scored instead of training one.
-        data_dir: where prepared datasets lie.
+        output_dir: the study's folder, in which the model's number is the model's folder. With
+            `model_dir` it is the model's folder itself.
+        model_dir: folder of a trained model to score; nothing is trained then.
+        data_dir: folder of prepared datasets.
 
     Raises:
-        UserError: the folder is another study's, another process works in it, or the dataset is
-            unknown.
-        DlibError: a step failed; what could be done without it is done.
+        UserError: the folder belongs to another study, another process works in it, or the dataset
+            is unknown.
+        DlibError: a step failed; the steps that do not need it are done.
     """
     _check_dataset(plan)
     of_model = "" if model_dir is None else json.dumps(results.read_training(model_dir))
@@ -60,7 +59,7 @@ def reproduce(
         print(f"{what} is done in {folder}; nothing to do")
         return
     with hold_folder(folder, run_folder.MODEL_STEP, run_folder.MODEL):
-        if run_folder.is_done(folder, fingerprint):  # while this process waited for its turn
+        if run_folder.is_done(folder, fingerprint):  # another process has finished it just now
             print(f"{what} is done in {folder}; nothing to do")
             return
         for name in ("done.json", "failed.json"):
@@ -77,7 +76,7 @@ def _check_dataset(plan: Plan) -> None:
 
 
 class _Steps:
-    """The steps of one model, in order; `seconds` says how long each took."""
+    """The steps of one model, in order, and how many seconds each took."""
 
     def __init__(self, plan: Plan, folder: pathlib.Path, model_dir, data_dir):
         self._plan, self._folder, self._data_dir = plan, folder, data_dir
@@ -86,7 +85,7 @@ class _Steps:
         self._seconds: dict[str, float] = {}
 
     def run(self, fingerprint: str) -> None:
-        """Makes what is missing."""
+        """Does the steps that are left."""
         started = time.monotonic()
         command.import_tensorflow()
         from dlib_tf2 import evaluate, postprocess, train
@@ -99,7 +98,7 @@ class _Steps:
         self._step("pictures", lambda: self._draw(model_pictures.draw))
         renewed = self._codes_are_of_another_training()
         codes = self._folder / "codes"
-        if renewed:  # first, so that a kill leaves no score beside codes that it is not of
+        if renewed:  # first, so that a kill leaves no scores of other codes
             self._delete_scores(evaluate.METRIC)
         self._step(
             "postprocess",
@@ -107,40 +106,31 @@ class _Steps:
         )
         failures = []
         for name in self._plan.representations:
+            arguments = codes / name, self._folder / "scores" / name, metrics
             try:
-                score = functools.partial(
-                    evaluate.evaluate, codes / name, self._folder / "scores" / name, metrics
-                )
-                self._step(f"evaluate/{name}", score)
+                self._step(f"evaluate/{name}", functools.partial(evaluate.evaluate, *arguments))
             except Interrupted:
                 raise
             except DlibError as error:  # the other representation can still be scored
                 failures.append(error)
         if failures:
             raise failures[0]
-        scores = [
-            f"scores/{name}/{metric}" for name in self._plan.representations for metric in metrics
-        ]
-        model = "model" if not self._trained else str(self._model.resolve())
-        parts = [model, *(f"codes/{name}" for name in self._plan.representations), *scores]
+        parts = [str(self._model.resolve()) if self._trained else "model"]
+        for name in self._plan.representations:
+            parts += [f"codes/{name}", *(f"scores/{name}/{metric}" for metric in metrics)]
         run_folder.write_done(self._folder, fingerprint, parts, self._seconds)
 
     def _delete_scores(self, metric: Written) -> None:
         """Deletes the scores of the plan's metrics and of those that ship with the package."""
-        metrics = {
-            re.escape(name): metric for name in (*metric_config.known(), *self._plan.metrics)
-        }
+        names = (*metric_config.known(), *self._plan.metrics)
+        metrics = {re.escape(name): metric for name in names}
         scores = Written({**exactly("scores.json"), **metrics}, step="evaluate")
         representations = {re.escape(name): scores for name in self._plan.representations}
         delete_written(self._folder, Written({"scores": Written(representations)}))
 
     def _step(self, name: str, work: Callable[[], Any]) -> None:
-        """Runs one step under the configuration of all of them, read anew: what a step used is then
-        its own.
-        """
-        gin_utils.parse(
-            [*metric_config.files(list(self._plan.metrics)), *self._plan.files], self._plan.bindings
-        )
+        """Runs one step; parses the configuration first, so that it records only what it uses."""
+        gin_utils.parse(*_gin_of(self._plan))
         started = time.monotonic()
         work()
         self._seconds[name] = round(time.monotonic() - started, 3)
@@ -148,55 +138,43 @@ class _Steps:
     def _draw(self, draw: Callable[..., Any]) -> None:
         try:
             if self._trained and not (self._model / "pictures").is_dir():
-                return  # a model from elsewhere is only read
+                return  # nothing is written to a model from elsewhere
             draw(self._model, self._data_dir)
-        except Exception as error:  # whatever it is, the scores do not depend on pictures
+        except Exception as error:  # of any kind: the scores do not depend on pictures
             print(
                 f"warning: no pictures of {self._model} ({type(error).__name__}:"
-                f" {_first_line(error)})",
+                f" {first_line(error)})",
                 file=sys.stderr,
             )
 
     def _codes_are_of_another_training(self) -> bool:
-        """Whether the model was trained again since it was encoded, as after its record was lost:
-        codes and scores are then made again.
-        """
+        """Whether the model was trained again after it was encoded, since its record was lost."""
         codes = self._folder / "codes"
         if not results.is_complete(codes):
             return False
-        there, here = (
-            json.dumps(record)
-            for record in (
-                results.read_step(codes)["made_from"],
-                results.read_training(self._model),
-            )
-        )
-        return there != here
+        encoded = results.read_step(codes)["made_from"]
+        return json.dumps(encoded) != json.dumps(results.read_training(self._model))
+
+
+def _gin_of(plan: Plan) -> tuple[list[str], list[str]]:
+    """The gin files and bindings of a plan."""
+    return [*metric_config.files(list(plan.metrics)), *plan.files], list(plan.bindings)
 
 
 @contextlib.contextmanager
 def _failure_is_kept(folder: pathlib.Path) -> Iterator[None]:
-    """Leaves the reason of a failure in the folder, for dlib_sweep --status; an interruption is
-    none.
-    """
+    """Writes why a step failed to the folder, for dlib_sweep --status; interruptions pass."""
     try:
         yield
     except Interrupted:
         raise
     except DlibError as error:
-        run_folder.write_failure(folder, _first_line(error), error.exit_code)
+        run_folder.write_failure(folder, first_line(error), error.exit_code)
         raise
     except Exception as error:
-        run_folder.write_failure(
-            folder, f"{type(error).__name__}: {_first_line(error)}", EXIT_FAILURE
-        )
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        run_folder.write_failure(folder, reason, EXIT_FAILURE)
         raise
-
-
-def _first_line(error: BaseException) -> str:
-    return next(
-        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-    )
 
 
 def describe(
@@ -207,7 +185,7 @@ def describe(
     Args:
         plan: the model.
         output_dir: the study's folder; a placeholder by default.
-        model_dir: folder of a trained model that is scored instead of training one.
+        model_dir: folder of a trained model to score; nothing is trained then.
 
     Raises:
         UserError: `model_dir` holds no finished training run, or the dataset is unknown.
@@ -237,42 +215,39 @@ def describe(
 def check(
     plans: Sequence[Plan], datasets: Sequence[str], data_dir: str | os.PathLike | None
 ) -> None:
-    """Parses plans and opens datasets in a process of its own, so that a sweep knows before it
-    starts that models can be made of them.
+    """Parses plans and opens datasets, so that a sweep finds a mistake before it starts.
 
-    The calling process stays without TensorFlow.
+    A process of its own does it: the calling process stays without TensorFlow.
 
     Raises:
         UserError: gin text names a parameter that does not exist, or a dataset is unknown or not
             prepared.
     """
-    code = """if True:
-        import json, sys
-        from dlib_tf2.system import command
-        from dlib_tf2.errors import DlibError
-        command.import_tensorflow()
-        from dlib_tf2 import datasets, evaluate, postprocess, train
-        from dlib_tf2.configuration import gin_utils
-        texts, names, data_dir = json.load(sys.stdin)
-        try:
-            for files, bindings in texts:
-                gin_utils.parse(files, bindings)
-            for name in names:
-                datasets.load(name, data_dir)
-        except DlibError as error:
-            sys.exit(str(error))
-    """
-    texts = [
-        ([*metric_config.files(list(plan.metrics)), *plan.files], plan.bindings) for plan in plans
-    ]
-    asked = json.dumps([texts, list(datasets), None if data_dir is None else os.fspath(data_dir)])
+    folder = None if data_dir is None else os.fspath(data_dir)
+    asked = json.dumps([[_gin_of(plan) for plan in plans], list(datasets), folder])
+    command_line = [sys.executable, "-m", "dlib_tf2.reproduce"]
     ended = subprocess.run(
-        [sys.executable, "-c", code], input=asked, stderr=subprocess.PIPE, text=True, check=False
+        command_line, input=asked, stderr=subprocess.PIPE, text=True, check=False
     )
     if ended.returncode:
-        raise UserError(
-            next(
-                (line for line in reversed(ended.stderr.splitlines()) if line.strip()),
-                f"cannot open {', '.join(datasets)}",
-            )
-        )
+        lines = [line for line in ended.stderr.splitlines() if line.strip()]
+        raise UserError(lines[-1] if lines else f"cannot open {', '.join(datasets)}")
+
+
+def _answer_check() -> None:
+    """The other process of `check`, which reads its question from stdin."""
+    texts, names, data_dir = json.load(sys.stdin)
+    command.import_tensorflow()
+    from dlib_tf2 import datasets, evaluate, postprocess, train  # noqa: F401  gin must know them
+
+    try:
+        for files, bindings in texts:
+            gin_utils.parse(files, bindings)
+        for name in names:
+            datasets.load(name, data_dir)
+    except DlibError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    _answer_check()

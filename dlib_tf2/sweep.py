@@ -4,7 +4,6 @@ import functools
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import joblib
 
@@ -30,19 +29,18 @@ def run(
     gpus_per_run: float = 0.0,
     ray_address: str | None = None,
     retries: int = 2,
-    **_: Any,
 ) -> None:
-    """Runs models of a study; the arguments are the flags of dlib_sweep, and others are ignored.
+    """Runs models of a study; the arguments are the flags of dlib_sweep.
 
     Raises:
-        UserError: a flag does not fit, or a dataset is not prepared; nothing was started then.
+        UserError: a flag does not fit, or a dataset is not prepared; nothing is started then.
         DlibError: models failed; the others are done.
-        Interrupted: stopped; the same call goes on.
+        Interrupted: a signal stopped it; the same call continues.
     """
     if not study:
         raise UserError("missing required flag --study; see dlib_sweep --help")
     if not math.isfinite(gpus_per_run):
-        raise UserError(f"--gpus_per_run={gpus_per_run} is no number of GPUs; choose e.g. 1 or 0.5")
+        raise UserError(f"--gpus_per_run={gpus_per_run} is not a number; choose e.g. 1 or 0.5")
     if gpus_per_run > 1 and gpus_per_run != int(gpus_per_run):
         raise UserError(
             f"--gpus_per_run={gpus_per_run} is more than one and not whole; choose e.g."
@@ -50,22 +48,20 @@ def run(
         )
     numbers = parse_numbers(models, len(find(study)))
     if shuffle:
-        numbers = [
-            numbers[i] for i in seeds.generator(0, f"order of {study}").permutation(len(numbers))
-        ]
+        order = seeds.generator(0, f"order of {study}").permutation(len(numbers))
+        numbers = [numbers[i] for i in order]
     plans = {number: make_plan(study, number, suite, gin_bindings) for number in numbers}
     arguments = [f"--study={study}", *(f"--gin_bindings={text}" for text in gin_bindings)]
     arguments += [f"--suite={suite}"] if suite else []
     arguments += [f"--data_dir={os.path.abspath(data_dir)}"] if data_dir else []
 
     def check(left: Sequence[Plan]) -> None:
-        # one of each will do
-        settings = {
-            (plan.files, str(plan.configuration and plan.configuration.setting)): plan
-            for plan in left
+        # One plan of each setting is enough.
+        distinct = {
+            (one.files, str(one.configuration and one.configuration.setting)): one for one in left
         }
-        what = list(settings.values()), sorted({str(plan.dataset) for plan in left}), data_dir
-        # the nodes have the data, not always this machine
+        what = list(distinct.values()), sorted({str(plan.dataset) for plan in left}), data_dir
+        # With Ray the nodes have the data, this machine perhaps not.
         if isinstance(ray := backend(), RayPool):
             ray.ask(reproduce.check, *what)
         else:
@@ -79,12 +75,5 @@ def run(
         room = min(max(1, joblib.cpu_count() // cpus_per_run), len(gpus) or 10**6)
         return pool.Pool(min(workers or room, len(gpus) or 10**6), gpus)
 
-    sweep(
-        plans,
-        output_dir,
-        check,
-        backend,
-        pool.environment(cpus_per_run, gpus_per_run),
-        retries,
-        arguments,
-    )
+    environment = pool.environment(cpus_per_run, gpus_per_run)
+    sweep(plans, output_dir, check, backend, environment, retries, arguments)

@@ -1,7 +1,6 @@
-"""The training stage: from a dataset and a configuration to a folder with a trained model, resumed
-wherever it stopped.
-"""
+"""The training stage: a dataset and a configuration become a folder with a trained model."""
 
+import functools
 import json
 import math
 import os
@@ -18,12 +17,14 @@ import tensorflow as tf
 
 from dlib_tf2 import datasets
 from dlib_tf2.configuration import gin_utils, sources
+from dlib_tf2.configuration.gin_kinds import check_kinds
 from dlib_tf2.errors import DlibError, UserError, check_whole, few
 from dlib_tf2.models.optimizers import adam
 from dlib_tf2.models.vae import VAE
 from dlib_tf2.records import results
 from dlib_tf2.seeds import derive_seed
 from dlib_tf2.system.folders import Written, exactly, hold_folder
+from dlib_tf2.system.locks import refuse_busy
 from dlib_tf2.system.paths import as_path
 from dlib_tf2.training import checkpoints, saved_model
 from dlib_tf2.training.engine import Engine
@@ -36,25 +37,12 @@ from dlib_tf2.training.run import Run
 from dlib_tf2.training.saved_model import is_whole, save_network
 from dlib_tf2.training.strategies import describe, is_chief, needs_records, use_xla
 
-# Where, how long and how a run goes on is not what it computes: these may change between two starts
-# of one run.
-_NOT_IDENTITY = {
-    f"train.{name}"
-    for name in (
-        *(
-            "strategy",
-            "data_dir",
-            "overwrite",
-            "xla",
-            "steps",
-            "eval_steps",
-            "summary_steps",
-            "save_steps",
-            "save_minutes",
-        ),
-        *("counts_per_update", "method", "hyperparameters", "labels"),
-    )
-}
+# These may change between two starts of one run, since they do not change what it computes.
+_WHERE = {"strategy", "data_dir", "overwrite", "xla"}
+_HOW_LONG = {"steps", "counts_per_update", "eval_steps"}
+_HOW_OFTEN = {"summary_steps", "save_steps", "save_minutes"}
+_LABELS = {"method", "hyperparameters", "labels"}
+_NOT_IDENTITY = {f"train.{name}" for name in _WHERE | _HOW_LONG | _HOW_OFTEN | _LABELS}
 _PRECISIONS = ("float32", "mixed_bfloat16")
 _IDENTITY, _SOURCES, _ABSENT = "identity.json", "sources", "absent"
 _IMAGES = "train.images_fingerprint"
@@ -65,7 +53,7 @@ WRITTEN = Written(
         "pictures": Written(exactly(*saved_model.PICTURES)),
         "summaries": Written({r"events\.out\.tfevents\.\d+\..+\.\d+\.\d+\.v2": None}),
         "checkpoints": checkpoints.WRITTEN,
-        **exactly(_IDENTITY),  # last: it says whose the checkpoints are
+        **exactly(_IDENTITY),  # last, because it says which run the checkpoints belong to
     },
     leftovers=(saved_model.LEFTOVERS,),
 )
@@ -97,38 +85,37 @@ def train(
     precision: str = "float32",
     xla: str | bool = "auto",
 ) -> dict[str, float]:
-    """Trains one model, or goes on training it, and leaves `encoder.keras`, `decoder.keras` and
-    `results.json`.
+    """Trains one model, or resumes it, and writes encoder.keras, decoder.keras and results.json.
 
     Args:
-        model_dir: the run's folder; a run that was stopped is resumed from it, a finished one is
-            left as it is.
-        strategy: see `strategies.make_strategy`; the default strategy by default.
-        data_dir: where prepared datasets lie.
-        overwrite: start anew, deleting the files of an earlier run in `model_dir`; other files
+        model_dir: the run's folder; a stopped run is resumed, a finished one is left as it is.
+        strategy: see `strategies.make_strategy`; TensorFlow's default strategy by default.
+        data_dir: folder of prepared datasets.
+        overwrite: delete the files of an earlier run in `model_dir` and start again; other files
             stay.
         dataset: name, e.g. "rendered_sprites/small".
         model: called with (encoder, decoder), e.g. `@VAE`.
         encoder: called with (observation_shape, num_latent).
         decoder: called with (observation_shape, num_latent).
-        num_latent: latent dimensions.
-        steps: updates in all (if `counts_per_update` is 1); a larger number later continues the
-            run.
-        batch_size: global batch, divided among the replicas; at most the images there are, and half
-            of the memory as float32. A batch of one is warned of where the loss compares its rows.
-        seed: of weights, data and noise, each by a derived seed.
+        num_latent: number of latent dimensions.
+        steps: total number of updates (if `counts_per_update` is 1); a larger number continues a
+            finished run.
+        batch_size: global batch, divided among the replicas. It must not exceed the number of
+            images, or half of the memory as float32. With a batch of one, the run warns if the loss
+            compares rows of a batch.
+        seed: weights, data and noise each have a seed derived from it.
         optimizer: called once for each part of the model, in a gin scope of the part's name
             ("vae").
-        counts_per_update: how many of `steps` one update uses up. The study's code counted an
-            update of FactorVAE twice, once for each network, so that its 300,000 steps were 150,001
-            updates; with 2 ours are 150,000.
+        counts_per_update: how many of `steps` one update counts for. The study's code counted an
+            update of FactorVAE twice, once for each network, so its 300,000 steps were 150,001
+            updates; with 2 they are 150,000 here.
         method: a label for results and reports.
-        hyperparameters: the method's own strengths, e.g. {"beta": 4.0}, a label likewise.
-        labels: further ones, such as the study and the model_num in it.
-        eval_steps: batches of the evaluation at the end.
-        summary_steps: updates between two TensorBoard points and progress lines.
-        save_steps: updates between two checkpoints, in addition to `save_minutes`.
-        save_minutes: minutes between two checkpoints.
+        hyperparameters: the method's own strengths, e.g. {"beta": 4.0}; a label too.
+        labels: more labels, such as the study and the model_num in it.
+        eval_steps: number of batches of the evaluation at the end.
+        summary_steps: updates between TensorBoard points and between progress lines.
+        save_steps: updates between checkpoints, in addition to `save_minutes`.
+        save_minutes: minutes between checkpoints.
         precision: "float32" or "mixed_bfloat16".
         xla: "auto", True or False, see `strategies.use_xla`.
 
@@ -140,67 +127,40 @@ def train(
         UserError: the folder holds another run or foreign files, another process trains in it, or
             a setting does not fit.
         DlibError: the loss or a weight became NaN or infinite, the disk is full, or a network of
-            the finished run was changed since.
-        Interrupted: stopped by SIGTERM, Ctrl-C or the loss of another worker; the same call
-            resumes.
+            the finished run has changed since.
+        Interrupted: SIGTERM, Ctrl-C or the loss of another worker stopped the run; the same call
+            resumes it.
     """
+    check_kinds("train", locals())
     started = time.time()
     strategy = strategy or tf.distribute.get_strategy()
     save_steps = steps if save_steps is None else save_steps
-    check_whole(
-        1,
-        train__steps=steps,
-        train__batch_size=batch_size,
-        train__num_latent=num_latent,
-        train__eval_steps=eval_steps,
-    )
-    check_whole(1, train__summary_steps=summary_steps, train__save_steps=save_steps)
-    check_whole(1, train__counts_per_update=counts_per_update)
+    check_whole(1, train__steps=steps, train__batch_size=batch_size, train__num_latent=num_latent)
+    check_whole(1, train__eval_steps=eval_steps, train__summary_steps=summary_steps)
+    check_whole(1, train__save_steps=save_steps, train__counts_per_update=counts_per_update)
     check_whole(0, train__seed=seed)
-    if not isinstance(save_minutes, int | float) or not save_minutes > 0:
+    if not save_minutes > 0:
         raise UserError(f"train.save_minutes must be a number above 0, got {save_minutes!r}")
-    if not isinstance(dataset, str):
-        raise UserError(
-            f"train.dataset must be a name such as 'rendered_sprites/small', got {dataset!r}"
-        )
-    for name, value in (("hyperparameters", hyperparameters), ("labels", labels)):
-        if value is not None and not isinstance(value, Mapping):
-            raise UserError(
-                f'train.{name} must be a dictionary such as {{"beta": 4.0}}, got {value!r}'
-            )
-    for name, value in (
-        ("model", model),
-        ("encoder", encoder),
-        ("decoder", decoder),
-        ("optimizer", optimizer),
-    ):
-        if not callable(value):
-            raise UserError(
-                f"train.{name} must be a reference such as @conv_encoder, with its @, got {value!r}"
-            )
-    if not isinstance(method, str):
-        raise UserError(f"train.method must be a name such as 'beta_vae', got {method!r}")
     if precision not in _PRECISIONS:
+        known = ", ".join(_PRECISIONS)
+        raise UserError(f"train.precision must be one of {known}, got {precision!r}")
+    if batch_size % (replicas := strategy.num_replicas_in_sync):
         raise UserError(
-            f"train.precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}"
-        )
-    if batch_size % strategy.num_replicas_in_sync:
-        raise UserError(
-            f"batch_size {batch_size} is not divisible by the {strategy.num_replicas_in_sync}"
-            " replicas; choose a multiple"
+            f"BATCH_SIZE {batch_size} is no multiple of the {replicas} replicas; choose another"
         )
     steps = -(-steps // counts_per_update)  # updates, from here on
     settings = {
-        "dataset": dataset,
-        "num_latent": num_latent,
-        "batch_size": batch_size,
-        "seed": seed,
-        "precision": precision,
+        "train.dataset": dataset,
+        "train.num_latent": num_latent,
+        "train.batch_size": batch_size,
+        "train.seed": seed,
+        "train.precision": precision,
     }
-    settings = {f"train.{name}": value for name, value in settings.items()}
     folder, chief = as_path(model_dir), is_chief(strategy)
+    # What follows finds both as well, but only after a minute of preparing data and networks.
+    if chief:
+        refuse_busy(folder)
     if not overwrite:
-        # before another dataset is prepared for nothing
         _refuse_other_run(folder, settings, settings)
     data = datasets.load(dataset, data_dir)
     _check_batch(data, batch_size)
@@ -210,7 +170,7 @@ def train(
             strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed
         )
         engine = Engine(strategy, vae, optimizers, data, seed, batch_size, use_xla(strategy, xla))
-        # only now: a mistake in the settings must not cost the run that is to be replaced
+        # Only now, because a mistake in the settings must not delete the earlier run.
         if chief:
             alone.enter_context(hold_folder(folder, "train", WRITTEN, overwrite))
         wait_for_all(strategy)
@@ -218,41 +178,20 @@ def train(
         if (values := _finished_values(folder, steps)) is not None:
             return values
         wait_for_all(strategy)
-        if chief and steps < vae.schedule_steps:
-            print(
-                f"warning: the run ends at update {steps:,}, its regularizer's schedule at"
-                f" {vae.schedule_steps:,}: the final strength is never reached; raise STEPS, or"
-                " shorten the schedule (ITERATION_THRESHOLD)",
-                file=sys.stderr,
-            )
-        if chief and batch_size == 1 and vae.batch_of_one:
-            print(
-                f"warning: a batch of one: {vae.batch_of_one}; raise BATCH_SIZE (the study's"
-                " is 64)",
-                file=sys.stderr,
-            )
-        run = Run(engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes)
-        run.train(
-            lambda start: _batches(
-                strategy, data, vae.inputs, batch_size, derive_seed(seed, "data"), start
-            )
-        )
-        values = run.evaluate(
-            _batches(strategy, data, vae.inputs, batch_size, derive_seed(seed, "evaluation data")),
-            eval_steps,
-        )
         if chief:
-            # From here on the record of a shorter run no longer describes both networks.
+            _warn(vae, steps, batch_size)
+        run = Run(engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes)
+        stream = functools.partial(_batches, strategy, data, vae.inputs, batch_size)
+        run.train(functools.partial(stream, derive_seed(seed, "data")))
+        values = run.evaluate(stream(derive_seed(seed, "evaluation data")), eval_steps)
+        if chief:
+            # The record of a shorter run no longer describes both networks.
             (folder / "results.json").unlink(missing_ok=True)
             _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
-            kept = {
-                **(labels or {}),
-                "method": method,
-                "hyperparameters": hyperparameters or {},
-                "activation": vae.activation,
-            }
+            kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}}
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
+            kept["activation"] = vae.activation
             device, files = describe(strategy), saved_model.NETWORKS
             results.write_step(
                 folder, "train", values, started=started, labels=kept, device=device, files=files
@@ -261,8 +200,10 @@ def train(
 
 
 def _check_batch(data: datasets.GroundTruthDataset, batch_size: int) -> None:
-    """Refuses a batch of more images than there are, or of which one copy would take more than half
-    of this machine's memory: a training step holds several, and what the networks make of them."""
+    """Refuses a batch of more images than exist, or of more than half of this machine's memory.
+
+    A training step holds several copies of a batch, and the networks' activations.
+    """
     rows = len(data.table)
     if batch_size > rows:
         raise UserError(
@@ -273,28 +214,59 @@ def _check_batch(data: datasets.GroundTruthDataset, batch_size: int) -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory / 2:
         raise UserError(
-            f"train.batch_size is {batch_size:,}: one batch of images takes {needed / 1e9:.3g} GB, "
-            f"more than half of the memory, {memory / 1e9:.3g} GB; lower BATCH_SIZE (the study's "
-            "is 64)"
+            f"train.batch_size is {batch_size:,}: one batch of images takes {needed / 1e9:.3g} GB,"
+            f" more than half of the memory, {memory / 1e9:.3g} GB; lower BATCH_SIZE (the study's"
+            " is 64)"
+        )
+
+
+def _warn(vae: VAE, steps: int, batch_size: int) -> None:
+    """Warns about settings that are allowed but defeat what the method does."""
+    if steps < vae.schedule_steps:
+        print(
+            f"warning: the run ends at update {steps:,}, the regularizer's schedule at"
+            f" {vae.schedule_steps:,}: the final strength is never reached; raise STEPS, or shorten"
+            " the schedule (ITERATION_THRESHOLD)",
+            file=sys.stderr,
+        )
+    if batch_size == 1 and vae.batch_of_one:
+        print(
+            f"warning: a batch of one: {vae.batch_of_one}; raise BATCH_SIZE (the study's is 64)",
+            file=sys.stderr,
         )
 
 
 def _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed):
-    """Networks, model and optimizers with all their variables, made in the strategy's scope from
-    the run's seed.
-    """
-    # Keras initialisers draw from global state: this is the one place that seeds it.
+    """The model and its built optimizers, made in the strategy's scope from the run's seed."""
+    # Keras initialisers draw from global state; only this line seeds it.
     keras.utils.set_random_seed(derive_seed(seed, "weights"))
     optimizers = {}
     with strategy.scope(), _precision(precision):
-        vae = model(
-            encoder(data.observation_shape, num_latent), decoder(data.observation_shape, num_latent)
-        )
+        image, code = tuple(data.observation_shape), (num_latent,)
+        networks = encoder(image, num_latent), decoder(image, num_latent)
+        _check_network("encoder", networks[0], [image], [code, code])
+        _check_network("decoder", networks[1], [code], [image])
+        vae = model(*networks)
         for name, part in vae.parts(()).items():
             with gin.config_scope(name):
                 optimizers[name] = optimizer()
             optimizers[name].build(part.variables)
     return vae, optimizers
+
+
+def _check_network(name: str, network: Any, takes: list[tuple], gives: list[tuple]) -> None:
+    """Refuses a network unless it has these input and output shapes, without the batch."""
+    if not isinstance(network, keras.Model):
+        raise UserError(f"train.{name} must make a keras.Model, got {network!r}")
+    tensors = getattr(network, "inputs", None), getattr(network, "outputs", None)
+    if None in tensors:
+        return  # a subclass of keras.Model may not know its shapes
+    found = [[tuple(tensor.shape[1:]) for tensor in side] for side in tensors]
+    if found != [takes, gives]:
+        shown = [" and ".join(map(str, side)) for side in (*found, takes, gives)]
+        raise UserError(
+            "train.{} made a network from {} to {}; expected one from {} to {}".format(name, *shown)
+        )
 
 
 def _batches(
@@ -307,8 +279,7 @@ def _batches(
 ) -> Iterable:
     """The stream of batches from step `start` on, each cut into one slice per replica.
 
-    Each further name of a model's `inputs` is an independent stream of images, with a seed of its
-    own.
+    Each name of a model's `inputs` is an independent stream of images with its own seed.
     """
 
     def slices(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -331,22 +302,19 @@ def _batches(
         if needs_records(strategy):
             return data.record_batches(batch_size, seed, hosts, host, replicas // hosts)
         local = range(host * replicas // hosts, (host + 1) * replicas // hosts)
-        # The stream never ends, but only what repeats is known to be infinite: with several workers
-        # tf.distribute would prepare for a last, partial batch, and forget the static shapes that
-        # noise and XLA need.
+        # The stream never ends, but TensorFlow knows only of `repeat` that it is infinite. With
+        # several workers tf.distribute would otherwise expect a last, partial batch, and lose the
+        # static shapes that noise and XLA need.
         return data.train_batches(batch_size, seed, start, replicas, local).repeat()
 
     return strategy.distribute_datasets_from_function(slices)
 
 
 def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bool) -> None:
-    """Refuses a folder whose run was another one; a new folder gets this run's identity."""
-    used = {
-        key: value
-        for key, value in gin_utils.operative_bindings().items()
-        if key not in _NOT_IDENTITY
-    }
-    identity = {**used, **settings, _SOURCES: sources.of_text(gin_utils.operative_text())}
+    """Refuses a folder of another run; writes this run's identity to a new folder."""
+    used = gin_utils.operative_bindings().items()
+    identity = {key: value for key, value in used if key not in _NOT_IDENTITY}
+    identity |= {**settings, _SOURCES: sources.of_text(gin_utils.operative_text())}
     _refuse_other_run(folder, identity)
     if chief and not (folder / _IDENTITY).exists():
         results.write_json(folder / _IDENTITY, identity)
@@ -362,14 +330,14 @@ def _refuse_other_run(
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DlibError(f"{path} is damaged ({error}); use --overwrite to start anew") from error
+        raise DlibError(f"{path} is damaged ({error}); start again with --overwrite") from error
     here = json.loads(json.dumps(here))
     sources_there, sources_here = there.pop(_SOURCES, None), here.pop(_SOURCES, {})
     differing = sorted(
         key for key in keys or {*there, *here} if there.get(key, _ABSENT) != here.get(key, _ABSENT)
     )
     if _IMAGES not in there and _IMAGES in differing:
-        differing.remove(_IMAGES)  # older runs do not know their images by more than a name
+        differing.remove(_IMAGES)  # older runs know only the name of their dataset
     if differing == [_IMAGES]:
         raise UserError(
             f"{folder} was trained on other images than {here['train.dataset']} holds now"
@@ -377,12 +345,8 @@ def _refuse_other_run(
             " them, choose another --model_dir, or --overwrite to delete that run"
         )
     if differing:
-        shown = few(
-            [
-                f"{key} is {there.get(key, _ABSENT)} there and {here.get(key, _ABSENT)} here"
-                for key in differing
-            ]
-        )
+        both = [(key, there.get(key, _ABSENT), here.get(key, _ABSENT)) for key in differing]
+        shown = few([f"{key} is {theirs} there and {ours} here" for key, theirs, ours in both])
     else:
         shown = sources.change(sources_there, sources_here)
     if shown:
@@ -411,9 +375,7 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
 
 
 def _export(folder: pathlib.Path, name: str, network: keras.Model, trained: keras.Model) -> None:
-    """Saves the weights in a float32 copy of a network, made outside of any strategy, as
-    `<name>.keras`.
-    """
+    """Saves trained weights as `<name>.keras`, in a network made in float32 under no strategy."""
     network.set_weights(trained.get_weights())
     save_network(folder, name, network)
 

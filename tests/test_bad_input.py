@@ -1,12 +1,11 @@
-"""The real commands, given what is wrong: one line that names the remedy, the right exit code,
-nothing touched, nothing slow.
+"""The real commands, given mistakes: one line with the remedy, exit code, nothing touched.
 
-Most mistakes are refused in an environment where TensorFlow cannot be loaded, which shows that
-nobody waits for it.
+Most run where TensorFlow cannot be loaded, which shows that a refusal does not wait for it.
 """
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -19,15 +18,15 @@ import pytest
 from dlib_tf2.configuration import gin_utils
 from dlib_tf2.records import results
 from dlib_tf2.representations.representation import Representation
+from dlib_tf2.system import locks
 from dlib_tf2.system.folders import claim_folder
 
 REPO = pathlib.Path(__file__).parents[1]
 # What tells the reader what to do; every refusal holds one of these.
 REMEDY = re.compile(
-    r"--help|did you mean|known: |choose another|correct the name|expected |add"
-    r" --gin_bindings|close the bracket|the files define no macro|"
-    r"finish it with|name the one|delete it and|name the folder|make it again|must describe|free"
-    r" space"
+    r"--help|did you mean|known: |choose another|correct the name|expected |add --gin_bindings|"
+    r"close the bracket|the files define no macro|finish it with|name the one|delete it and|"
+    r"name the folder|make it again|must (?:be|describe)|free space"
 )
 
 
@@ -47,9 +46,7 @@ def refused(run_command, without_tensorflow):
 
 
 def one_line(command, outcome, code):
-    """The message of a refusal: exit code, nothing on stdout, exactly one line on stderr, with a
-    remedy.
-    """
+    """The message of a refusal: one line on stderr, with a remedy, and the right exit code."""
     number, out, err = outcome
     assert (number, out) == (code, ""), err
     assert err.startswith(f"{command}: ")
@@ -185,6 +182,25 @@ class TestGin:
         assert message.startswith("gin: No configurable matching 'migg'")
         assert "did you mean mig" in message
 
+    @pytest.mark.parametrize(
+        "binding, message",
+        [
+            ("STEPS = 'x'", "train.steps must be a whole number, got 'x'"),
+            ("SEED = True", "train.seed must be a whole number, got True"),
+            ("train.seed = @adam", "train.seed must be a whole number, got '@adam'"),
+            ("train.save_minutes = 'x'", "train.save_minutes must be a number, got 'x'"),
+            ("train.save_steps = 2.5", "train.save_steps must be a whole number or None, got 2.5"),
+            ("train.labels = 3", 'train.labels must be a dictionary such as {"beta": 4.0} or None'),
+            ("train.encoder = 'VAE'", "train.encoder must be a reference such as @conv_encoder"),
+        ],
+    )
+    def test_a_value_of_another_kind_without_tensorflow(self, refused, binding, message):
+        assert message in refused(*TRAIN, f"--gin_bindings={binding}")
+
+    def test_only_the_value_that_counts_must_be_of_the_right_kind(self):
+        later = ["STEPS = 'x'", "STEPS = 5", "train.save_steps = None", "train.encoder = @adam()"]
+        gin_utils.check(["models/beta_vae.gin"], later)
+
 
 class TestFolders:
     @pytest.mark.parametrize("overwrite", ["--nooverwrite", "--overwrite"])
@@ -227,8 +243,8 @@ class TestFolders:
             "dlib_prepare_data", "--dataset=dsprites_full", f"--manual_dir={tmp_path / 'nowhere'}"
         )
         assert (
-            said == f"--manual_dir={tmp_path / 'nowhere'} is no folder; name the one that holds the"
-            " original files"
+            said == f"--manual_dir={tmp_path / 'nowhere'} is not a folder; name the one that holds"
+            " the original files"
         )
         assert not (tmp_path / "new").exists()
 
@@ -284,6 +300,13 @@ class TestFolders:
         )
         assert message.startswith(f"{path} is damaged (")
         assert message.endswith("; delete it and run the step again")
+
+    @pytest.mark.parametrize("overwrite", ["--nooverwrite", "--overwrite"])
+    def test_a_folder_where_a_run_is_at_work(self, refused, finished, overwrite):
+        folder = finished("train")
+        with locks.only_process(folder):
+            message = refused("dlib_train", TRAIN[2], f"--model_dir={folder}", overwrite)
+        assert message.startswith(f"another process is at work in {folder} (process {os.getpid()} ")
 
 
 class TestTables:
@@ -358,9 +381,7 @@ def outcomes(start_command, tiny_flags, run, tmp_path_factory):
 
 
 class TestWithTensorflow:
-    """The few mistakes that only show once TensorFlow is loaded, on one run of the real
-    commands.
-    """
+    """The few mistakes that show only once TensorFlow is loaded, on one run of the commands."""
 
     def test_a_run_is_quiet_and_prints_where_its_pictures_are(self, run):
         folder, out, err = run

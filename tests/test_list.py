@@ -1,6 +1,4 @@
-"""dlib_list names what there is by its files, and completion offers flags and names in a real
-bash.
-"""
+"""dlib_list finds all names by their files; completion offers flags and names in a real bash."""
 
 import os
 import pathlib

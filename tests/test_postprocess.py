@@ -1,6 +1,4 @@
-"""Every grid point is encoded once, in grid order, and what was made is kept, resumed, detected as
-damaged or refused.
-"""
+"""The grid is encoded once, in order; results are kept, resumed, checked for damage or refused."""
 
 import dataclasses
 import json

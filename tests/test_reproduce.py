@@ -1,6 +1,4 @@
-"""One model of a study, all steps: what is written, what is done again after a stop, what a
-finished one costs, and each mistake.
-"""
+"""One model of a study: what is written, repeated after a stop, and free once done; mistakes."""
 
 import html
 import json
@@ -352,6 +350,17 @@ def test_a_finished_model_costs_no_tensorflow(done, run_command, tmp_path, data_
         (
             ["--study=rendered_study", "--model_num=0", "--gin_bindings=STEPZ = 1"],
             "no parsed gin file defines the macro STEPZ.*",
+        ),
+        *(
+            (["--study=rendered_study", "--model_num=0", f"--gin_bindings={name} = 'x'"], said)
+            for name, said in (
+                ("STEPS", "train.steps must be a whole number, got 'x'"),
+                (
+                    "postprocess.batch_size",
+                    "postprocess.batch_size must be a whole number, got 'x'",
+                ),
+                ("evaluate.seed", "evaluate.seed must be a whole number, got 'x'"),
+            )
         ),
     ],
 )

@@ -1,6 +1,4 @@
-"""The training stage in one process: what a run leaves, how it goes on, what it refuses, and how it
-stops.
-"""
+"""The training stage in one process: what a run leaves, resumes and refuses, and how it stops."""
 
 import fcntl
 import json
@@ -361,9 +359,9 @@ def test_a_signal_saves_before_the_run_stops(finished, tiny_train, tmp_path, mon
     [
         ("STEPS = 0", "train.steps must be a whole number of at least 1, got 0"),
         ("STEPS = -5", "train.steps must be a whole number of at least 1, got -5"),
-        ("STEPS = 1e3", "train.steps must be a whole number of at least 1, got 1000.0"),
+        ("STEPS = 1e3", "train.steps must be a whole number, got 1000.0"),
         ("BATCH_SIZE = 0", "train.batch_size must be a whole number of at least 1, got 0"),
-        ("BATCH_SIZE = True", "train.batch_size must be a whole number of at least 1, got True"),
+        ("BATCH_SIZE = True", "train.batch_size must be a whole number, got True"),
         ("NUM_LATENT = 0", "train.num_latent must be a whole number of at least 1, got 0"),
         ("SEED = -1", "train.seed must be a whole number of at least 0, got -1"),
         ("train.eval_steps = 0", "train.eval_steps must be a whole number of at least 1, got 0"),
@@ -381,7 +379,17 @@ def test_a_signal_saves_before_the_run_stops(finished, tiny_train, tmp_path, mon
             "BATCH_SIZE = 1000000000",
             "train.batch_size is 1,000,000,000, more than the 36,864 images",
         ),
-        ("BATCH_SIZE = 7", "batch_size 7 is not divisible by the 2 replicas; choose a multiple"),
+        ("BATCH_SIZE = 7", "BATCH_SIZE 7 is no multiple of the 2 replicas; choose another"),
+        (
+            "train.decoder = @tiny_encoder",
+            "train.decoder made a network from (64, 64, 1) to (2,) and (2,); expected one from (2,)"
+            " to (64, 64, 1)",
+        ),
+        (
+            "train.encoder = @uneven_encoder",
+            "to (2,) and (3,); expected one from (64, 64, 1) to (2,) and (2,)",
+        ),
+        ("train.encoder = @no_encoder", "train.encoder must make a keras.Model, got None"),
         ("train.xla = True", "train.xla = True needs exactly one replica"),
         ("train.xla = 'yes'", "train.xla must be 'auto', True or False, got 'yes'"),
         ("DATASET = 'dsprits'", "unknown dataset 'dsprits'; known: "),

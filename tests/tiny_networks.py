@@ -1,6 +1,4 @@
-"""Networks of a few thousand weights and misbehaving regularizers, registered for gin files of the
-tests.
-"""
+"""Networks of a few thousand weights and misbehaving regularizers, for gin files of the tests."""
 
 import gin
 import keras
@@ -12,9 +10,7 @@ from dlib_tf2.regularizers.beta_kl import kl_to_prior
 
 @gin.register
 def tiny_encoder(observation_shape, num_latent):
-    """One convolution and two float32 heads, called as `conv_encoder` is; height and width
-    divisible by 4.
-    """
+    """One convolution and two float32 heads; height and width must be divisible by 4."""
     image = keras.Input(tuple(observation_shape), name="image")
     x = layers.Flatten()(layers.Conv2D(4, 4, 4, "same", activation="relu")(image))
     heads = [
@@ -24,10 +20,22 @@ def tiny_encoder(observation_shape, num_latent):
 
 
 @gin.register
+def uneven_encoder(observation_shape, num_latent):
+    """An encoder that is not one: its second head has a latent too many."""
+    network = tiny_encoder(observation_shape, num_latent)
+    return keras.Model(
+        network.inputs, (network.outputs[0], layers.Dense(num_latent + 1)(network.outputs[1]))
+    )
+
+
+@gin.register
+def no_encoder(observation_shape, num_latent):
+    """A function that forgets to return its network."""
+
+
+@gin.register
 def tiny_decoder(observation_shape, num_latent):
-    """One dense layer and one transposed convolution, called as `deconv_decoder` is; height and
-    width divisible by 8.
-    """
+    """A dense layer and a transposed convolution; height and width must be divisible by 8."""
     height, width, channels = observation_shape
     code = keras.Input((num_latent,), name="code")
     x = layers.Dense(height // 8 * (width // 8) * 2, activation="relu")(code)

@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple, TypeAlias
 from gin import config_parser
 from gin.config_parser import BindingStatement, ImportStatement
 
-from dlib_tf2.configuration import gin_names
+from dlib_tf2.configuration import gin_kinds, gin_names
 from dlib_tf2.errors import UserError
 
 Statement: TypeAlias = BindingStatement | ImportStatement
@@ -74,7 +74,8 @@ def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
         UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used but
             not set, or set by itself; a macro among the bindings is neither in the files nor used
             by another binding (gin accepts that in silence); a module, function, parameter or
-            reference of this package does not exist.
+            reference of this package does not exist; a stage's parameter gets a value of a wrong
+            kind.
     """
     _checked(files, bindings)
 
@@ -87,8 +88,12 @@ def _checked(files: Sequence[str], bindings: Sequence[str]) -> list[Statement]:
         in_bindings = list(_statements(config_parser.ConfigParser(text, _Delegate()), ()))
     _refuse_unknown_macros(_bindings(in_files), _bindings(in_bindings))
     _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
-    gin_names.refuse_unknown([*in_files, *in_bindings])
-    return [*in_files, *in_bindings]
+    statements = [*in_files, *in_bindings]
+    gin_names.refuse_unknown(statements)
+    for key, value in _values(_bindings(statements)).items():
+        name, _, parameter = key.rpartition(".")
+        gin_kinds.check_kinds(name.rpartition("/")[2], {parameter: value})
+    return statements
 
 
 def bound_value(
@@ -104,30 +109,16 @@ def bound_values(
     files: Sequence[str], bindings: Sequence[str], keys: Sequence[str], default: Any = None
 ) -> dict[str, Any]:
     """What `bound_value` gives for each of `keys`, by one look at the text."""
-    statements = _bindings(_checked(files, bindings))
-    macros = {
-        _scoped(statement): statement.value for statement in statements if not statement.arg_name
-    }
-    # the last one wins
-    found = {
-        f"{_scoped(statement)}.{statement.arg_name}": statement.value for statement in statements
-    }
-    return {key: _plain(found[key], macros) if key in found else default for key in keys}
+    found = _values(_bindings(_checked(files, bindings)))
+    return {key: found.get(key, default) for key in keys}
 
 
 def typed_bindings(text: str) -> dict[str, Any]:
     """Reads gin text into {"scope/name.parameter": value}; references become "@name", macros their
     values.
     """
-    macros, values = {}, {}
-    for statement in config_parser.ConfigParser(text, _Delegate()):
-        if not isinstance(statement, BindingStatement):
-            continue
-        if statement.arg_name:
-            values[f"{_scoped(statement)}.{statement.arg_name}"] = statement.value
-        else:
-            macros[_scoped(statement)] = statement.value
-    return {key: _plain(value, macros) for key, value in sorted(values.items())}
+    statements = list(config_parser.ConfigParser(text, _Delegate()))
+    return dict(sorted(_values(_bindings(statements)).items()))
 
 
 @contextlib.contextmanager
@@ -199,6 +190,16 @@ def _statements(
 
 def _bindings(statements: Sequence[Statement]) -> list[BindingStatement]:
     return [statement for statement in statements if isinstance(statement, BindingStatement)]
+
+
+def _values(statements: Sequence[BindingStatement]) -> dict[str, Any]:
+    """{"scope/name.parameter": value} with macros resolved; the last binding of each wins."""
+    macros = {_scoped(one): one.value for one in statements if not one.arg_name}
+    return {
+        f"{_scoped(one)}.{one.arg_name}": _plain(one.value, macros)
+        for one in statements
+        if one.arg_name
+    }
 
 
 def _scoped(statement: BindingStatement) -> str:

@@ -1,6 +1,4 @@
-"""FactorVAE: a discriminator estimates the total correlation of the codes, which the VAE then
-lowers.
-"""
+"""FactorVAE: a discriminator estimates the total correlation of the codes; the VAE lowers it."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,16 +16,15 @@ _CLIP = 1e-6
 
 @gin.register
 class FactorVAE(VAE):
-    """reconstruction + KL + gamma * TC, TC = E[logit_0(z) - logit_1(z)] of a discriminator of joint
-    and shuffled codes.
+    """reconstruction + KL + gamma * TC, TC = E[logit_0(z) - logit_1(z)] by a discriminator.
 
-    Kim and Mnih, "Disentangling by factorising", ICML 2018, equation 2 and algorithm 2 (arXiv
-    1802.05983). As in the study, both networks move at once, from gradients at the old weights. The
-    discriminator's optimizer is made in the gin scope `discriminator`, the VAE's in the scope
-    `vae`.
+    The discriminator tells codes from codes whose dimensions were shuffled. Kim and Mnih,
+    "Disentangling by factorising", ICML 2018, equation 2 and algorithm 2 (arXiv 1802.05983). As in
+    the study, both networks are updated at once, from gradients at the old weights. The
+    discriminator's optimizer is made in the gin scope `discriminator`, the VAE's in `vae`.
     """
 
-    batch_of_one = "permuting its columns changes nothing, so that the discriminator learns nothing"
+    batch_of_one = "permuting its columns changes nothing, so the discriminator learns nothing"
 
     def __init__(
         self,
@@ -39,13 +36,19 @@ class FactorVAE(VAE):
         second_batch: bool = False,
         activation: str = "logits",
     ):
-        """Args: encoder: images [b, h, w, c] -> (mean [b, d], log_variance [b, d]). decoder: codes
-        [b, d] -> outputs [b, h, w, c]. reconstruction_loss: as in `VAE`. discriminator: called with
-        num_latent, makes the network from codes [b, d] to logits [b, 2]. gamma: weight of the total
-        correlation, >= 0. The study's strengths: 10, 20, 30, 40, 50, 100. second_batch: shuffle the
-        codes of a second, independent batch, as the paper does; the study shuffles those of the
-            same batch. It costs one more pass of the encoder.
-        activation: as in `VAE`.
+        """Takes what `VAE` takes, except a regularizer.
+
+        Args:
+            encoder: see `VAE`.
+            decoder: see `VAE`.
+            reconstruction_loss: see `VAE`.
+            discriminator: called with num_latent; makes a network from codes [b, d] to logits
+                [b, 2].
+            gamma: weight of the total correlation, >= 0. The study's strengths: 10, 20, 30, 40, 50,
+                100.
+            second_batch: shuffle the codes of a second, independent batch, as the paper does; the
+                study shuffles those of the same batch. It costs one more pass of the encoder.
+            activation: see `VAE`.
         """
         check_number(0, FactorVAE__gamma=gamma)
         if not isinstance(second_batch, bool):
@@ -57,7 +60,7 @@ class FactorVAE(VAE):
             self.inputs = ("image", "image_2")
 
     def parts(self, terms: tuple[str, ...]) -> dict[str, Part]:
-        """The VAE descends all terms but the discriminator's loss, the discriminator that one."""
+        """The discriminator descends its own loss, the VAE all other terms."""
         vae = tuple(name for name in terms if name != "discriminator_loss")
         return {
             **super().parts(vae),
@@ -67,8 +70,9 @@ class FactorVAE(VAE):
     def losses(
         self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, seed: tf.Tensor
     ) -> tuple[Scalars, Scalars]:
-        """The terms of both networks, see `VAE.losses`; "image_2" float32 [b, h, w, c] is read with
-        `second_batch`.
+        """The terms of both networks; arguments as in `VAE.losses`.
+
+        With `second_batch` the batch also holds "image_2", float32 [b, h, w, c].
 
         Returns:
             terms: reconstruction_loss, kl and total_correlation, whose sum is the loss, and
@@ -79,14 +83,12 @@ class FactorVAE(VAE):
         posterior = self.encode(batch["image"])
         z = sample(posterior, position, seed)
         terms, monitors = self._objective(batch["image"], posterior, z, step)
-        # Noise of their own for the second batch and the permutation, under every compiler the
-        # same: philox.
+        # The second batch and the permutation have noise of their own; philox draws the same under
+        # every compiler.
         second, order = (tf.random.fold_in(seed, use, alg="philox") for use in (1, 2))
-        other = (
-            sample(self.encode(batch["image_2"]), position, second)
-            if "image_2" in self.inputs
-            else z
-        )
+        other = z
+        if "image_2" in self.inputs:
+            other = sample(self.encode(batch["image_2"]), position, second)
         joint = self.discriminator(z)
         shuffled = self.discriminator(shuffle_columns(tf.stop_gradient(other), order, position))
         tc = total_correlation(joint)
@@ -98,16 +100,12 @@ class FactorVAE(VAE):
 
 
 def total_correlation(joint: tf.Tensor) -> tf.Tensor:
-    """The density-ratio estimate E[log q(z) / prod_j q(z_j)] from the discriminator's logits [b, 2]
-    of codes: scalar, nats.
-    """
+    """E[log q(z) / prod_j q(z_j)] in nats, from the discriminator's logits [b, 2] of codes."""
     return tf.reduce_mean(joint[:, 0] - joint[:, 1])
 
 
 def discriminator_loss(joint: tf.Tensor, shuffled: tf.Tensor) -> tf.Tensor:
-    """-(mean log p_0(z) + mean log p_1(shuffled z)) / 2 from logits [b, 2], probabilities clipped
-    to 1e-6 .. 1 - 1e-6: scalar.
-    """
+    """-(mean log p_0(z) + mean log p_1(shuffled z)) / 2 from logits [b, 2], clipped: scalar."""
     p_joint = tf.clip_by_value(tf.nn.softmax(joint)[:, 0], _CLIP, 1 - _CLIP)
     p_shuffled = tf.clip_by_value(tf.nn.softmax(shuffled)[:, 1], _CLIP, 1 - _CLIP)
     return -0.5 * (tf.reduce_mean(tf.math.log(p_joint)) + tf.reduce_mean(tf.math.log(p_shuffled)))

@@ -1,6 +1,4 @@
-"""Fully connected networks: encoder and decoder (Higgins et al. 2017, table 1, row 1) and
-FactorVAE's discriminator.
-"""
+"""Fully connected networks: those of Higgins et al. 2017 (table 1, row 1), and a discriminator."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +10,7 @@ from keras import layers
 
 @gin.register
 def fc_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model:
-    """Image to the parameters of a diagonal Gaussian posterior, by two layers of 1200.
+    """Makes a network from images to a diagonal Gaussian posterior: two layers of 1200.
 
     Args:
         observation_shape: (height, width, channels).
@@ -34,7 +32,7 @@ def fc_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model
 
 @gin.register
 def fc_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model:
-    """Code to the logits of an image, by three tanh layers of 1200.
+    """Makes a network from codes to the logits of images: three tanh layers of 1200.
 
     Args:
         observation_shape: (height, width, channels).
@@ -55,15 +53,14 @@ def fc_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model
 
 @gin.register
 def fc_discriminator(num_latent: int, num_layers: int = 6, num_units: int = 1000) -> keras.Model:
-    """Code to two logits: column 0 for a code of the joint, column 1 for one whose dimensions were
-    shuffled.
+    """Makes FactorVAE's network from codes to two logits: 0 for as encoded, 1 for shuffled.
 
     Kim and Mnih, "Disentangling by factorising", ICML 2018, appendix A (arXiv 1802.05983).
 
     Args:
         num_latent: number of latent dimensions d.
-        num_layers: hidden layers.
-        num_units: units of each.
+        num_layers: number of hidden layers.
+        num_units: units per hidden layer.
 
     Returns:
         A model from codes [b, d] to logits [b, 2], float32.

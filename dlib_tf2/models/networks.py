@@ -11,9 +11,9 @@ from dlib_tf2.errors import UserError
 
 @gin.register
 def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model:
-    """Image to the parameters of a diagonal Gaussian posterior.
+    """Makes a network from images to a diagonal Gaussian posterior.
 
-    The third and fourth convolution have 2x2 kernels, as the study's do; many ports use 4x4
+    The third and fourth convolutions have 2x2 kernels, as in the study; many ports use 4x4
     throughout.
 
     Args:
@@ -25,7 +25,7 @@ def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Mod
         float32.
 
     Raises:
-        UserError: the observation's size is not divisible by 16.
+        UserError: height or width is not divisible by 16.
     """
     _check_divisible(observation_shape)
     image = keras.Input(tuple(observation_shape), name="image")
@@ -34,8 +34,7 @@ def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Mod
     x = layers.Conv2D(64, 2, 2, "same", activation="relu", name="e3")(x)
     x = layers.Conv2D(64, 2, 2, "same", activation="relu", name="e4")(x)  # [b, h/16, w/16, 64]
     x = layers.Dense(256, activation="relu", name="e5")(layers.Flatten(name="flatten")(x))
-    # The heads stay float32 under a mixed policy, or saved encoders would emit bfloat16, which
-    # numpy cannot store.
+    # float32 under a mixed policy too: numpy cannot store bfloat16.
     mean = layers.Dense(num_latent, dtype="float32", name="mean")(x)
     log_variance = layers.Dense(num_latent, dtype="float32", name="log_variance")(x)
     return keras.Model(image, (mean, log_variance), name="encoder")
@@ -43,18 +42,18 @@ def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Mod
 
 @gin.register
 def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.Model:
-    """Code to the logits of an image.
+    """Makes a network from codes to the logits of images.
 
     Args:
         observation_shape: (height, width, channels); height and width divisible by 16.
         num_latent: number of latent dimensions d.
 
     Returns:
-        A model from codes [b, d] to logits [b, h, w, c], float32; the sigmoid is left to the loss
-        or the viewer.
+        A model from codes [b, d] to logits [b, h, w, c], float32; the loss or the viewer applies
+        the sigmoid.
 
     Raises:
-        UserError: the observation's size is not divisible by 16.
+        UserError: height or width is not divisible by 16.
     """
     _check_divisible(observation_shape)
     height, width, channels = observation_shape
@@ -72,13 +71,8 @@ def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.M
 
 
 def _check_divisible(observation_shape: Sequence[int]) -> None:
-    if (
-        len(observation_shape) != 3
-        or min(observation_shape) < 1
-        or observation_shape[0] % 16
-        or observation_shape[1] % 16
-    ):
+    shape = tuple(observation_shape)
+    if len(shape) != 3 or min(shape) < 1 or shape[0] % 16 or shape[1] % 16:
         raise UserError(
-            "expected an observation shape (h, w, c) with h and w divisible by 16, got"
-            f" {tuple(observation_shape)}"
+            f"expected an observation shape (h, w, c) with h and w divisible by 16, got {shape}"
         )

@@ -1,7 +1,7 @@
 """Reconstruction losses: from images and the decoder's outputs to one number per example.
 
 An `activation` says how an output r becomes a pixel's mean: "logits" is sigmoid(r), "tanh" is
-tanh(r) / 2 + 1/2 = sigmoid(2 r). Whoever shows a decoded image must apply the same map,
+tanh(r) / 2 + 1/2 = sigmoid(2 r). Code that shows decoded images must apply the same map,
 `pixel_means`.
 """
 
@@ -11,11 +11,11 @@ import tensorflow as tf
 from dlib_tf2.errors import UserError
 
 _ACTIVATIONS = {"logits": tf.sigmoid, "tanh": lambda output: tf.tanh(output) / 2 + 0.5}
-_CLIP = 1e-6  # probabilities this close to 0 and 1 have no finite logarithm in float32 arithmetic
+_CLIP = 1e-6  # closer to 0 or 1, float32 may give a logarithm that is not finite
 
 
 def pixel_means(output: tf.Tensor, activation: str = "logits") -> tf.Tensor:
-    """The means in 0..1 of the pixels that a decoder's `output` stands for.
+    """The pixel means in 0..1 that a decoder's `output` stands for.
 
     Raises:
         UserError: the activation is neither "logits" nor "tanh".
@@ -32,16 +32,15 @@ def bernoulli_loss(
     activation: str = "logits",
     subtract_true_image_entropy: bool = False,
 ) -> tf.Tensor:
-    """Negative log-likelihood under independent Bernoulli pixels, summed over pixels and channels
-    (never a mean).
+    """Negative log-likelihood under Bernoulli pixels: a sum over pixels and channels, no mean.
 
     Args:
         image: [b, h, w, c] in 0..1, binary or not.
-        output: [b, h, w, c], what the decoder gave.
+        output: [b, h, w, c], the decoder's output.
         activation: "logits" or "tanh"; the model passes its own.
-        subtract_true_image_entropy: subtract the entropy of Bernoulli pixels with the image as
-            means, so that a perfect reconstruction of an image that is not binary counts 0. It is a
-            constant: values change, gradients do not.
+        subtract_true_image_entropy: subtract the entropy of Bernoulli pixels whose means are the
+            image, so that a perfect reconstruction has loss 0 even if the image is not binary. It
+            is a constant: values change, gradients do not.
 
     Returns:
         float32 [b], nats. At logits 0 it is h * w * c * ln 2 for any image.
@@ -57,12 +56,11 @@ def bernoulli_loss(
 
 @gin.register
 def l2_loss(image: tf.Tensor, output: tf.Tensor, activation: str = "logits") -> tf.Tensor:
-    """Squared distance between image and pixel means, summed over pixels and channels; no factor
-    1/2 and no variance.
+    """Squared distance between image and pixel means: a sum, without factor 1/2 or variance.
 
     Args:
         image: [b, h, w, c] in 0..1.
-        output: [b, h, w, c], what the decoder gave.
+        output: [b, h, w, c], the decoder's output.
         activation: "logits" or "tanh"; the model passes its own.
 
     Returns:

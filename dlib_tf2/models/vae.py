@@ -1,6 +1,4 @@
-"""The variational autoencoder that every method of the study is: a reconstruction loss plus a
-regularizer.
-"""
+"""The variational autoencoder behind every method: a reconstruction loss plus a regularizer."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -22,9 +20,7 @@ Regularizer = Callable[[tfd.Distribution, tf.Tensor, tf.Tensor], Scalars]
 
 
 class Part(NamedTuple):
-    """Variables that one optimizer moves, and the names of the loss terms whose sum they
-    descend.
-    """
+    """Variables of one optimizer, and the names of the loss terms whose sum it minimises."""
 
     variables: list[keras.Variable]
     terms: tuple[str, ...]
@@ -32,20 +28,19 @@ class Part(NamedTuple):
 
 @gin.register
 class VAE:
-    """Encoder, decoder, reconstruction loss and regularizer (Kingma & Welling 2014; Rezende et al.
-    2014).
+    """Encoder, decoder, reconstruction loss and regularizer.
 
-    It is a plain object around two Keras models: Keras reserves the name `losses` on its own Model
-    class, and the training engine needs nothing else of it.
+    Kingma & Welling 2014; Rezende et al. 2014. A plain object around two Keras models: Keras
+    reserves the name `losses` on its own Model class, and the engine needs nothing else of it.
 
     Attributes:
-        inputs: names of the image batches that `losses` reads; the engine feeds each from a stream
-            of its own.
+        inputs: names of the image batches that `losses` reads; the engine feeds each from its own
+            stream.
         activation: how the decoder's output becomes pixel means, see `reconstruction.pixel_means`.
-        schedule_steps: the step from which on the loss no longer changes with the step; 0 if it
-            never does.
-        batch_of_one: what becomes of a term that couples the rows of a batch where that has one
-            row; empty where every term is a mean over rows.
+        schedule_steps: the step at which the loss stops changing with the step; 0 if it never
+            changes.
+        batch_of_one: what happens, in a batch of one, to a term that couples the rows of a batch;
+            empty if every term is a mean over rows.
     """
 
     inputs: tuple[str, ...] = ("image",)
@@ -59,14 +54,19 @@ class VAE:
         regularizer: Regularizer = gin.REQUIRED,
         activation: str = "logits",
     ):
-        """Args: encoder: images [b, h, w, c] -> (mean [b, d], log_variance [b, d]). decoder: codes
-        [b, d] -> outputs [b, h, w, c]. reconstruction_loss: (image, output) -> [b], nats; it takes
-        `activation` too where that is not "logits". regularizer: (posterior, z, step) -> named,
-        weighted scalars that are added to the loss. It may have `monitors(step)`,
-            named scalars to plot, `schedule_steps` and `batch_of_one`.
-        activation: "logits" or "tanh".
+        """Takes the two networks and the terms of the loss.
+
+        Args:
+            encoder: images [b, h, w, c] -> (mean [b, d], log_variance [b, d]).
+            decoder: codes [b, d] -> outputs [b, h, w, c].
+            reconstruction_loss: (image, output) -> [b], nats; if `activation` is not "logits", it
+                takes that too.
+            regularizer: (posterior, z, step) -> named, weighted scalars to add to the loss. It may
+                have `monitors(step)`, which returns named scalars to plot, `schedule_steps` and
+                `batch_of_one`.
+            activation: "logits" or "tanh".
         """
-        pixel_means(tf.zeros([]), activation)  # an unknown one is refused here
+        pixel_means(tf.zeros([]), activation)  # refuses an unknown activation
         self.encoder = encoder
         self.decoder = decoder
         self.activation = activation
@@ -86,14 +86,13 @@ class VAE:
         return self.decoder(z)
 
     def parts(self, terms: tuple[str, ...]) -> dict[str, Part]:
-        """Which variables descend which of the loss `terms`; each part has an optimizer of its own.
+        """Which variables minimise which of the loss `terms`; each part has its own optimizer.
 
         Methods with an adversary override this; all parts are updated at once, from gradients at
         the old weights.
         """
-        return {
-            "vae": Part(self.encoder.trainable_variables + self.decoder.trainable_variables, terms)
-        }
+        variables = self.encoder.trainable_variables + self.decoder.trainable_variables
+        return {"vae": Part(variables, terms)}
 
     def losses(
         self, batch: Mapping[str, tf.Tensor], step: tf.Tensor, seed: tf.Tensor
@@ -103,19 +102,18 @@ class VAE:
         Args:
             batch: "image" float32 [b, h, w, c] in 0..1; "position" int32 [b], rows in the global
                 batch.
-            step: int64 scalar, updates made so far; annealed weights read it.
+            step: int64 scalar, number of updates made so far; annealed weights read it.
             seed: int [2], the seed of this step's noise.
 
         Returns:
-            terms: named, weighted scalars whose sum is the loss; the mean of each over the replicas
-                is its value.
+            terms: named, weighted scalars whose sum is the loss; the value of a term is its mean
+                over the replicas.
             monitors: the unweighted reconstruction_loss, kl, and elbo = -(reconstruction_loss +
-                kl), nats, and those of the regularizer.
+                kl), in nats, and those of the regularizer.
         """
         posterior = self.encode(batch["image"])
-        return self._objective(
-            batch["image"], posterior, sample(posterior, batch["position"], seed), step
-        )
+        z = sample(posterior, batch["position"], seed)
+        return self._objective(batch["image"], posterior, z, step)
 
     def _objective(
         self, image: tf.Tensor, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor
@@ -132,8 +130,6 @@ class VAE:
 def sample(
     posterior: tfd.MultivariateNormalDiag, position: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Codes z [b, d] of a posterior by the noise of their rows in the global batch; gradients flow
-    to its parameters.
-    """
+    """Codes z [b, d] by the noise of their rows in the global batch; gradients pass through."""
     mean, scale = posterior.loc, posterior.scale.diag_part()
     return mean + scale * global_normal(seed, position, mean.shape[-1])  # [b, d]

@@ -13,8 +13,7 @@ tfd = tfp.distributions
 
 @gin.register
 class AnnealedKL:
-    """gamma * |KL - C(t)|, where the capacity C(t) rises linearly from 0 to c_max; it stands in
-    place of the KL term.
+    """gamma * |KL - C(t)| in place of the KL term; the capacity C(t) rises from 0 to c_max.
 
     Burgess et al., "Understanding disentangling in beta-VAE", 2018, equation 8 (arXiv 1804.03599).
     """
@@ -27,26 +26,30 @@ class AnnealedKL:
         c_max: float = gin.REQUIRED,
         iteration_threshold: int = gin.REQUIRED,
     ):
-        """Args: gamma: weight, >= 0; the study's is 1000. c_max: final capacity in nats, >= 0. The
-        study's strengths: 5, 10, 25, 50, 75, 100. iteration_threshold: the step from which on the
-        capacity is c_max, >= 1; the study's is 100,000.
+        """Checks and keeps the settings.
+
+        Args:
+            gamma: weight, >= 0; 1000 in the study.
+            c_max: final capacity in nats, >= 0. The study's strengths: 5, 10, 25, 50, 75, 100.
+            iteration_threshold: the step at which the capacity reaches c_max by a linear rise,
+                >= 1; 100,000 in the study.
         """
         check_number(0, AnnealedKL__gamma=gamma, AnnealedKL__c_max=c_max)
         check_number(1, AnnealedKL__iteration_threshold=iteration_threshold)
         self.gamma = gamma
         self.c_max = c_max
         self.iteration_threshold = iteration_threshold
-        self.schedule_steps = iteration_threshold  # the trainer warns about a run that ends before
+        self.schedule_steps = iteration_threshold  # the trainer warns if a run ends earlier
 
     def capacity(self, step: tf.Tensor) -> tf.Tensor:
-        """C(t) in nats at `step`, the number of updates made before this one."""
+        """C(t) in nats, where t is `step`, the number of updates made before this one."""
         return self.c_max * tf.minimum(tf.cast(step, tf.float32) / self.iteration_threshold, 1.0)
 
     def __call__(
         self, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """The weighted term to add to the loss: {"annealed_kl": scalar}."""
-        # The absolute value is not linear: it must be taken of the global batch's mean.
+        # The absolute value is not linear, so it must come after the mean over the global batch.
         kl = tf.reduce_mean(gather_global(kl_per_example(posterior)))
         return {"annealed_kl": self.gamma * tf.abs(kl - self.capacity(step))}
 

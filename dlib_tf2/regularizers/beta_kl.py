@@ -17,8 +17,10 @@ class BetaKL:
     """
 
     def __init__(self, beta: float = 1.0):
-        """Args: beta: weight of the KL divergence, >= 0. The study's strengths: 1, 2, 4, 6, 8,
-        16.
+        """Checks and keeps the settings.
+
+        Args:
+            beta: weight of the KL divergence, >= 0. The study's strengths: 1, 2, 4, 6, 8, 16.
         """
         check_number(0, BetaKL__beta=beta)
         self.beta = beta

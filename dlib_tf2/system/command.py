@@ -23,7 +23,7 @@ from dlib_tf2.errors import (
 )
 from dlib_tf2.system.quiet import hold_stderr, import_tensorflow
 
-__all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "refuse_flags", "run"]
+__all__ = ["hold_stderr", "import_tensorflow"]
 
 _INTERRUPTED = "interrupted; run the same command again to resume"
 _REMEDIES = {
@@ -55,6 +55,12 @@ def define_gin_flags() -> flags.FlagValues:
     define_binding_flags("gin text that wins over the files")
     flags.DEFINE_boolean("dry_run", False, "print the resolved configuration and stop")
     return flags.FLAGS
+
+
+def define_data_dir() -> None:
+    """Defines --data_dir, which means the same in every command."""
+    about = "folder of prepared datasets (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)"
+    flags.DEFINE_string("data_dir", None, about)
 
 
 def define_binding_flags(about: str) -> flags.FlagValues:

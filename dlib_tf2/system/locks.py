@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.system.paths import RemotePath
+from dlib_tf2.system.paths import RemotePath, as_path
 
 LOCK = ".lock"  # never deleted: a second file of this name would be a second lock
 _SECONDS = 2.0  # longer than `is_locked` takes, which holds the lock for a moment
@@ -34,15 +34,24 @@ def only_process(folder: pathlib.Path) -> Iterator[None]:
         until = time.monotonic() + _SECONDS
         while not _take(descriptor):
             if time.monotonic() > until:
-                raise UserError(
-                    f"another process is at work in {folder} ({_holder(descriptor)}); wait for it"
-                    " to end, or choose another folder"
-                )
+                raise _busy(folder, _holder(descriptor))
             time.sleep(0.1)
         _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def refuse_busy(folder: str | os.PathLike) -> None:
+    """Refuses a folder in which another process is at work now, and takes nothing: only
+    `only_process` keeps others out.
+
+    Raises:
+        UserError: as in `only_process`.
+    """
+    folder = as_path(folder)
+    if not isinstance(folder, RemotePath) and is_locked(folder):
+        raise _busy(folder, (folder / LOCK).read_text(errors="replace"))
 
 
 @contextlib.contextmanager
@@ -97,5 +106,12 @@ def _sign(descriptor: int) -> None:
 
 
 def _holder(descriptor: int) -> str:
-    text = os.pread(descriptor, 200, 0).decode(errors="replace")
-    return " ".join(text.split()) or "it did not say which"
+    return os.pread(descriptor, 200, 0).decode(errors="replace")
+
+
+def _busy(folder: pathlib.Path, holder: str) -> UserError:
+    who = " ".join(holder.split()) or "it did not say which"
+    return UserError(
+        f"another process is at work in {folder} ({who}); wait for it to end, or choose another"
+        " folder"
+    )

@@ -1,6 +1,4 @@
-"""Checkpoints that survive a crash: written whole, read back only when every byte checks, the
-newest two kept.
-"""
+"""Checkpoints that survive a crash: written whole, verified when read, the newest two kept."""
 
 import contextlib
 import os
@@ -10,7 +8,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.files import sync_folder
 from dlib_tf2.system.folders import Written, delete_written
 from dlib_tf2.system.paths import as_path
@@ -22,8 +20,8 @@ _FILE = re.compile(rf"step-(\d+)\.{_PARTS}$")
 
 
 def _written(number: str) -> Written:
-    """Checkpoints whose steps match an expression, and whatever a killed write left behind."""
-    # An index goes first: without it the rest is no checkpoint any more.
+    """Checkpoints whose steps match an expression, and what a killed write left behind."""
+    # The index is deleted first: without it the other files are not a checkpoint.
     unfinished = {rf"part-\d+-of-\d+\.{_PARTS}(?:\.tempstate\d+)?": None}
     return Written(
         {
@@ -39,14 +37,14 @@ WRITTEN = _written(r"\d+")
 
 
 class Checkpoints:
-    """All weights and optimizer slots of a run, as `<folder>/step-<n>.{index,data-*}` in
-    TensorFlow's own format.
-    """
+    """Weights and optimizer slots, as TensorFlow's `<folder>/step-<n>.{index,data-*}`."""
 
     def __init__(self, folder: str | os.PathLike, variables: Sequence[tf.Variable]):
-        """Args:
-        folder: where the files go, local or remote (gs://).
-        variables: what is saved, in an order that is the same at every start.
+        """Writes nothing yet.
+
+        Args:
+            folder: where the files go, local or remote (gs://).
+            variables: what to save, in an order that is the same at every start.
 
         Raises:
             UserError: TensorFlow would write to `folder` but not find the files again.
@@ -61,20 +59,17 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(variables=self._variables)
 
     def steps(self) -> list[int]:
-        """Steps of which a checkpoint exists, oldest first."""
+        """Steps that have a checkpoint, oldest first."""
         return sorted(int(match[1]) for name in self._names() if (match := _INDEX.fullmatch(name)))
 
     def save(self, step: int) -> None:
-        """Writes the state after `step` updates, then drops all but the newest two.
+        """Writes the state after `step` updates, then deletes all but the newest two.
 
         Raises:
             DlibError: a weight is not finite, or the disk is full; earlier checkpoints are kept.
         """
-        if not all(
-            bool(tf.reduce_all(tf.math.is_finite(v)))
-            for v in self._variables
-            if v.dtype.is_floating
-        ):
+        floats = [variable for variable in self._variables if variable.dtype.is_floating]
+        if not all(bool(tf.reduce_all(tf.math.is_finite(variable))) for variable in floats):
             raise DlibError(
                 f"a weight is not finite after step {step}: not saved; {self._last_good()}; lower"
                 " the learning rate"
@@ -84,26 +79,26 @@ class Checkpoints:
             self._checkpoint.write(self._prefix(step))
             self._flush(step)
         except (tf.errors.OpError, OSError) as error:
-            # What was written must not pass for the newest checkpoint, and its space may be what is
-            # missing.
+            # The partial files must not pass for the newest checkpoint, and they take up space.
             with contextlib.suppress(DlibError, OSError):
                 self._keep_only([other for other in self.steps() if other != step])
             raise DlibError(
                 f"cannot write a checkpoint to {self.folder} ({_reason(error)}); free space and run"
                 f" again; {self._last_good()}"
             ) from error
-        # A number above `step` belongs to a damaged checkpoint that `restore` went back from.
+        # A step above this one is a damaged checkpoint that `restore` passed over.
         self._keep_only([other for other in self.steps() if other <= step][-KEEP:])
 
     def restore(self) -> int:
         """Reads the newest whole checkpoint into the variables.
 
+        Prints a line on stderr for each damaged one, and takes the one before it.
+
         Returns:
-            Its step, or 0 where there is none. A damaged one is said on stderr and the one before
-            it is taken.
+            Its step, or 0 if there is no whole checkpoint.
 
         Raises:
-            UserError: it is whole, but of other variables than these.
+            UserError: the checkpoint holds other variables than these.
         """
         steps = self.steps()
         for step in reversed(steps):
@@ -130,35 +125,27 @@ class Checkpoints:
         return 0
 
     def _damage(self, step: int) -> str:
-        """What is wrong with a checkpoint's files; empty if every tensor can be read and has the
-        right checksum.
-        """
+        """What is wrong with a checkpoint; empty if every tensor has the right checksum."""
         try:
             reader = tf.compat.v1.train.NewCheckpointReader(self._prefix(step))
             for name in reader.get_variable_to_shape_map():
                 reader.get_tensor(name)
-        # A short data file arrives as an IndexError.
+        # A data file that is cut off raises an IndexError.
         except (tf.errors.OpError, LookupError, ValueError, RuntimeError) as error:
             return _reason(error)
         return ""
 
     def _last_good(self) -> str:
-        steps = self.steps()
-        return (
-            f"the last good checkpoint is step {steps[-1]} in {self.folder}"
-            if steps
-            else "there is no checkpoint yet"
-        )
+        if steps := self.steps():
+            return f"the last good checkpoint is step {steps[-1]} in {self.folder}"
+        return "there is no checkpoint yet"
 
     def _prefix(self, step: int) -> str:
         return os.path.join(self.folder, f"step-{step}")
 
     def _names(self) -> list[str]:
-        return (
-            [name.rstrip("/") for name in tf.io.gfile.listdir(self.folder)]
-            if tf.io.gfile.isdir(self.folder)
-            else []
-        )
+        found = tf.io.gfile.listdir(self.folder) if tf.io.gfile.isdir(self.folder) else []
+        return [name.rstrip("/") for name in found]
 
     def _flush(self, step: int) -> None:
         if "://" in self.folder:
@@ -170,11 +157,11 @@ class Checkpoints:
         sync_folder(self.folder)
 
     def _keep_only(self, keep: Sequence[int]) -> None:
-        """Deletes other checkpoints, and what a write that was killed left behind."""
+        """Deletes other checkpoints, and what a killed write left behind."""
         kept = "|".join(map(str, keep)) or "none"
         delete_written(as_path(self.folder), _written(rf"(?!(?:{kept})\D)\d+"))
 
 
 def _reason(error: Exception) -> str:
     """The first line of an error without the name of TensorFlow's graph node."""
-    return re.sub(r"^\{\{.*?\}\} ", "", (str(error) or type(error).__name__).splitlines()[0])
+    return re.sub(r"^\{\{.*?\}\} ", "", first_line(error))

@@ -1,7 +1,7 @@
 """One loop for every method and every device: a tf.function that runs many steps per call.
 
-Batch t and noise t are functions of (seed, t), gradients are summed over replicas, and every named
-number a step measures comes back as the mean over the steps of the call.
+Batch t and noise t are functions of (seed, t), gradients are summed over replicas, and a call
+returns the mean over its steps of every number that a step measures.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,33 +28,28 @@ class Engine:
         batch_size: int,
         xla: bool = False,
     ):
-        """Args:
-        strategy: where the replicas run; model and optimizers were made in its scope.
-        model: gives `losses` and `parts`.
-        optimizers: one for each part of the model, built.
-        data: gives the images' shape and the value that means white.
-        seed: the run's seed.
-        batch_size: the global batch.
-        xla: compile a replica's step with jit_compile.
+        """Traces one step, to learn what the model measures.
+
+        Args:
+            strategy: where the replicas run; model and optimizers were made in its scope.
+            model: has `losses` and `parts`.
+            optimizers: one for each part of the model, built.
+            data: has the shape of the images and the value that means white.
+            seed: the run's seed.
+            batch_size: the global batch.
+            xla: compile a replica's step with jit_compile.
         """
-        self._strategy, self._model, self._optimizers, self._data = (
-            strategy,
-            model,
-            optimizers,
-            data,
-        )
+        self._strategy, self._data = strategy, data
+        self._model, self._optimizers = model, optimizers
         self._train_noise = derive_seed(seed, "training noise")
         self._eval_noise = derive_seed(seed, "evaluation noise")
-        # Mixed into the noise's seed, so that a dataset's nuisance is drawn apart from the model's
-        # noise, and for each input apart.
+        # Mixed into the seed of the noise: each input's nuisance is independent of the model's
+        # noise and of the other inputs' nuisance.
         self._nuisance = {name: derive_seed(seed, f"nuisance of {name}") for name in model.inputs}
-        # A trace on the side names what a step measures: a graph's loop must know its totals before
-        # its first step.
+        # A loop in a graph must know its totals before the first step, so one step is traced first.
         scalar, rows = tf.TensorSpec([], tf.int64), batch_size // strategy.num_replicas_in_sync
-        images = {
-            name: tf.TensorSpec([rows, *data.stored_shape], tf.uint8) for name in model.inputs
-        }
-        batch = {**images, "position": tf.TensorSpec([rows], tf.int32)}
+        image = tf.TensorSpec([rows, *data.stored_shape], tf.uint8)
+        batch = dict.fromkeys(model.inputs, image) | {"position": tf.TensorSpec([rows], tf.int32)}
         try:
             trace = tf.function(self._measure).get_concrete_function(batch, scalar, scalar)
         except Exception as error:
@@ -64,15 +59,11 @@ class Engine:
         self.names = ("loss", *self._monitors, *(f"term/{name}" for name in self._terms))
         self.parts = model.parts(self._terms)
         if set(self.parts) != set(optimizers):
-            raise ValueError(
-                f"the model has the parts {sorted(self.parts)}, the optimizers are for"
-                f" {sorted(optimizers)}"
-            )
-        self._train_replica = (
-            tf.function(self._train_step, jit_compile=True) if xla else self._train_step
-        )
-        self._eval_replica = (
-            tf.function(self._eval_step, jit_compile=True) if xla else self._eval_step
+            parts, others = sorted(self.parts), sorted(optimizers)
+            raise ValueError(f"the model has the parts {parts}, the optimizers are for {others}")
+        self._train_replica, self._eval_replica = (
+            tf.function(step, jit_compile=True) if xla else step
+            for step in (self._train_step, self._eval_step)
         )
 
     def train(
@@ -82,10 +73,10 @@ class Engine:
 
         Args:
             iterator: distributed batches, from step `start` on.
-            start: updates made so far.
-            count: updates to make.
-            pace: this worker's seconds per step; every worker gets the mean back, so that all
-                choose the same `count` next.
+            start: number of updates made so far.
+            count: number of updates to make.
+            pace: this worker's seconds per step; every worker gets the mean over the workers, so
+                that all choose the same `count` next.
 
         Returns:
             (means over the steps, the first step whose loss was not finite or None, mean pace).
@@ -102,14 +93,13 @@ class Engine:
         return _tensors(moved + state)
 
     def evaluate(self, iterator: Iterator, start: int, count: int, step: int) -> dict[str, float]:
-        """Means of every term and monitor over the batches `start` to `start + count`, without an
-        update.
+        """Means of every term and monitor over `count` batches, without an update.
 
         Args:
             iterator: distributed batches, from `start` on.
-            start: number of the first batch, which its noise is drawn by.
-            count: batches.
-            step: updates made, which annealed weights see.
+            start: number of the first batch; the noise depends on it.
+            count: number of batches.
+            step: number of updates made; annealed weights read it.
         """
         means = self._eval_loop(
             iterator, *(tf.constant(number, tf.int64) for number in (start, count, step))
@@ -153,8 +143,7 @@ class Engine:
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         with tf.GradientTape(persistent=len(self.parts) > 1) as tape:
             terms, monitors = self._measure(batch, step, tf.constant(self._train_noise, tf.int64))
-            # A replica's loss is the mean over its own examples; gradients are summed over
-            # replicas.
+            # A replica's loss is the mean over its examples; gradients are summed over replicas.
             goals = {
                 name: tf.add_n([terms[term] for term in part.terms]) / replicas
                 for name, part in self.parts.items()
@@ -171,9 +160,8 @@ class Engine:
     def _eval_step(
         self, batch: Mapping[str, tf.Tensor], index: tf.Tensor, step: tf.Tensor
     ) -> tf.Tensor:
-        return self._stack(
-            *self._measure(batch, step, tf.constant(self._eval_noise, tf.int64), index)
-        )
+        noise = tf.constant(self._eval_noise, tf.int64)
+        return self._stack(*self._measure(batch, step, noise, index))
 
     def _measure(
         self,
@@ -186,10 +174,9 @@ class Engine:
         images = {}
         for name in self._nuisance:
             image = tf.cast(batch[name], tf.float32) / self._data.scale
-            nuisance_seed = tf.stack(
-                [tf.bitwise.bitwise_xor(noise, self._nuisance[name]), step_or_index]
-            )
-            images[name] = self._data.augment(image, nuisance_seed, batch["position"])
+            mixed = tf.bitwise.bitwise_xor(noise, self._nuisance[name])
+            seed = tf.stack([mixed, step_or_index])
+            images[name] = self._data.augment(image, seed, batch["position"])
         seed = tf.stack([noise, step_or_index])
         return self._model.losses({**batch, **images}, step, seed)
 
@@ -197,14 +184,8 @@ class Engine:
         self, terms: Mapping[str, tf.Tensor], monitors: Mapping[str, tf.Tensor]
     ) -> tf.Tensor:
         loss = tf.add_n([terms[name] for name in self.parts["vae"].terms])
-        # [names]
-        return tf.stack(
-            [
-                loss,
-                *(monitors[name] for name in self._monitors),
-                *(terms[name] for name in self._terms),
-            ]
-        )
+        named = [monitors[name] for name in self._monitors] + [terms[name] for name in self._terms]
+        return tf.stack([loss, *named])  # [names]
 
 
 def _tensors(variables: list[keras.Variable]) -> list[tf.Variable]:
@@ -212,7 +193,7 @@ def _tensors(variables: list[keras.Variable]) -> list[tf.Variable]:
 
 
 def _before_autograph(error: BaseException) -> BaseException:
-    """What was raised while tracing: autograph raises another error for it, of another type."""
+    """The error that tracing raised, which autograph replaces by one of another type."""
     while error.__context__ is not None and hasattr(error.__context__, "ag_error_metadata"):
         error = error.__context__
     return error

@@ -12,29 +12,27 @@ from dlib_tf2.errors import Interrupted
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOSSES = (
-    *(
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.InternalError,
-    ),
-    *(tf.errors.DeadlineExceededError, tf.errors.UnknownError),
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnknownError,
 )
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[list[str]]:
-    """Collects SIGTERM and Ctrl-C instead of dying from them; the loop looks after each call."""
+    """Collects SIGTERM and Ctrl-C in a list, which the loop reads after each call."""
     stop: list[str] = []
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may set handlers
         return
-    before = {
-        number: signal.signal(
-            number, lambda received, _: stop.append(signal.Signals(received).name)
-        )
-        for number in _SIGNALS
-    }
+
+    def collect(number: int, frame: object) -> None:
+        stop.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, collect) for number in _SIGNALS}
     try:
         yield stop
     finally:
@@ -44,9 +42,7 @@ def stop_on_signals() -> Iterator[list[str]]:
 
 @contextmanager
 def worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """With several workers, the loss of one ends the others; what they then raise means: start all
-    again.
-    """
+    """Turns what a worker raises when another one is lost into Interrupted: start all again."""
     try:
         yield
     except _LOSSES as error:
@@ -59,20 +55,15 @@ def worker_loss_is_interruption(strategy: tf.distribute.Strategy) -> Iterator[No
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """What happened, out of the lines around it: where in the graph, stacks, hints."""
+    """The line that says what happened, among stacks and hints."""
     lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-    telling = [
-        line
-        for line in lines
-        if re.search(r"[Ww]orker|[Tt]ask|[Cc]onnect|[Pp]eer|[Cc]ancel|[Dd]eadline", line)
-    ] or lines
+    causes = re.compile("worker|task|connect|peer|cancel|deadline", re.IGNORECASE)
+    telling = list(filter(causes.search, lines)) or lines
     return telling[-1][:200] if telling else type(error).__name__
 
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:
-    """Returns when every worker has come here."""
+    """Returns when every worker has called it."""
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        one = tf.function(lambda: tf.constant(1.0))
-        tf.function(
-            lambda: strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(one), axis=None)
-        )()
+        one, add = tf.function(lambda: tf.constant(1.0)), tf.distribute.ReduceOp.SUM
+        tf.function(lambda: strategy.reduce(add, strategy.run(one), axis=None))()

@@ -1,6 +1,4 @@
-"""The host's side of training: calls of the engine, cut at summaries, checkpoints and the patience
-for signals.
-"""
+"""The host's side of training: calls of the engine, summaries, checkpoints and signals."""
 
 import os
 import sys
@@ -18,34 +16,30 @@ _EVALUATION_CALL = 50  # batches
 
 
 class Run:
-    """The host's side of the loop: calls of the engine, cut at summaries, checkpoints and the
-    patience for signals.
-    """
+    """Trains and evaluates in calls of the engine; between them it writes and looks for signals."""
 
     def __init__(self, engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes):
-        """Args:
-        engine: makes the steps.
-        folder: the run's folder.
-        stop: names of signals that came, filled from outside; looked at after each call.
-        chief: whether this process writes files and progress.
-        steps: updates in all; summary_steps, save_steps, save_minutes: see `training.train`.
+        """Opens checkpoints and summaries.
+
+        Args:
+            engine: makes the steps.
+            folder: the run's folder.
+            stop: names of the signals received so far; it grows while the run works.
+            chief: whether this process writes files and progress.
+            steps: total number of updates.
+            summary_steps: see `train.train`.
+            save_steps: see `train.train`.
+            save_minutes: see `train.train`.
         """
-        self._engine, self._stop, self._chief = engine, stop, chief
-        self._steps, self._summary_steps, self._save_steps, self._save_minutes = (
-            steps,
-            summary_steps,
-            save_steps,
-            save_minutes,
-        )
+        self._engine, self._stop, self._chief, self._steps = engine, stop, chief, steps
+        self._summary_steps, self._save_steps = summary_steps, save_steps
+        self._save_minutes = save_minutes
         self._checkpoints = Checkpoints(os.path.join(folder, "checkpoints"), engine.variables())
-        self._writer = (
-            tf.summary.create_file_writer(os.path.join(folder, "summaries"))
-            if self._chief
-            else None
-        )
+        if chief:
+            self._writer = tf.summary.create_file_writer(os.path.join(folder, "summaries"))
 
     def train(self, batches: Callable[[int], Iterable]) -> None:
-        """Makes the updates that are missing, from the newest checkpoint on."""
+        """Makes the remaining updates, from the newest checkpoint on."""
         step = saved = self._checkpoints.restore()
         if step and self._chief:
             print(f"resuming at step {step:,} of {self._steps:,}", file=sys.stderr)
@@ -56,20 +50,13 @@ class Run:
             )
         if step == self._steps:
             return
-        iterator, progress, means = (
-            iter(batches(step)),
-            Progress("step", self._steps, step),
-            _Means(),
-        )
-        pace = _SECONDS_PER_CALL  # unknown yet: the first call makes one step
+        iterator, means = iter(batches(step)), _Means()
+        progress = Progress("step", self._steps, step)
+        pace = _SECONDS_PER_CALL  # not measured yet: the first call makes one step
         measured, saved_at = pace, time.monotonic()
         while step < self._steps:
-            count = min(
-                _until(step, self._summary_steps),
-                _until(step, self._save_steps),
-                self._steps - step,
-            )
-            count = max(1, min(count, int(_SECONDS_PER_CALL / pace)))
+            due = _until(step, self._summary_steps), _until(step, self._save_steps)
+            count = max(1, min(*due, self._steps - step, int(_SECONDS_PER_CALL / pace)))
             began = time.monotonic()
             values, bad, pace = self._engine.train(iterator, step, count, measured)
             measured = (time.monotonic() - began) / count
@@ -77,13 +64,11 @@ class Run:
                 raise DlibError(_not_finite(bad, values, self._checkpoints))
             step += count
             means.add(values, count)
-            # once: a signal that comes while files are written is seen after the next call
+            # Read once: a signal that arrives while files are written is seen after the next call.
             stopping = bool(self._stop)
-            due = (
-                step % self._save_steps == 0
-                or time.monotonic() - saved_at > 60 * self._save_minutes
-            )
-            if self._chief and (due or stopping or step == self._steps):
+            late = time.monotonic() - saved_at > 60 * self._save_minutes
+            saving = step % self._save_steps == 0 or late or stopping or step == self._steps
+            if self._chief and saving:
                 self._checkpoints.save(step)
                 saved, saved_at = step, time.monotonic()
             if self._chief and (step % self._summary_steps == 0 or step == self._steps):
@@ -99,9 +84,7 @@ class Run:
                 )
 
     def evaluate(self, batches: Iterable, count: int) -> dict[str, float]:
-        """Means over `count` batches of the evaluation stream, in calls short enough to see a
-        signal.
-        """
+        """Means over `count` batches, in calls that are short enough to see a signal."""
         iterator, means, progress = iter(batches), _Means(), Progress("evaluation batch", count)
         for start in range(0, count, _EVALUATION_CALL):
             part = min(_EVALUATION_CALL, count - start)
@@ -114,13 +97,10 @@ class Run:
                     " again to finish it"
                 )
         values = means.take()
-        # Summed, not subtracted: the loss is thousands of nats in float32, a regularizer may be a
-        # hundredth.
-        regularizer = sum(
-            values[f"term/{name}"]
-            for name in self._engine.parts["vae"].terms
-            if name != "reconstruction_loss"
-        )
+        # A sum, not a difference: in float32 the loss is thousands of nats, and a regularizer may
+        # be a hundredth of one.
+        others = [name for name in self._engine.parts["vae"].terms if name != "reconstruction_loss"]
+        regularizer = sum(values[f"term/{name}"] for name in others)
         return {**values, "regularizer": regularizer, "steps": self._steps}
 
     def _summarise(self, step: int, values: Mapping[str, float]) -> None:
@@ -137,9 +117,8 @@ class _Means:
         self._totals, self._count = {}, 0
 
     def add(self, values: Mapping[str, float], count: int) -> None:
-        self._totals = {
-            name: self._totals.get(name, 0.0) + value * count for name, value in values.items()
-        }
+        for name, value in values.items():
+            self._totals[name] = self._totals.get(name, 0.0) + value * count
         self._count += count
 
     def take(self) -> dict[str, float]:
@@ -159,11 +138,8 @@ def _not_finite(step: int, values: Mapping[str, float], checkpoints: Checkpoints
 
 
 def _terms(values: Mapping[str, float]) -> dict[str, float]:
-    return {"loss": values["loss"]} | {
-        name.removeprefix("term/"): value
-        for name, value in values.items()
-        if name.startswith("term/")
-    }
+    names = [name for name in values if name.startswith("term/")]
+    return {"loss": values["loss"]} | {name.removeprefix("term/"): values[name] for name in names}
 
 
 def _until(step: int, interval: int) -> int:

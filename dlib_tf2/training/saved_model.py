@@ -1,6 +1,4 @@
-"""A trained model as its folder describes it: the two networks and the record of how they were
-made.
-"""
+"""A trained model in its folder: the two networks and the record of how they were made."""
 
 import os
 import pathlib
@@ -12,18 +10,18 @@ from typing import Any, NamedTuple
 
 import keras
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.records import results
 from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.paths import RemotePath, as_path, local_copy
 
 NETWORKS = ("encoder.keras", "decoder.keras")
 PICTURES = ("reconstructions.png", "traversals.png")  # in the folder "pictures"
-LEFTOVERS = r"\.(?:encoder|decoder)\.\d+\.keras"  # temporary files: Keras wants this ending
+LEFTOVERS = r"\.(?:encoder|decoder)\.\d+\.keras"  # temporary; Keras demands this ending
 
 
 class SavedModel(NamedTuple):
-    """What `load` returns."""
+    """The networks and the training record that `load` returns."""
 
     encoder: keras.Model
     decoder: keras.Model
@@ -64,7 +62,7 @@ def _save_locally(folder: pathlib.Path, name: str, network: keras.Model) -> None
 
 
 def is_whole(path: pathlib.Path) -> bool:
-    """Whether a network's file is there and not cut off."""
+    """Whether a network's file exists and is not cut off."""
     if not path.is_file():
         return False
     with local_copy(path) as local:
@@ -74,17 +72,17 @@ def is_whole(path: pathlib.Path) -> bool:
 def check_unchanged(
     folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str] = NETWORKS
 ) -> None:
-    """Refuses networks whose bytes are not those that training wrote.
+    """Refuses networks that have other bytes than training wrote.
 
-    Files that do not exist pass, and so do records made before they kept the hashes.
+    Files that do not exist pass, and so do all files of older records, which hold no hashes.
 
     Raises:
         DlibError: a file has changed.
     """
     for name in results.changed_files(folder, record, names):
         raise DlibError(
-            f"{folder / name} is not the file that training wrote: its bytes have changed; move it "
-            "away and run dlib_train again, which writes it from the last checkpoint"
+            f"{folder / name} is not the file that training wrote: its bytes have changed; move it"
+            " away and run dlib_train again, which writes it from the last checkpoint"
         )
 
 
@@ -95,21 +93,16 @@ def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
         UserError: there is no such file.
         DlibError: the file is damaged.
     """
-    path = as_path(model_dir) / f"{name}.keras"
-    # A finished run is not trained again; without its record it is: from the last checkpoint, so
-    # only the end is repeated.
-    remedy = (
-        f"delete {as_path(model_dir) / 'results.json'} and run dlib_train again, which writes it"
-        " from the last checkpoint"
-    )
+    path, record = as_path(model_dir) / f"{name}.keras", as_path(model_dir) / "results.json"
+    # Without its record a run is not finished: it resumes, and repeats only the end.
+    remedy = f"delete {record} and run dlib_train again, which writes it from the last checkpoint"
     if not path.is_file():
         raise UserError(f"{path} does not exist; {remedy}")
     try:
         with local_copy(path) as local:
             return keras.saving.load_model(local, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, json, h5py and Keras each raise their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DlibError(f"{path} is damaged ({reason}); {remedy}") from error
+        raise DlibError(f"{path} is damaged ({first_line(error)}); {remedy}") from error
 
 
 def load(model_dir: str | os.PathLike) -> SavedModel:
@@ -121,6 +114,5 @@ def load(model_dir: str | os.PathLike) -> SavedModel:
     """
     record = results.read_training(model_dir)
     check_unchanged(as_path(model_dir), record)
-    return SavedModel(
-        load_network(model_dir, "encoder"), load_network(model_dir, "decoder"), record
-    )
+    encoder, decoder = (load_network(model_dir, name) for name in ("encoder", "decoder"))
+    return SavedModel(encoder, decoder, record)

@@ -6,7 +6,7 @@ import sys
 
 import tensorflow as tf
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, first_line
 
 NAMES = ("default", "mirrored", "multi_worker", "tpu")
 
@@ -14,23 +14,24 @@ NAMES = ("default", "mirrored", "multi_worker", "tpu")
 def make_strategy(
     name: str = "default", tpu: str | None = None, cpu_replicas: int = 1
 ) -> tf.distribute.Strategy:
-    """Makes the tf.distribute strategy; called before anything else touches TensorFlow's devices.
+    """Makes a tf.distribute strategy; call it before anything else uses TensorFlow's devices.
 
     Args:
         name: "default" (one GPU or the CPU), "mirrored" (all GPUs of this host, or `cpu_replicas`
             logical CPUs), "multi_worker" (the hosts of TF_CONFIG) or "tpu".
         tpu: name or address of the TPU; "local" on a TPU VM.
-        cpu_replicas: without GPUs, logical CPUs that "mirrored" splits this host into, to try
-            replicas out.
+        cpu_replicas: without GPUs, the number of logical CPUs that "mirrored" splits this host
+            into, to try replicas out.
 
     Raises:
-        UserError: the strategy is unknown or what it needs is missing.
+        UserError: the strategy is unknown, or something that it needs is missing.
     """
     if name not in NAMES:
         raise UserError(f"unknown --strategy={name}; known: {', '.join(NAMES)}")
     if tpu and name not in ("tpu", "default"):
         raise UserError(
-            f"--tpu={tpu} contradicts --strategy={name}; leave --strategy out or say --strategy=tpu"
+            f"--tpu={tpu} contradicts --strategy={name}; leave --strategy out or give"
+            " --strategy=tpu"
         )
     if cpu_replicas != 1 and (tpu or name != "mirrored"):
         raise UserError(f"--cpu_replicas={cpu_replicas} needs --strategy=mirrored")
@@ -44,46 +45,35 @@ def make_strategy(
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the files; with one process it does."""
+    """Whether this process writes the files; the only process does."""
     resolver = strategy.cluster_resolver
-    if (
-        not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        or resolver is None
-        or not resolver.task_type
-    ):
+    several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if not several or resolver is None or not resolver.task_type:
         return True
-    if resolver.task_type == "chief":
-        return True
-    return (
-        resolver.task_type == "worker"
-        and resolver.task_id == 0
-        and "chief" not in resolver.cluster_spec().jobs
-    )
+    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return (resolver.task_type, resolver.task_id) == (first, 0)
 
 
 def needs_records(strategy: tf.distribute.Strategy) -> bool:
-    """Whether the input pipeline runs on hosts without this Python process: a TPU pod slice driven
-    from one host.
-    """
+    """Whether input runs on hosts without this process: a TPU pod slice driven from one host."""
     return isinstance(strategy, tf.distribute.TPUStrategy) and strategy.extended.num_hosts > 1
 
 
 def use_xla(strategy: tf.distribute.Strategy, xla: str | bool) -> bool:
-    """Whether a replica's step is compiled by jit_compile.
+    """Whether jit_compile compiles a replica's step.
 
-    "auto" means one GPU: on CPU XLA runs these convolutions many times slower, with several
-    replicas jit_compile fails, and TPUStrategy compiles by itself.
+    "auto" compiles for one GPU only: on CPU XLA runs these convolutions many times slower, with
+    several replicas jit_compile fails, and TPUStrategy compiles in any case.
     """
     if xla not in ("auto", True, False):
         raise UserError(f"train.xla must be 'auto', True or False, got {xla!r}")
-    single = strategy.num_replicas_in_sync == 1 and not isinstance(
-        strategy, tf.distribute.TPUStrategy
-    )
+    tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    single = strategy.num_replicas_in_sync == 1 and not tpu
     if xla == "auto":
         return single and bool(tf.config.list_physical_devices("GPU"))
-    if xla is True and not single:
+    if xla and not single:
         raise UserError(
-            "train.xla = True needs exactly one replica that is no TPU; use 'auto' or False"
+            "train.xla = True needs exactly one replica and no TPU; use 'auto' or False"
         )
     return bool(xla)
 
@@ -100,15 +90,13 @@ def _mirrored(cpu_replicas: int) -> tf.distribute.Strategy:
     if tf.config.list_physical_devices("GPU"):
         return tf.distribute.MirroredStrategy()
     cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * cpu_replicas
     try:
-        tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * cpu_replicas
-        )
+        tf.config.set_logical_device_configuration(cpu, parts)
     except RuntimeError as error:
         if len(tf.config.list_logical_devices("CPU")) != cpu_replicas:
-            raise UserError(
-                "the CPU was in use before it could be split; make the strategy first"
-            ) from error
+            reason = "the CPU was in use before it could be split; make the strategy first"
+            raise UserError(reason) from error
     return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(cpu_replicas)])
 
 
@@ -136,10 +124,9 @@ def _tpu(tpu: str | None) -> tf.distribute.Strategy:
         if tpu != "local":
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    # A name is looked up on the network (OSError), with a client library that may be missing
-    # (ImportError).
+    # The lookup of a name needs the network (OSError) and a client library (ImportError).
     except (ValueError, RuntimeError, OSError, ImportError, tf.errors.OpError) as error:
         raise UserError(
-            f"no TPU answers as --tpu={tpu} ({str(error).splitlines()[0]}); see docs/distributed.md"
+            f"no TPU answers to --tpu={tpu} ({first_line(error)}); see docs/distributed.md"
         ) from error
     return tf.distribute.TPUStrategy(resolver)

@@ -1,6 +1,4 @@
-"""Pictures of a dataset: what each factor does, a contact sheet of random samples, and an animation
-of all factors.
-"""
+"""Pictures of a dataset: what each factor does, a sheet of random samples, and an animation."""
 
 import dataclasses
 import math
@@ -22,42 +20,38 @@ from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.folders import Written, exactly, hold_folder, refuse_foreign
 
 PICTURES = ("factors.png", "samples.png", "factors.gif")
-MAX_VALUES = 10  # of a factor in its row; of a larger factor evenly spaced values are shown
-MAX_FRAMES = 20  # of a factor in the animation
+MAX_VALUES = 10  # images in a factor's row; a larger factor shows evenly spaced values
+MAX_FRAMES = 20  # frames of a factor in the animation
 SAMPLES = (8, 12)  # rows and columns of the contact sheet
-# pixels on paper that an image should have, about; it is enlarged by whole numbers only
-_TILE, _LARGE_TILE = 96, 256
-_GAP, _TITLE, _CAPTION = 4, 40, 14  # pixels between images, for the title, the line below a row
+_TILE, _LARGE_TILE = 96, 256  # height of an image in pixels, about: it grows by whole numbers only
+_GAP, _TITLE, _CAPTION = 4, 40, 14  # pixels between images, for the title, for a row's captions
 _DPI, _FONT = 100, 10  # pixels per inch; points of title and labels
-_GREY = 176  # stands where an incomplete grid has no image
-# of the animation: how long a frame stays, and the height of its caption
-_FRAME_MS, _CAPTION_LINE = 250, 20
+_GREY = 176  # marks a point of an incomplete grid that has no image
+_FRAME_MS, _CAPTION_LINE = 250, 20  # the animation's milliseconds per frame, pixels per caption
 
 
 def draw(
     name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
 ) -> list[pathlib.Path]:
-    """Draws `factors.png`, `samples.png` and `factors.gif` into `output_dir` and prints their
-    paths.
+    """Draws factors.png, samples.png and factors.gif into `output_dir`, and prints their paths.
 
     Args:
-        name: of the dataset, as `datasets.load` takes it.
-        output_dir: a new or empty folder, or one of an earlier run.
-        data_dir: where prepared datasets lie.
+        name: the dataset's name, see `datasets.load`.
+        output_dir: a folder that is new, empty or of an earlier run.
+        data_dir: folder of prepared datasets.
 
     Returns:
         The paths.
 
     Raises:
-        UserError: an unknown dataset, images that are neither grey nor RGB, a folder that is not
-            ours, or one where another process is at work.
+        UserError: the dataset is unknown, its images are neither grey nor RGB, or the folder is
+            not ours or another process works in it.
     """
     refuse_foreign(output_dir, "dataset pictures")  # before a preparation that may take minutes
     dataset = datasets.load(name, data_dir)
-    if dataset.observation_shape[2] not in (1, 3):
+    if (channels := dataset.observation_shape[2]) not in (1, 3):
         raise UserError(
-            f"images of {name} have {dataset.observation_shape[2]} channels; only 1 (grey) or 3"
-            " (RGB) can be drawn"
+            f"images of {name} have {channels} channels; only 1 (grey) or 3 (RGB) can be drawn"
         )
     with hold_folder(output_dir, "dataset pictures", Written(exactly(*PICTURES))) as folder:
         paths = [folder / picture for picture in PICTURES]
@@ -68,11 +62,9 @@ def draw(
 
 
 def _draw_all(dataset: GroundTruthDataset, paths: Sequence[pathlib.Path]) -> None:
-    for path, figure in zip(
-        paths, (_factors_figure(dataset), _samples_figure(dataset)), strict=False
-    ):
+    for path, make in zip(paths, (_factors_figure, _samples_figure), strict=False):
         with atomic_write(path) as file:
-            FigureCanvasAgg(figure).print_png(file)
+            FigureCanvasAgg(make(dataset)).print_png(file)
     frames = [Image.fromarray(frame) for frame in animation(dataset)]
     with atomic_write(paths[-1]) as file:
         frames[0].save(
@@ -81,18 +73,19 @@ def _draw_all(dataset: GroundTruthDataset, paths: Sequence[pathlib.Path]) -> Non
 
 
 def base_factors(space: FactorSpace) -> NDArray[np.int64]:
-    """The grid point from which one factor at a time is varied: int64 [num_factors].
+    """The grid point at which one factor at a time varies: int64 [num_factors].
 
-    Values lie in the middle, at three and at one quarter of their range in turn, so that neighbours
-    that share a palette differ.
+    In turn, its values are at a half, three quarters and a quarter of their range, so that
+    neighbouring factors that share a palette differ.
     """
     fractions = np.resize([0.5, 0.75, 0.25], len(space.sizes))
     return (np.asarray(space.sizes) * fractions).astype(np.int64)
 
 
 def base_point(dataset: GroundTruthDataset) -> NDArray[np.int64]:
-    """`base_factors`; of an incomplete grid the point that has most neighbours in its rows, and of
-    those the nearest: [num_factors].
+    """`base_factors`, or in an incomplete grid a point near it with many images: [num_factors].
+
+    It has the most images in its rows; among several, the nearest to `base_factors` counts.
     """
     space, wanted = dataset.space, base_factors(dataset.space)
     if dataset.cells is None:
@@ -103,7 +96,7 @@ def base_point(dataset: GroundTruthDataset) -> NDArray[np.int64]:
         _, row, count = np.unique(
             dataset.cells - factors[:, factor] * base, return_inverse=True, return_counts=True
         )
-        neighbours += count[row] / size  # how much of this factor's row is there
+        neighbours += count[row] / size  # the share of this factor's row that has images
     distance = (np.abs(factors - wanted) / space.sizes).sum(axis=1)
     return factors[np.lexsort((distance, -neighbours))[0]]
 
@@ -111,14 +104,13 @@ def base_point(dataset: GroundTruthDataset) -> NDArray[np.int64]:
 def vary(
     dataset: GroundTruthDataset, factor: int, max_values: int = MAX_VALUES
 ) -> NDArray[np.int64]:
-    """Grid points that differ from `base_point` in one factor only, which takes evenly spaced
-    values from first to last.
+    """Grid points that differ from `base_point` in one factor, at evenly spaced values.
 
     Args:
         dataset: with its grid.
         factor: which factor varies.
-        max_values: of how many values, at most; of a larger factor in an incomplete grid, those
-            that have an image are counted.
+        max_values: how many values at most; if the factor has more and the grid is incomplete, they
+            are chosen among those that have an image.
 
     Returns:
         int64 [values, num_factors], values ascending; in an incomplete grid some may have no image.
@@ -134,18 +126,15 @@ def vary(
 
 def has_image(dataset: GroundTruthDataset, points: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of the grid points [n, num_factors] have an image: bool [n]."""
-    return (
-        np.isin(dataset.space.to_index(points), dataset.cells)
-        if dataset.cells is not None
-        else np.ones(len(points), bool)
-    )
+    if dataset.cells is None:
+        return np.ones(len(points), bool)
+    return np.isin(dataset.space.to_index(points), dataset.cells)
 
 
 def animation(dataset: GroundTruthDataset) -> list[NDArray[np.uint8]]:
-    """The frames of the animation: each factor in turn runs once through its values, beginning at
-    the base state (or next to it).
+    """The frames of the animation, in which each factor in turn runs once through its values.
 
-    Grid points that have no image are left out.
+    It starts at the base point or next to it. Grid points without an image are left out.
 
     Returns:
         uint8 [height, width, 3] each, with a caption that names factor and value.
@@ -164,10 +153,8 @@ def animation(dataset: GroundTruthDataset) -> list[NDArray[np.uint8]]:
         )
     draft = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     width = max(frames[0].shape[1], *(int(draft.textlength(caption)) + 8 for caption in captions))
-    return [
-        _with_caption(frame, caption, width)
-        for frame, caption in zip(frames, captions, strict=True)
-    ]
+    captioned = zip(frames, captions, strict=True)
+    return [_with_caption(frame, caption, width) for frame, caption in captioned]
 
 
 def _factors_figure(dataset: GroundTruthDataset) -> Figure:
@@ -187,9 +174,7 @@ def _factors_figure(dataset: GroundTruthDataset) -> Figure:
 def _with_gaps(
     dataset: GroundTruthDataset, points: NDArray[np.int64], base: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """The images of a row of the factor picture, grey where a grid point has none; at least one
-    has.
-    """
+    """The images of a row, grey for grid points without one; at least one must have one."""
     there = has_image(dataset, points)
     images = _images(dataset, points[there], _TILE, base)
     row = np.full((len(points), *images.shape[1:]), _GREY, np.uint8)
@@ -214,24 +199,18 @@ def _images(
     pixels: int,
     nuisance_of: NDArray[np.int64] | None = None,
 ) -> NDArray[np.uint8]:
-    """Images of grid points as uint8 RGB, enlarged by a whole number to about `pixels` of height:
-    [n, h * zoom, w * zoom, 3].
+    """Images of grid points as uint8 RGB [n, h * zoom, w * zoom, 3], about `pixels` high.
 
-    A nuisance is that of each image's own grid point, or of the one point `nuisance_of` for all.
+    Each has the nuisance of its own grid point, or all have that of the point `nuisance_of`.
     """
-    index = dataset.space.to_index(factors)
-    if dataset.nuisance is None or nuisance_of is None:
+    index, nuisance = dataset.space.to_index(factors), dataset.nuisance
+    if nuisance is None or nuisance_of is None:
         images = np.asarray(dataset.images(index), np.float32) / dataset.scale
     else:
-        clean = (
-            np.asarray(dataclasses.replace(dataset, nuisance=None).images(index), np.float32)
-            / dataset.scale
-        )
-        images = np.asarray(
-            dataset.nuisance.of_rows(
-                clean, np.repeat(dataset.space.to_index(nuisance_of[None]), len(index))
-            )
-        )
+        clean = dataclasses.replace(dataset, nuisance=None).images(index)
+        rows = np.repeat(dataset.space.to_index(nuisance_of[None]), len(index))
+        images = nuisance.of_rows(np.asarray(clean, np.float32) / dataset.scale, rows)
+        images = np.asarray(images)
     images = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
     zoom = max(1, round(pixels / images.shape[1]))
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
@@ -244,9 +223,7 @@ def _figure(
     labels: Sequence[str] | None = None,
     captions: Sequence[Sequence[str]] | None = None,
 ) -> Figure:
-    """Lays out rows of images [n, h, w, 3] pixel by pixel, since a figure's own axes would resample
-    them.
-    """
+    """Lays out rows of images [n, h, w, 3] pixel by pixel, because axes would resample them."""
     _, height, width, _ = rows[0].shape
     left, step_x = (_text_width(labels) + 16 if labels else _GAP), width + _GAP
     step_y = height + _GAP + (_CAPTION if captions else 0)
@@ -266,33 +243,22 @@ def _figure(
             x = left + column * step_x
             page[y : y + height, x : x + width] = image
             if captions:
-                write(
-                    x + width / 2,
-                    y + height + _CAPTION / 2,
-                    captions[row][column],
-                    fontsize=7,
-                    ha="center",
-                )
+                middle, below = x + width / 2, y + height + _CAPTION / 2
+                write(middle, below, captions[row][column], fontsize=7, ha="center")
     figure.figimage(page, origin="upper", zorder=-1)
     return figure
 
 
 def _text_width(texts: Sequence[str]) -> int:
-    """Pixels that the widest of some texts takes, which depends on the font that matplotlib
-    finds.
-    """
+    """Width in pixels of the widest text; it depends on the font that matplotlib finds."""
     figure = Figure(dpi=_DPI)
     renderer = FigureCanvasAgg(figure).get_renderer()
-    return math.ceil(
-        max(
-            figure.text(0, 0, text, fontsize=_FONT).get_window_extent(renderer).width
-            for text in texts
-        )
-    )
+    drawn = [figure.text(0, 0, text, fontsize=_FONT) for text in texts]
+    return math.ceil(max(text.get_window_extent(renderer).width for text in drawn))
 
 
 def _with_caption(image: NDArray[np.uint8], text: str, width: int) -> NDArray[np.uint8]:
-    """The image below a white line of text, on a frame `width` pixels wide."""
+    """The image below a line of black text on white, in a frame `width` pixels wide."""
     frame = Image.new("RGB", (width, image.shape[0] + _CAPTION_LINE), "white")
     frame.paste(Image.fromarray(np.ascontiguousarray(image)), (0, _CAPTION_LINE))
     ImageDraw.Draw(frame).text((4, 4), text, fill="black")

@@ -1,6 +1,4 @@
-"""Pictures of a trained model: originals beside reconstructions, and a grid of latent
-traversals.
-"""
+"""Pictures of a trained model: originals with reconstructions, and a grid of traversals."""
 
 import os
 import pathlib
@@ -28,12 +26,11 @@ _KL_IMAGES = 1024
 def draw(
     model_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
 ) -> list[pathlib.Path]:
-    """Draws `<model_dir>/pictures/*.png` unless they are there and newer than the model, and prints
-    their paths.
+    """Draws `<model_dir>/pictures/*.png`, unless newer than the model, and prints their paths.
 
     Args:
         model_dir: folder of a finished run.
-        data_dir: where prepared datasets lie.
+        data_dir: folder of prepared datasets.
 
     Returns:
         The paths.
@@ -83,9 +80,7 @@ def traverse(model: SavedModel, image: NDArray[np.float32]) -> NDArray[np.float3
 
 
 def latent_kl(model: SavedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean KL divergence from the prior of each latent over images [n, h, w, c]: [d], nats; near 0
-    the latent is dead.
-    """
+    """Mean KL divergence of each latent from its prior, in nats: [d]; a dead latent is near 0."""
     mean, log_variance = model.encoder.predict(images, batch_size=256, verbose=0)
     return 0.5 * np.mean(mean**2 + np.exp(log_variance) - log_variance - 1, axis=0)
 
@@ -97,36 +92,33 @@ def _draw_reconstructions(model: SavedModel, images: NDArray[np.float32]) -> Fig
     axes = figure.subplots(rows * 2, columns, squeeze=False)
     for row in range(rows):
         for column in range(columns):
-            _show(axes[2 * row, column], images[row * columns + column])
-            _show(axes[2 * row + 1, column], decoded[row * columns + column])
+            number = row * columns + column
+            _show(axes[2 * row, column], images[number])
+            _show(axes[2 * row + 1, column], decoded[number])
         axes[2 * row, 0].set_ylabel("original", fontsize=8)
         axes[2 * row + 1, 0].set_ylabel("decoded", fontsize=8)
-    figure.suptitle(
-        f"{_title(model)}: originals and reconstructions from the posterior mean", fontsize=10
-    )
+    title = f"{_title(model)}: originals and reconstructions from the posterior mean"
+    figure.suptitle(title, fontsize=10)
     return figure
 
 
 def _draw_traversals(model: SavedModel, images: NDArray[np.float32]) -> Figure:
     grid, kl = traverse(model, images[0]), latent_kl(model, images)
     order = np.argsort(-kl)
-    figure = Figure(
-        figsize=((len(TRAVERSAL) + 1) * 0.9 + 1, len(grid) * 0.9 + 0.9), layout="constrained"
-    )
+    size = (len(TRAVERSAL) + 1) * 0.9 + 1, len(grid) * 0.9 + 0.9
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(grid), len(TRAVERSAL) + 1, squeeze=False)
     for row, latent in enumerate(order):
         _show(axes[row, 0], images[0])
-        axes[row, 0].set_ylabel(
-            f"z{latent}\nKL {kl[latent]:.2f}", fontsize=8, rotation=0, ha="right", va="center"
-        )
+        label = f"z{latent}\nKL {kl[latent]:.2f}"
+        axes[row, 0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
         for column, decoded in enumerate(grid[latent], start=1):
             _show(axes[row, column], decoded)
     axes[0, 0].set_title("original", fontsize=8)
     for column, value in enumerate(TRAVERSAL, start=1):
         axes[0, column].set_title(f"{value:+.1f}", fontsize=8)
-    figure.suptitle(
-        f"{_title(model)}: one latent moved at a time, most used first (KL in nats)", fontsize=10
-    )
+    title = f"{_title(model)}: one latent moved at a time, most used first (KL in nats)"
+    figure.suptitle(title, fontsize=10)
     return figure
 
 
@@ -151,9 +143,7 @@ def _show(axes, image: NDArray[np.float32]) -> None:
 
 
 def _decode(model: SavedModel, codes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pixel means of codes [n, d] by the map that the model was trained with: [n, h, w, c] in
-    0..1.
-    """
+    """Pixel means [n, h, w, c] in 0..1 of codes [n, d], by the map of the model's training."""
     output = model.decoder.predict(codes, batch_size=256, verbose=0)
     return pixel_means(output, results.label(model.record, "activation", "logits")).numpy()
 

@@ -1,6 +1,4 @@
-"""What a decoder's output stands for: sigmoid or the study's tanh map, in both losses, in the model
-and in the pictures.
-"""
+"""Sigmoid or the study's tanh map: the same in both losses, in the model and in the pictures."""
 
 import keras
 import numpy as np

@@ -1,6 +1,4 @@
-"""FactorVAE: the permutation, the density-ratio estimate, the two losses, whom their gradients
-reach, and the second batch.
-"""
+"""FactorVAE: permutation, density-ratio estimate, both losses and their gradients, second batch."""
 
 import keras
 import numpy as np

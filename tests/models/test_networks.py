@@ -1,6 +1,4 @@
-"""The study's encoder and decoder: published parameter counts, kernels, shapes, and what they
-refuse.
-"""
+"""The study's encoder and decoder: parameter counts, kernels, shapes, and what they refuse."""
 
 import keras
 import numpy as np

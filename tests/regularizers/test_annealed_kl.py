@@ -1,6 +1,4 @@
-"""AnnealedVAE: the capacity's path, the absolute value of the global mean, and the warning of a run
-that is too short.
-"""
+"""AnnealedVAE: the capacity's path, |global mean - capacity|, and the warning of a short run."""
 
 import numpy as np
 import pytest

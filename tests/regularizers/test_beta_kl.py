@@ -1,6 +1,4 @@
-"""The KL divergence against the study's check values and TensorFlow Probability's Monte Carlo, and
-its weight.
-"""
+"""The KL divergence against the study's check values and a Monte Carlo estimate; its weight."""
 
 import numpy as np
 import pytest

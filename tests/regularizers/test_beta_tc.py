@@ -1,6 +1,4 @@
-"""beta-TC-VAE: its estimators against check values, a brute-force loop, their limits, one another,
-and two replicas.
-"""
+"""beta-TC-VAE's estimators against check values, loops, limits, one another and two replicas."""
 
 import numpy as np
 import pytest
@@ -50,9 +48,7 @@ def estimate(estimator, z, mean, log_variance):
 
 
 def brute_force(z, mean, log_variance, weight):
-    """The estimators' definition in double precision, one code, posterior and dimension at a
-    time.
-    """
+    """The estimators in double precision, one code, posterior and dimension at a time."""
     total = 0.0
     for j in range(len(z)):
         joint, marginals = 0.0, np.zeros(z.shape[1])

@@ -383,7 +383,7 @@ def test_a_ray_cluster_whose_nodes_are_too_small_is_refused(ray_cluster):
         (["--study=rendered_study", "--workers=0"], ".*workers.*"),
         (
             ["--study=rendered_study", "--gpus_per_run=nan"],
-            "--gpus_per_run=nan is no number of GPUs; choose e.g. 1 or 0.5",
+            "--gpus_per_run=nan is not a number; choose e.g. 1 or 0.5",
         ),
         (
             ["--study=rendered_study", "--gpus_per_run=1.5", "--ray_address=auto"],

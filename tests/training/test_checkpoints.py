@@ -1,6 +1,4 @@
-"""Checkpoints: whole or not there, never of a broken weight, and back to the one before when the
-newest is damaged.
-"""
+"""Checkpoints: whole or absent, never of a broken weight; a damaged one gives way to an older."""
 
 import errno
 import pathlib

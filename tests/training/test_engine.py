@@ -1,6 +1,4 @@
-"""The loop: the same weights on one replica and on two, in one call and in many, with XLA and
-without.
-"""
+"""The loop: the same weights on one or two replicas, in one call or many, with or without XLA."""
 
 from functools import partial
 

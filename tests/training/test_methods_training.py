@@ -1,6 +1,4 @@
-"""What the methods need of the training stage: second batches, double counting, scoped optimizers,
-labels and a warning.
-"""
+"""What methods need of training: second batches, double counting, scopes, labels, a warning."""
 
 import gin
 import numpy as np
@@ -98,7 +96,7 @@ def test_schedule_reads_the_step_before_the_update_and_a_run_that_ends_before_is
     )
     trained(tmp_path / "run", *settings, "STEPS = 2")
     assert (
-        capsys.readouterr().err.count("the run ends at update 2, its regularizer's schedule at 4")
+        capsys.readouterr().err.count("the run ends at update 2, the regularizer's schedule at 4")
         == 1
     )
     values = trained(tmp_path / "run", *settings, "STEPS = 6")

@@ -1,6 +1,4 @@
-"""Two processes of dlib_train over loopback: the weights of one, and one line when they are stopped
-or one is lost.
-"""
+"""Two processes of dlib_train over loopback: one's weights, and one line if one is lost."""
 
 import json
 import socket
@@ -27,9 +25,7 @@ def free_ports(count):
 
 @pytest.fixture
 def start_workers(start_command, tiny_flags):
-    """Starts the same command once for each worker: (model_dir, *bindings) -> commands, the chief
-    first.
-    """
+    """Starts a command once per worker: (model_dir, *bindings) -> commands, the chief first."""
 
     def start(run, *bindings):
         cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(WORKERS)]}
@@ -74,9 +70,7 @@ def check_as_one_process(run, alone):
 
 
 def check_go_on_together(run, start_workers, tiny_train, tmp_path):
-    """Starts both workers again for 10 more steps, and compares them with a process that was never
-    stopped.
-    """
+    """Restarts both workers for 10 more steps; compares them with a run that never stopped."""
     stopped = newest(run)
     assert 10 <= stopped < 600
     steps = f"STEPS = {stopped + 10}"

@@ -1,6 +1,4 @@
-"""Other images under the same name, and damaged ones, are refused by what goes on from a run;
-nothing uses them in silence.
-"""
+"""Whatever continues a run refuses other images under the same name, and damaged images."""
 
 import json
 import pathlib
@@ -129,7 +127,7 @@ def test_other_images_under_the_name_are_refused_and_the_same_ones_go_on(own, st
             match=text + " choose another --model_dir, or --overwrite to delete that run\n",
         ):
             train(count)
-    with pytest.raises(UserError, match=text + " or train the model anew\n"):
+    with pytest.raises(UserError, match=text + " or train the model again\n"):
         encode(overwrite=True)
     assert {
         path: path.read_bytes() for path in tmp_path.glob("codes/**/*") if path.is_file()

@@ -1,6 +1,4 @@
-"""Real processes of dlib_train, killed, terminated and started again, end with the bits of one that
-was left alone.
-"""
+"""Real runs of dlib_train, killed, terminated and restarted, end with an undisturbed run's bits."""
 
 import json
 import os
@@ -92,9 +90,7 @@ def kill_while_exporting(run, command):
 
 
 def tell(run, flags, start_command, moments):
-    """Starts the same command once for each moment, and once more to the end: a list of what was
-    seen of each start.
-    """
+    """Starts a command once per moment, and once more to the end: what each start printed."""
     told = []
     for moment in (*moments, None):
         before, command = newest(run), start_command(*flags)

@@ -1,6 +1,4 @@
-"""Trained models come back from their folder, and a folder that holds none, or a damaged one, says
-so in one line.
-"""
+"""Trained models load from their folder; a missing or damaged one is refused in one line."""
 
 import shutil
 import time

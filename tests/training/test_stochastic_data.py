@@ -1,6 +1,4 @@
-"""Datasets whose images are no function of their factors, or whose grid is not whole, from training
-to the representation table.
-"""
+"""Datasets with nuisance or an incomplete grid, from training to the representation table."""
 
 import dataclasses
 import pathlib
@@ -91,9 +89,7 @@ def test_a_models_second_input_has_noise_of_its_own(noisy):
 
 @pytest.fixture
 def encode(tmp_path, monkeypatch):
-    """Encodes a dataset with random tiny networks: (dataset, batch size) -> (posterior,
-    encoder).
-    """
+    """Encodes with random tiny networks: (dataset, batch size) -> (posterior, encoder)."""
 
     def run(data, batch_size):
         monkeypatch.setattr(datasets, "load", lambda name, data_dir: data)

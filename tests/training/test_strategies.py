@@ -49,7 +49,7 @@ def test_cpu_that_is_in_use_cannot_be_split_again():
             "unknown --strategy=horovod; known: default, mirrored, multi_worker, tpu",
         ),
         ({"name": "tpu"}, "--tpu=NAME, or --tpu=local"),
-        ({"name": "tpu", "tpu": "local"}, "no TPU answers as --tpu=local"),
+        ({"name": "tpu", "tpu": "local"}, "no TPU answers to --tpu=local"),
         ({"name": "mirrored", "tpu": "local"}, "--tpu=local contradicts --strategy=mirrored"),
         ({"cpu_replicas": 2}, "--cpu_replicas=2 needs --strategy=mirrored"),
         ({"name": "multi_worker", "cpu_replicas": 2}, "--cpu_replicas=2 needs --strategy=mirrored"),

@@ -1,6 +1,4 @@
-"""Pictures of datasets: the files hold the right images, pixel by pixel, and only the named factor
-varies.
-"""
+"""Pictures of datasets: the right images, pixel by pixel; only the named factor varies."""
 
 import pathlib
 

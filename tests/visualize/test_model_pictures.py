@@ -1,6 +1,4 @@
-"""Pictures of a model show what its networks compute, labelled, sorted, and drawn anew when the
-model is.
-"""
+"""Pictures of a model show what its networks compute, with labels; a new model gets new ones."""
 
 import dataclasses
 import os
