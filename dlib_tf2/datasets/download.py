@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import email.utils
+import hashlib
 import http.client
 import os
 import pathlib
@@ -17,7 +18,6 @@ import urllib.request
 from collections.abc import Sequence
 
 from dlib_tf2 import __version__
-from dlib_tf2.datasets.hash_record import RECORD, digest, recorded
 from dlib_tf2.datasets.image_table import format_bytes
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import FEW, DlibError, UserError, few
@@ -38,11 +38,13 @@ class RemoteFile:
         name: its original name, under which the builder reads it.
         url: where it comes from.
         size: in bytes, where known.
-        sha256: where known; otherwise see `hash_record`.
+        sha256: where known.
         at_most: bytes that it cannot exceed, to plan space by where the size is not known.
         other_names: names of other editions that serve as well where a person put them there.
         md5: as third parties report it; another one is worth a warning, not a refusal.
         corrupted_md5: of an edition that its authors have replaced; worth a warning too.
+        record: of an earlier preparation, if size and SHA-256 come from there because nobody
+            published them.
     """
 
     name: str
@@ -53,6 +55,7 @@ class RemoteFile:
     other_names: tuple[str, ...] = ()
     md5: str | None = None
     corrupted_md5: str | None = None
+    record: pathlib.Path | None = None
 
     def found_in(self, folder: pathlib.Path) -> pathlib.Path | None:
         """The file, or another edition of it, in `folder`."""
@@ -95,12 +98,12 @@ def fetch(file: RemoteFile, folder: pathlib.Path) -> pathlib.Path:
                 f"cannot write {part}: {error.strerror or error}; free space or choose another"
                 " data_dir"
             ) from error
-        verify(file, part, folder)
+        verify(file, part)
         os.replace(part, path)
         _edition(part).unlink(missing_ok=True)
         sync_folder(folder)
         return path
-    verify(file, path, folder)
+    verify(file, path)
     return path
 
 
@@ -143,42 +146,38 @@ def to_come(file: RemoteFile, folder: pathlib.Path) -> int | None:
     return max(0, size - (part.stat().st_size if part.exists() else 0)) if size else None
 
 
-def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None = None) -> None:
+def verify(file: RemoteFile, path: pathlib.Path) -> None:
     """Compares size and SHA-256 with what is known of a file; another edition of it is taken as it
     is.
 
-    Args:
-        file: what is known.
-        path: the content; a `.part` that is not what was published is removed, since going on with
-            it is useless.
-        record: folder of the hashes of earlier downloads, by which a file is judged whose hash
-            nobody published.
+    A `.part` that is not what was published is removed, since it is useless to go on with it.
 
     Raises:
         DlibError: it is another content.
     """
     if path.name in file.other_names:
         return
-    known = recorded(record).get(file.name) if record and not file.sha256 else None
-    expected_size, expected = known or (file.size, file.sha256)
-    size = path.stat().st_size
-    fault = (
-        f"has {size:,} bytes, expected {expected_size:,}"
-        if expected_size and size != expected_size
-        else ""
-    )
-    if not fault and expected and (found := digest(path)) != expected:
-        fault = f"has the SHA-256 {found}, expected {expected}"
+    size, fault = path.stat().st_size, ""
+    if file.size and size != file.size:
+        fault = f"has {size:,} bytes, expected {file.size:,}"
+    elif file.sha256 and (found := digest(path)) != file.sha256:
+        fault = f"has the SHA-256 {found}, expected {file.sha256}"
     if not fault:
         _warn_of_md5(file, path)
         return
     remedy = f"remove {path} and get it again from {file.url}"
-    if known and record:  # gigabytes are not deleted for a hash of our own
-        remedy = f"{remedy}, or remove its line from {record / RECORD} if this is the right one"
+    if file.record:  # gigabytes are not deleted for a hash of our own
+        remedy = f"{remedy}, or remove {file.record} if this is the right one"
     elif path.suffix == ".part":
         _drop(path)
         remedy = f"it was removed; run again, or get it by hand and use --manual_dir ({file.url})"
     raise DlibError(f"{path} {fault}; it is damaged or another edition; {remedy}")
+
+
+def digest(path: pathlib.Path, kind: str = "sha256") -> str:
+    """The SHA-256, or another hash, of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _warn_of_md5(file: RemoteFile, path: pathlib.Path) -> None:

@@ -5,6 +5,7 @@ then opened at once.
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import shutil
 import sys
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlib_tf2.datasets import image_table, source_files, table_check
+from dlib_tf2.datasets import image_table, source_files, table_check, tfds_records
 from dlib_tf2.datasets.download import RemoteFile, check_all, fetch, find_all, to_come
-from dlib_tf2.datasets.hash_record import record
+from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
 from dlib_tf2.errors import DlibError, UserError, few
 from dlib_tf2.system.paths import RemotePath
@@ -30,49 +31,75 @@ class Recipe:
     """How a downloaded dataset is made.
 
     Attributes:
-        source: name/config/version of the records, "dsprites/2.0.0".
-        files: what is downloaded; called late, since TFDS knows the checksums of its own datasets.
-        builder: data_dir -> the TFDS builder.
+        source: name/config/version of the records, "dsprites/2.0.0"; its name is that of the TFDS
+            builder.
         info: what the table holds, from the builder whose records are written.
         table_bytes: size of the table, about.
         record_bytes: size of the records, about, with what is extracted on the way.
+        remote: the files that one of our builders reads; empty for a builder of TFDS, which knows
+            its files and their checksums.
+        adapt: changes a builder of TFDS so that it needs less memory; the records stay the same.
         labels: the feature of the records that holds a factor, where it is not "label_<factor>".
         transform: from the images of the records to those of the table, uint8 [n, h, w, c].
         transform_one: the same for one image, in TensorFlow operations, for hosts without Python.
     """
 
     source: str
-    files: Callable[[], Sequence[RemoteFile]]
-    builder: Callable[[pathlib.Path | str], tfds.core.DatasetBuilder]
     info: Callable[[tfds.core.DatasetBuilder], TableInfo]
     table_bytes: int
     record_bytes: int
+    remote: tuple[RemoteFile, ...] = ()
+    adapt: Callable[[tfds.core.DatasetBuilder], None] | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transform: Callable[[np.ndarray], np.ndarray] | None = None
     transform_one: Callable[[tf.Tensor], tf.Tensor] | None = None
 
-    def records(
-        self, data_dir: pathlib.Path
-    ) -> Callable[[str | None, int, int], tuple[tf.data.Dataset, Callable]]:
-        """What `GroundTruthDataset.records` asks for."""
+    def files(self) -> tuple[RemoteFile, ...]:
+        """What is downloaded."""
+        return self.remote or tuple(
+            RemoteFile(info.filename, url, int(info.size), info.checksum)
+            for url, info in sorted(self.tfds_class().url_infos.items())
+        )
 
-        def share(
-            folder: str | None, num_hosts: int, host: int
-        ) -> tuple[tf.data.Dataset, Callable]:
-            from dlib_tf2.datasets import tfds_records
+    def tfds_class(self) -> type[tfds.core.DatasetBuilder]:
+        """The builder of TFDS itself."""
+        return tfds_records.builder_class(self.source, "tensorflow_datasets.datasets")
 
-            return tfds_records.share(
-                self.builder(folder or data_dir), num_hosts, host, self.transform_one
-            )
+    def builder(self, data_dir: str | os.PathLike) -> tfds.core.DatasetBuilder:
+        """The builder of the records."""
+        if self.remote:
+            return tfds_records.builder(self.source, data_dir)
+        builder = self.tfds_class()(data_dir=data_dir)
+        if self.adapt:
+            self.adapt(builder)
+        return builder
 
-        return share
 
+def open_dataset(
+    recipe: Recipe, name: str, config: str, data_dir: pathlib.Path
+) -> GroundTruthDataset:
+    """Opens a prepared dataset as it is in its table.
 
-def tfds_files(builder: type[tfds.core.DatasetBuilder]) -> tuple[RemoteFile, ...]:
-    """The files of one of TFDS's own builders, as its checksums file lists them."""
-    return tuple(
-        RemoteFile(info.filename, url, int(info.size), info.checksum)
-        for url, info in sorted(builder.url_infos.items())
+    Args:
+        recipe: of the dataset, or of one that it is computed from.
+        name: of the dataset.
+        config: must be empty.
+        data_dir: where datasets are kept.
+
+    Raises:
+        UserError: there is a config, or the dataset is not prepared.
+    """
+    no_config(name, config)
+    table, info = open_table(recipe, data_dir, name)
+    return GroundTruthDataset(
+        name,
+        info.space,
+        info.visible,
+        table,
+        info.scale,
+        lambda folder, num_hosts, host: tfds_records.share(
+            recipe.builder(folder or data_dir), num_hosts, host, recipe.transform_one
+        ),
     )
 
 
@@ -147,9 +174,7 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
 def _prepare(
     recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None, folder: pathlib.Path
 ) -> None:
-    from dlib_tf2.datasets import tfds_records
-
-    builder, downloads = recipe.builder(data_dir), data_dir / "downloads" / "manual"
+    builder = recipe.builder(data_dir)
     if (
         manual_dir
         and tfds_records.is_written(builder)
@@ -169,13 +194,10 @@ def _prepare(
             break
         except image_table.DamagedSource as error:
             tfds_records.remove(builder)
+            source_files.forget(folder)  # a file that makes no table binds nothing
             if fresh:
                 raise
             _say(f"{error}: the records were there, and are made again")
-    # A hash binds once its file has become a table, not before.
-    there = [] if manual_dir else _found(recipe, downloads)
-    if there and source_files.changed(folder, there) == []:
-        record(recipe.files(), downloads)
 
 
 def _write_records(
@@ -185,15 +207,13 @@ def _write_records(
     manual_dir: pathlib.Path | None,
     folder: pathlib.Path,
 ) -> None:
-    from dlib_tf2.datasets import tfds_records
-
     files, downloads = recipe.files(), data_dir / "downloads" / "manual"
     Needs.of(recipe, files, data_dir, manual_dir).check(recipe.source, data_dir)
     if manual_dir:
         find_all(files, manual_dir)
     else:
         for file in files:
-            fetch(file, downloads)
+            fetch(source_files.bound(file, folder), downloads)
     source_files.forget(folder)
     tfds_records.write(builder, manual_dir or downloads)
     source_files.keep(folder, _found(recipe, manual_dir or downloads))
@@ -202,14 +222,11 @@ def _write_records(
 def _build_table(
     recipe: Recipe, builder: tfds.core.DatasetBuilder, data_dir: pathlib.Path, folder: pathlib.Path
 ) -> None:
-    from dlib_tf2.datasets import tfds_records
-
     info = recipe.info(builder)
-    rows = tfds_records.read
     image_table.open_or_build(
         folder,
         info,
-        lambda: rows(builder, info.space, recipe.labels, recipe.transform),
+        lambda: tfds_records.read(builder, info.space, recipe.labels, recipe.transform),
         data_dir=data_dir,
     )
 
@@ -250,8 +267,6 @@ def plan(
     Raises:
         UserError: files of any of them are missing in `manual_dir`.
     """
-    from dlib_tf2.datasets import tfds_records
-
     needs, wanted = Needs(), {}
     for recipe in {recipe.source: recipe for recipe in recipes}.values():
         folder = image_table.table_folder(data_dir, recipe.source)

@@ -5,37 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlib_tf2.datasets import checksums, table_check
 from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.image_table import ComputedTable
 from dlib_tf2.datasets.nuisance import TABLE_SEED, Nuisance
 from dlib_tf2.errors import UserError
 
 if TYPE_CHECKING:
+    # TensorFlow, and `stream` which needs it, are otherwise imported inside the methods on purpose:
+    # opening a dataset and looking at its images takes milliseconds, importing them many seconds.
     import tensorflow as tf
-
-
-class ComputedTable(Protocol):
-    """A table whose rows are computed from those of a smaller one, which is all that is stored."""
-
-    base: np.ndarray  # uint8 [n, h, w, c], memory-mapped
-    rule: str  # names how rows are computed; part of the fingerprint of the images
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[rows, h, w, c]."""
-
-    def __len__(self) -> int:
-        """The number of rows."""
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """Integers [n] -> uint8 [n, h, w, c]."""
-
-    def gatherer(self, base: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The same in TensorFlow operations, from `base` as a tensor."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,8 @@
 process that opens it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import errno
@@ -11,6 +13,7 @@ import pathlib
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,11 +26,34 @@ from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.locks import own_turn
 from dlib_tf2.system.paths import RemotePath
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 TABLES = "dlib_tables"  # the folder of all tables in a data folder
 FILE, ABOUT = "images.npy", "table.json"  # of one table
 # (uint8 images [n, h, w, c], grid indices [n]), in any order, each grid point exactly once over the
 # whole iteration.
 Rows = Iterable[tuple[np.ndarray, np.ndarray]]
+
+
+class ComputedTable(Protocol):
+    """A table whose rows are computed from those of a smaller one, which is all that is stored."""
+
+    base: np.ndarray  # uint8 [n, h, w, c], memory-mapped
+    rule: str  # names how rows are computed; part of the fingerprint of the images
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[rows, h, w, c]."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Integers [n] -> uint8 [n, h, w, c]."""
+
+    def gatherer(self, base: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The same in TensorFlow operations, from `base` as a tensor."""
 
 
 class DamagedSource(DlibError):
@@ -72,7 +98,7 @@ class TableInfo:
         }
 
     @classmethod
-    def from_json(cls, content: dict) -> "TableInfo":
+    def from_json(cls, content: dict) -> TableInfo:
         """The inverse of `to_json`; raises KeyError, TypeError or ValueError where `content` is
         something else.
         """

@@ -7,17 +7,13 @@ import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import gin
 
-from dlib_tf2.datasets import image_table, table_check
+from dlib_tf2.datasets import downloaded, image_table, table_check
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import DlibError, Interrupted, UserError, few
 from dlib_tf2.system.paths import RemotePath, as_path
-
-if TYPE_CHECKING:
-    from dlib_tf2.datasets import downloaded
 
 
 def known_names() -> list[str]:
@@ -63,16 +59,14 @@ def check_name(name: object) -> None:
 def _check_config(base: str, config: str) -> None:
     """Refuses a config that a dataset does not have, before hours of work for it."""
     module = _module(base)
-    if hasattr(module, "CONFIGS"):
-        if config and config not in module.CONFIGS:
-            raise UserError(unknown(f"config of {base}", config, module.CONFIGS))
+    if hasattr(module, "DRAWING"):
+        if config and config not in module.DRAWING.grids:
+            raise UserError(unknown(f"config of {base}", config, module.DRAWING.grids))
     elif hasattr(module, "RECIPES"):
-        from dlib_tf2.datasets import downloaded
-
         downloaded.no_config(base, config)
 
 
-def _recipes(name: str) -> Sequence["downloaded.Recipe"]:
+def _recipes(name: str) -> Sequence[downloaded.Recipe]:
     """How what is downloaded of a dataset is made; nothing if all is drawn or one's own."""
     base, _, config = name.partition("/")
     _check_config(base, config)
@@ -93,7 +87,8 @@ def tables(name: str, data_dir: str | os.PathLike | None = None) -> dict[str, li
     recipes = [folder / recipe.source for recipe in getattr(module, "RECIPES", ())]
     if hasattr(module, "DRAWING"):
         return {
-            config: [folder / module.DRAWING.source(config), *recipes] for config in module.CONFIGS
+            config: [folder / module.DRAWING.source(config), *recipes]
+            for config in module.DRAWING.grids
         }
     return {"": recipes} if recipes else {}
 
@@ -101,10 +96,10 @@ def tables(name: str, data_dir: str | os.PathLike | None = None) -> dict[str, li
 def downloaded_names() -> list[str]:
     """The names whose images are downloaded: they have to be prepared before `load` opens them.
 
-    Not a drawn dataset, which has `CONFIGS`, even if it takes a picture from elsewhere.
+    Not a drawn dataset, which has a `DRAWING`, even if it takes a picture from elsewhere.
     """
     names = [name for name in known_names() if hasattr(_module(name), "RECIPES")]
-    return [name for name in names if not hasattr(_module(name), "CONFIGS")]
+    return [name for name in names if not hasattr(_module(name), "DRAWING")]
 
 
 def prepare(
@@ -141,8 +136,6 @@ def prepare_all(
         DlibError: the disk cannot hold all, said beforehand; or, after the others, a download fails
             or a file is damaged.
     """
-    from dlib_tf2.datasets import downloaded
-
     folder, manual = data_folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None
     # Into a bucket one copies what was prepared locally, as `load` says.
     recipes = {name: () if isinstance(folder, RemotePath) else _recipes(name) for name in names}

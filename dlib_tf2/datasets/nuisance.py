@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    # TensorFlow, and `replicas` which needs it, are otherwise imported inside the functions on
+    # purpose: opening a dataset must not load them.
     import tensorflow as tf
 
 # of the one draw that tables, pictures and representations share; any number would do

@@ -2,11 +2,12 @@
 names are noticed.
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Iterable
 
-from dlib_tf2.datasets.hash_record import digest
+from dlib_tf2.datasets.download import RemoteFile, digest
 from dlib_tf2.system.files import atomic_write
 
 _RECORD = "sources.json"  # {name: {"size": bytes, "mtime_ns": ..., "sha256": ...}}
@@ -37,9 +38,8 @@ def changed(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> list[pathlib
     A file of the same size and time is taken for the same. One that was copied, or touched, is read
     once.
     """
-    try:
-        kept = json.loads((folder / _RECORD).read_text())
-    except (OSError, ValueError):
+    kept = _kept(folder)
+    if kept is None:
         return None
 
     def same(path: pathlib.Path) -> bool:
@@ -49,3 +49,20 @@ def changed(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> list[pathlib
         return known["mtime_ns"] == now.st_mtime_ns or known["sha256"] == digest(path)
 
     return [path for path in files if not same(path)]
+
+
+def bound(file: RemoteFile, folder: pathlib.Path) -> RemoteFile:
+    """The file with the size and SHA-256 on record, if nobody published its SHA-256."""
+    kept = (_kept(folder) or {}).get(file.name)
+    if file.sha256 or not kept:
+        return file
+    return dataclasses.replace(
+        file, size=kept["size"], sha256=kept["sha256"], record=folder / _RECORD
+    )
+
+
+def _kept(folder: pathlib.Path) -> dict[str, dict] | None:
+    try:
+        return json.loads((folder / _RECORD).read_text())
+    except (OSError, ValueError):
+        return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from dlib_tf2.datasets.ground_truth import ComputedTable
+from dlib_tf2.datasets.image_table import ComputedTable
 from dlib_tf2.errors import UserError, check_whole
 
 # The grid points of this many steps are drawn at once. The number is part of what a seed means:

@@ -1,11 +1,15 @@
-"""What this room asks of a TFDS builder: prepare the records, read them as table rows, and share
-them between hosts.
+"""What this room asks of a TFDS builder: find it, prepare the records, read them as table rows, and
+share them between hosts.
+
+TensorFlow and TFDS are imported inside the functions on purpose: opening a table needs neither, and
+they take many seconds to load. For the same reason a builder is found by its name, not imported.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import io
 import os
 import pathlib
@@ -27,6 +31,25 @@ if TYPE_CHECKING:
 _READ_BATCH = 1024
 # of records that TFDS holds back in memory before it goes on with files; its own limit is 1 GB
 _SHUFFLE_BYTES = 128 << 20
+
+
+def builder_class(
+    source: str, package: str = "dlib_tf2.datasets.builders"
+) -> type[tfds.core.DatasetBuilder]:
+    """The class of a TFDS builder.
+
+    Args:
+        source: name/config/version or name/version of the records.
+        package: holds the builder as TFDS lays builders out: <name>/<name>_dataset_builder.py.
+    """
+    name = source.partition("/")[0]
+    return importlib.import_module(f"{package}.{name}.{name}_dataset_builder").Builder
+
+
+def builder(source: str, data_dir: str | os.PathLike) -> tfds.core.DatasetBuilder:
+    """One of our builders, under the config that `source` names."""
+    _, *config, _ = source.split("/")
+    return builder_class(source)(config=config[0] if config else None, data_dir=data_dir)
 
 
 def prepare(

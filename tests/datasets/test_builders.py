@@ -19,9 +19,9 @@ from dlib_tf2.datasets import downloaded, load, loading
 from dlib_tf2.datasets.builders.cars3d.cars3d_dataset_builder import Builder as Cars3dBuilder
 from dlib_tf2.datasets.builders.mpi3d.mpi3d_dataset_builder import Builder as Mpi3dBuilder
 from dlib_tf2.datasets.builders.scream.scream_dataset_builder import Builder as ScreamBuilder
-from dlib_tf2.datasets.families import dsprites, mpi3d, scream
+from dlib_tf2.datasets.families import cars3d, dsprites, mpi3d, scream
 from dlib_tf2.datasets.formats import resize
-from dlib_tf2.datasets.named import cars3d, shapes3d, smallnorb
+from dlib_tf2.datasets.named import shapes3d, smallnorb
 from dlib_tf2.errors import DlibError, UserError
 from tests.datasets import fakes
 

@@ -16,7 +16,7 @@ from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.system.paths import as_path
 from tests.datasets.conftest import INFO
 
-SOURCE = f"rendered_sprites/small/{sprites.VERSION}"
+SOURCE = f"rendered_sprites/small/{sprites.DRAWING.version}"
 
 
 @pytest.fixture

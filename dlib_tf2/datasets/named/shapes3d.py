@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from dlib_tf2.datasets import downloaded
-from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.formats import hdf5
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
@@ -19,21 +18,9 @@ SPACE = FactorSpace(
 SHAPE = (64, 64, 3)
 
 
-def _builder_class() -> Any:
-    from tensorflow_datasets.datasets.shapes3d import shapes3d_dataset_builder
-
-    return shapes3d_dataset_builder.Builder
-
-
-def _files() -> tuple[RemoteFile, ...]:
-    return downloaded.tfds_files(_builder_class())
-
-
-def _builder(data_dir: pathlib.Path | str) -> Any:
-    builder = _builder_class()(data_dir=data_dir)
-    # TFDS's own generator holds all 6 GB of pixels in memory; the records are the same.
+def _adapt(builder: Any) -> None:
+    """TFDS's own generator holds all 6 GB of pixels in memory; the records are the same."""
     builder._generate_examples = _examples
-    return builder
 
 
 def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -55,26 +42,16 @@ def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
             yield row, {"image": hdf5.encode(image), **classes, **floats}
 
 
-def _info(builder: Any) -> TableInfo:
-    del builder  # the grid is known beforehand
-    return TableInfo(SPACE, SPACE.names, SHAPE, 255, RECIPE.source)
-
-
 RECIPE = downloaded.Recipe(
-    source="shapes3d/2.0.0",
-    files=_files,
-    builder=_builder,
-    info=_info,
+    "shapes3d/2.0.0",
+    lambda builder: TableInfo(SPACE, SPACE.names, SHAPE, 255, RECIPE.source),
     table_bytes=SPACE.size * 64 * 64 * 3,
     record_bytes=SPACE.size * 5000,
+    adapt=_adapt,
 )
 RECIPES = (RECIPE,)
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
-    downloaded.no_config("shapes3d", config)
-    table, info = downloaded.open_table(RECIPE, data_dir, "shapes3d")
-    return GroundTruthDataset(
-        "shapes3d", info.space, info.visible, table, info.scale, RECIPE.records(data_dir)
-    )
+    return downloaded.open_dataset(RECIPE, "shapes3d", config, data_dir)
