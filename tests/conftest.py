@@ -43,6 +43,24 @@ def data_dir():
 
 
 @pytest.fixture(scope="session")
+def fake_files(tmp_path_factory):
+    """(manual_dir, data_dir): every downloaded dataset, from files of the true format on small
+    grids, prepared once.
+    """
+    from tests.datasets import fakes
+
+    manual_dir, data_dir = tmp_path_factory.mktemp("manual"), tmp_path_factory.mktemp("fake_data")
+    fakes.prepare_all(manual_dir, data_dir)
+    return manual_dir, data_dir
+
+
+@pytest.fixture(scope="session")
+def fake_data_dir(fake_files):
+    """The data_dir of `fake_files`."""
+    return fake_files[1]
+
+
+@pytest.fixture(scope="session")
 def tiny_data():
     """A ground-truth dataset of 24 random binary images, 16 x 16 x 1, in memory."""
     from dlib_tf2.datasets import FactorSpace, GroundTruthDataset

@@ -1,6 +1,4 @@
-"""Datasets whose files come from elsewhere: from files to TFDS records to the table, prepared once,
-then opened at once.
-"""
+"""Downloaded datasets: prepared once, from files to TFDS records to the table, then only opened."""
 
 from __future__ import annotations
 
@@ -33,13 +31,13 @@ class Recipe:
     Attributes:
         source: name/config/version of the records, "dsprites/2.0.0"; its name is that of the TFDS
             builder.
-        info: what the table holds, from the builder whose records are written.
-        table_bytes: size of the table, about.
-        record_bytes: size of the records, about, with what is extracted on the way.
+        info: what the table holds, given the builder, whose records exist.
+        table_bytes: approximate size of the table.
+        record_bytes: approximate size of the records, with what is extracted on the way.
         remote: the files that one of our builders reads; empty for a builder of TFDS, which knows
             its files and their checksums.
         adapt: changes a builder of TFDS so that it needs less memory; the records stay the same.
-        labels: the feature of the records that holds a factor, where it is not "label_<factor>".
+        labels: {factor: feature of the records}, where that is not "label_<factor>".
         transform: from the images of the records to those of the table, uint8 [n, h, w, c].
         transform_one: the same for one image, in TensorFlow operations, for hosts without Python.
     """
@@ -78,7 +76,7 @@ class Recipe:
 def open_dataset(
     recipe: Recipe, name: str, config: str, data_dir: pathlib.Path
 ) -> GroundTruthDataset:
-    """Opens a prepared dataset as it is in its table.
+    """Opens a prepared dataset.
 
     Args:
         recipe: of the dataset, or of one that it is computed from.
@@ -115,10 +113,10 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
     Args:
         recipe: of the dataset, or of one that it is computed from.
         data_dir: where datasets are kept.
-        name: what the user asked for.
+        name: the name that the user gave.
 
     Raises:
-        UserError: it is not prepared there; the message is the command that prepares it.
+        UserError: it is not prepared there; the message names the command that prepares it.
     """
     opened = image_table.open_built(
         image_table.table_folder(data_dir, recipe.source), recipe.source
@@ -137,16 +135,16 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
 
 
 def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None = None) -> None:
-    """Gets the files, writes the records, builds the table; what is there already is verified.
+    """Gets the files, writes the records, builds the table; verifies what is already there.
 
-    A table that is damaged is built again. Records that make no table are removed, and if they are
-    not of this call they are written again: a file that was repaired after a failure is read.
+    A damaged table is built again. Records that make no table are removed. If an earlier call wrote
+    them, they are written again, so that a file that was repaired meanwhile is read.
 
     Args:
         recipe: of the dataset.
-        data_dir: where datasets are kept. Files are downloaded into the folder in which TFDS looks
-            for files that a person put there, so that there is one way from files to records.
-        manual_dir: the folder of files that a person put there; then nothing is downloaded.
+        data_dir: where datasets are kept. Files are downloaded to the folder in which TFDS expects
+            files that the user put there, so that both are read in the same way.
+        manual_dir: a folder with the files; then nothing is downloaded.
 
     Raises:
         UserError: files are missing in `manual_dir`, or a folder cannot be read or written.
@@ -158,14 +156,9 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
         if manual_dir:
             _say_unread(recipe, data_dir, manual_dir, folder)
     else:
-        try:
+        with image_table.permitted(folder, "write"):
             image_table.announce(folder)
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {folder}: {error.strerror}; change its permissions or choose another"
-                " data_dir"
-            ) from error
         with image_table.lock(folder, recipe.source, ".prepare.lock"):
             _prepare(recipe, data_dir, manual_dir, folder)
     _say(f"{recipe.source} is prepared in {data_dir}")
@@ -181,8 +174,8 @@ def _prepare(
         and (other := source_files.changed(folder, _found(recipe, manual_dir)))
     ):
         _say(
-            f"{other[0]} has changed since the records of {recipe.source} were made of it; they are"
-            " made again"
+            f"{other[0]} has changed since the records of {recipe.source} were made from it; they"
+            " are made again"
         )
         tfds_records.remove(builder)
     while True:
@@ -197,7 +190,7 @@ def _prepare(
             source_files.forget(folder)  # a file that makes no table binds nothing
             if fresh:
                 raise
-            _say(f"{error}: the records were there, and are made again")
+            _say(f"{error}: the records are made again")
 
 
 def _write_records(
@@ -239,7 +232,7 @@ def _found(recipe: Recipe, folder: pathlib.Path) -> list[pathlib.Path]:
 def _say_unread(
     recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path, folder: pathlib.Path
 ) -> None:
-    """Says so where a person gave other files than those that a set was prepared from."""
+    """Says that files are not read if a dataset was prepared from different ones."""
     files = _found(recipe, manual_dir)
     other = source_files.changed(folder, files)
     anew = (
@@ -249,8 +242,8 @@ def _say_unread(
     if other:
         names = few([path.name for path in other])
         _say(
-            f"{recipe.source} was prepared from other content of {names}, which is not read now;"
-            f" {anew}"
+            f"{recipe.source} was prepared from different content of {names}, which is not read"
+            f" now; {anew}"
         )
     elif other is None and files:
         _say(
@@ -262,7 +255,7 @@ def _say_unread(
 def plan(
     recipes: Sequence[Recipe], data_dir: pathlib.Path, manual_dir: pathlib.Path | None
 ) -> Needs:
-    """What several recipes need together, before any of them is begun.
+    """What several recipes need together.
 
     Raises:
         UserError: files of any of them are missing in `manual_dir`.
@@ -282,7 +275,7 @@ def plan(
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """Bytes on the disk, and the names of files whose size is not known."""
+    """Disk space in bytes, and the names of files whose size is not known."""
 
     download: int = 0
     records: int = 0
@@ -297,8 +290,8 @@ class Needs:
         data_dir: pathlib.Path,
         manual_dir: pathlib.Path | None,
     ) -> Needs:
-        """What one recipe needs, whose records are to be made from `files`, or are there if there
-        are none.
+        """What one recipe needs to make its records from `files`; if there are none, the records
+        exist.
         """
         sizes = (
             {}
@@ -318,10 +311,10 @@ class Needs:
         return Needs(*(mine + theirs for mine, theirs in pairs))
 
     def check(self, what: str, data_dir: pathlib.Path) -> None:
-        """Says what all takes.
+        """Prints how much space is needed.
 
         Raises:
-            DlibError: it is more than is free.
+            DlibError: less is free.
         """
         parts = {
             "the download": self.download,

@@ -1,5 +1,5 @@
-"""Which files a dataset was prepared from: kept beside its table, so that other files of the same
-names are noticed.
+"""The record of the files that a dataset was prepared from, kept beside its table: it shows whether
+files of the same names have changed.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ _RECORD = "sources.json"  # {name: {"size": bytes, "mtime_ns": ..., "sha256": ..
 
 
 def keep(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> None:
-    """Records in a table's folder what its records were made from."""
+    """Writes the record into a table's folder."""
     content = {
         path.name: {
             "size": path.stat().st_size,
@@ -28,15 +28,14 @@ def keep(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> None:
 
 
 def forget(folder: pathlib.Path) -> None:
-    """Removes the record, before records are made from other files."""
+    """Removes the record."""
     (folder / _RECORD).unlink(missing_ok=True)
 
 
 def changed(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> list[pathlib.Path] | None:
     """The files that are not those on record; None if nothing is on record.
 
-    A file of the same size and time is taken for the same. One that was copied, or touched, is read
-    once.
+    A file with the recorded size and time counts as unchanged. A copied or touched file is read.
     """
     kept = _kept(folder)
     if kept is None:
@@ -52,7 +51,7 @@ def changed(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> list[pathlib
 
 
 def bound(file: RemoteFile, folder: pathlib.Path) -> RemoteFile:
-    """The file with the size and SHA-256 on record, if nobody published its SHA-256."""
+    """The file, with the size and SHA-256 on record if nobody published its SHA-256."""
     kept = (_kept(folder) or {}).get(file.name)
     if file.sha256 or not kept:
         return file

@@ -158,7 +158,7 @@ def test_a_connection_that_breaks_for_good_keeps_what_came(server, tmp_path):
     server.cut_after = [1_000_000] + [0] * 10
     with pytest.raises(
         DlibError,
-        match=r"at byte 1,000,000.*, which are kept\); run the same command again to resume",
+        match=r"; 1,000,000 bytes.* are kept\); run the same command again to resume",
     ):
         download.fetch(known(server), tmp_path)
     assert (tmp_path / "data.bin.part").stat().st_size == 1_000_000
@@ -264,7 +264,7 @@ def test_a_server_that_asks_for_a_long_pause_is_left_alone(server, tmp_path, mon
 def test_a_redirection_that_leads_nowhere_is_one_line(server, tmp_path, headers):
     server.status, server.headers = 302, headers
     text = (
-        r"data.bin: the server redirects in a circle, or to no address \(302\); get data.bin by"
+        r"data.bin: the server redirects in a loop, or to no address \(302\); get data.bin by"
         r" hand, .*--manual_dir=FOLDER"
     )
     with pytest.raises(DlibError, match=text) as caught:

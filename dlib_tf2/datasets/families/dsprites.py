@@ -1,6 +1,4 @@
-"""dSprites: TFDS's own builder, read block by block, and the table that all its variants are
-computed from.
-"""
+"""dSprites: TFDS's own builder, read block by block, and the table of all variants."""
 
 import pathlib
 from collections.abc import Iterator
@@ -12,8 +10,8 @@ from dlib_tf2.datasets.formats import hdf5
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 
-# The file has a sixth factor in front, colour, with the one value white. It is left out: it can
-# neither vary nor be scored.
+# The file has a sixth factor in front, colour, with the one value white. It is left out, since it
+# cannot vary.
 SPACE = FactorSpace(
     ("shape", "scale", "orientation", "x_position", "y_position"), (3, 6, 40, 32, 32)
 )
@@ -31,14 +29,8 @@ def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
         images = hdf5.blocks(
             file, "imgs", "dsprites: writing the records", trailing_shape=SHAPE[:2]
         )
-        for row, image in enumerate(images):
-            labels = {
-                f"label_{name}": classes[row, 1 + column] for column, name in enumerate(SPACE.names)
-            }
-            floats = {
-                f"value_{name}": values[row, 1 + column] for column, name in enumerate(SPACE.names)
-            }
-            yield row, {"image": hdf5.encode(image[:, :, None]), **labels, **floats}
+        images = (image[:, :, None] for image in images)  # [h, w] -> [h, w, 1]
+        yield from hdf5.examples(images, SPACE.names, classes[:, 1:], values[:, 1:])
 
 
 RECIPE = downloaded.Recipe(

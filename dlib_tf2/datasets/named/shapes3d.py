@@ -30,16 +30,8 @@ def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
         labels = np.stack(
             [np.unique(column, return_inverse=True)[1] for column in values.T], axis=1
         )
-        for row, image in enumerate(
-            hdf5.blocks(file, "images", "shapes3d: writing the records", SHAPE)
-        ):
-            classes = {
-                f"label_{name}": labels[row, column] for column, name in enumerate(SPACE.names)
-            }
-            floats = {
-                f"value_{name}": values[row, column] for column, name in enumerate(SPACE.names)
-            }
-            yield row, {"image": hdf5.encode(image), **classes, **floats}
+        images = hdf5.blocks(file, "images", "shapes3d: writing the records", SHAPE)
+        yield from hdf5.examples(images, SPACE.names, labels, values)
 
 
 RECIPE = downloaded.Recipe(

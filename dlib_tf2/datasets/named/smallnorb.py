@@ -1,5 +1,7 @@
-"""smallnorb: small NORB (LeCun, Huang and Bottou 2004), both splits, left camera, the toy hidden;
-by TFDS's own builder, in blocks.
+"""smallnorb: small NORB (LeCun, Huang and Bottou 2004), both splits, left camera; the toy is
+hidden.
+
+TFDS's own builder, read block by block.
 """
 
 import functools
@@ -15,8 +17,8 @@ from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 from dlib_tf2.datasets.progress import Progress
 
-# The training split holds five of the ten toys of each category, the test split the others: only
-# together are they the grid.
+# The training split holds five of the ten toys of each category, the test split the others: the
+# grid needs both.
 SPACE = FactorSpace(("category", "instance", "elevation", "azimuth", "lighting"), (5, 10, 9, 18, 6))
 VISIBLE = ("category", "elevation", "azimuth", "lighting")
 SHAPE = (64, 64, 1)
