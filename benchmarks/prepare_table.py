@@ -188,14 +188,13 @@ def prepare(dataset: str, folder: pathlib.Path) -> None:
 
     command.import_tensorflow()
     from dlib_tf2.datasets import load, loading, tfds_records
-    from dlib_tf2.datasets.families import dsprites
     from dlib_tf2.datasets.image_table import table_folder
 
     name, data_dir = NAMES[dataset], folder / "data"
     module = loading._module(name)
     (recipe,) = module.RECIPES
     if dataset != "mpi3d":  # TFDS must expect the files that were made
-        infos = (dsprites if dataset == "dsprites" else module)._builder_class().url_infos
+        infos = recipe.tfds_class().url_infos
         for url, info in list(infos.items()):
             path = folder / info.filename
             with open(path, "rb") as file:

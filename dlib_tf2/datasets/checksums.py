@@ -1,9 +1,8 @@
-"""Checksums of images: of the blocks of a table, and the fingerprint by which a run knows its
-images.
+"""Checksums of the blocks of a table, and the fingerprint by which a run recognises its images.
 
-They are there for damage and mistakes, not for attacks: a CRC-32 of each row, made as the row
-comes, in whatever order. What stands for many rows is a SHA-256 of theirs. One core makes about 2
-GB/s.
+They detect damage and mistakes, not attacks. Each row has a CRC-32, computed when the row arrives,
+so that rows may arrive in any order; a block, or all rows, have the SHA-256 of their CRC-32s. One
+core computes about 2 GB/s.
 """
 
 import hashlib
@@ -39,18 +38,16 @@ def of_rows(images: np.ndarray, done: Callable[[int], None] = lambda count: None
 
 
 def of_blocks(sums: np.ndarray, row_bytes: int) -> dict[str, Any]:
-    """What a table keeps of its rows' checksums: {"rows": number in a block, "sha256": [of each
-    block]}.
-    """
+    """The checksums that a table keeps: {"rows": number in a block, "sha256": [of each block]}."""
     rows = max(1, _BLOCK_BYTES // row_bytes)
     return {"rows": rows, "sha256": _of_blocks(sums, rows)}
 
 
 def damage(sums: np.ndarray, kept: Mapping[str, Any]) -> str:
-    """Names the rows of blocks that are not what they were; "" if all are.
+    """Names the rows of the blocks that have changed; "" if none has.
 
     Args:
-        sums: of the rows as they are, uint32 [n].
+        sums: of the rows now, uint32 [n].
         kept: what `of_blocks` returned when the table was built.
     """
     rows, found = kept["rows"], _of_blocks(sums, kept["rows"])
@@ -64,11 +61,11 @@ def damage(sums: np.ndarray, kept: Mapping[str, Any]) -> str:
     if not bad:
         return ""
     spans = [f"{number * rows:,}..{min((number + 1) * rows, len(sums)) - 1:,}" for number in bad]
-    return f"rows {few(spans)} are not what they were when it was built"
+    return f"rows {few(spans)} have changed since it was built"
 
 
 def fingerprint(sums: np.ndarray, *about: Any) -> str:
-    """The SHA-256 of rows and of what else makes images of them, as JSON holds it."""
+    """The SHA-256 of the rows' checksums and of all else that determines the images, as JSON."""
     rows = hashlib.sha256(sums.astype("<u4").tobytes()).hexdigest()
     return hashlib.sha256(json.dumps([rows, *about]).encode()).hexdigest()
 

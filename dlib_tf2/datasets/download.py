@@ -1,11 +1,12 @@
 """Downloads that resume: a file is fetched to <name>.part, verified, and renamed when it is
-whole.
+complete.
 """
 
 import contextlib
 import dataclasses
 import datetime
 import email.utils
+import hashlib
 import http.client
 import os
 import pathlib
@@ -17,7 +18,6 @@ import urllib.request
 from collections.abc import Sequence
 
 from dlib_tf2 import __version__
-from dlib_tf2.datasets.hash_record import RECORD, digest, recorded
 from dlib_tf2.datasets.image_table import format_bytes
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import FEW, DlibError, UserError, few
@@ -26,8 +26,8 @@ from dlib_tf2.system.files import sync_folder
 _BLOCK = 1 << 20
 # tries without progress; seconds without a byte; seconds between tries
 _TRIES, _TIMEOUT, _PAUSE = 5, 60.0, 1.0
-_MOST_PAUSE = 30.0  # seconds; a server that asks for a longer one is left alone
-_BUSY = (408, 429)  # request timeout, too many requests: the only refusals that pass by themselves
+_MOST_PAUSE = 30.0  # seconds; if a server asks for a longer one, we give up
+_BUSY = (408, 429)  # request timeout, too many requests: the only 4xx answers worth a retry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +38,12 @@ class RemoteFile:
         name: its original name, under which the builder reads it.
         url: where it comes from.
         size: in bytes, where known.
-        sha256: where known; otherwise see `hash_record`.
-        at_most: bytes that it cannot exceed, to plan space by where the size is not known.
-        other_names: names of other editions that serve as well where a person put them there.
-        md5: as third parties report it; another one is worth a warning, not a refusal.
-        corrupted_md5: of an edition that its authors have replaced; worth a warning too.
+        sha256: where known.
+        at_most: an upper bound in bytes, by which space is planned if the size is not known.
+        other_names: file names of other editions, which are accepted if the user put them there.
+        md5: as third parties report it; a different one causes a warning, not an error.
+        corrupted_md5: of an edition that its authors have replaced; causes a warning too.
+        record: the file that `size` and `sha256` were read from, if nobody published them.
     """
 
     name: str
@@ -53,6 +54,7 @@ class RemoteFile:
     other_names: tuple[str, ...] = ()
     md5: str | None = None
     corrupted_md5: str | None = None
+    record: pathlib.Path | None = None
 
     def found_in(self, folder: pathlib.Path) -> pathlib.Path | None:
         """The file, or another edition of it, in `folder`."""
@@ -62,7 +64,7 @@ class RemoteFile:
         )
 
     def describe(self) -> str:
-        """Name, address and size, for a person who has to get it."""
+        """Name, address and size, for a user who has to get it."""
         size = (
             format_bytes(self.size)
             if self.size
@@ -74,7 +76,7 @@ class RemoteFile:
 
 
 def fetch(file: RemoteFile, folder: pathlib.Path) -> pathlib.Path:
-    """Downloads a file into `folder`, or goes on downloading it; one that is there already is only
+    """Downloads a file into `folder`, or resumes its download; a file that is already there is only
     verified.
 
     Returns:
@@ -84,32 +86,30 @@ def fetch(file: RemoteFile, folder: pathlib.Path) -> pathlib.Path:
         DlibError: the server does not answer or refuses, the connection breaks for good, the
             content is wrong, or the disk is full.
     """
-    path = file.found_in(folder)
-    if path is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path, part = folder / file.name, folder / f"{file.name}.part"
-        try:
-            _receive(file, part)
-        except OSError as error:
-            raise DlibError(
-                f"cannot write {part}: {error.strerror or error}; free space or choose another"
-                " data_dir"
-            ) from error
-        verify(file, part, folder)
-        os.replace(part, path)
-        _edition(part).unlink(missing_ok=True)
-        sync_folder(folder)
-        return path
-    verify(file, path, folder)
+    if there := file.found_in(folder):
+        verify(file, there)
+        return there
+    folder.mkdir(parents=True, exist_ok=True)
+    path, part = folder / file.name, folder / f"{file.name}.part"
+    try:
+        _receive(file, part)
+    except OSError as error:
+        raise DlibError(
+            f"cannot write {part}: {error.strerror or error}; free space or choose another data_dir"
+        ) from error
+    verify(file, part)
+    os.replace(part, path)
+    _edition(part).unlink(missing_ok=True)
+    sync_folder(folder)
     return path
 
 
 def check_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
-    """Refuses a folder in which a person has not put all files.
+    """Refuses a folder into which the user has not put all files.
 
     Raises:
-        UserError: some are missing; the message lists name, size and address of the first, and
-            where they are more, a line for each of them was printed.
+        UserError: some are missing; the message lists the first few with size and address, and if
+            there are more, all of them were printed, one a line.
     """
     missing = [file.describe() for file in files if file.found_in(folder) is None]
     if len(missing) > FEW:
@@ -122,11 +122,11 @@ def check_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
 
 
 def find_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
-    """Verifies files that a person put into `folder`.
+    """Verifies files that the user put into `folder`.
 
     Raises:
         UserError: some are missing, as in `check_all`.
-        DlibError: one is not what it should be.
+        DlibError: one has the wrong content.
     """
     check_all(files, folder)
     for file in files:
@@ -136,53 +136,48 @@ def find_all(files: Sequence[RemoteFile], folder: pathlib.Path) -> None:
 
 
 def to_come(file: RemoteFile, folder: pathlib.Path) -> int | None:
-    """Bytes that `fetch` has still to download, at most; None where the size is not known."""
+    """The most bytes that `fetch` still has to download; None if the size is not known."""
     if file.found_in(folder) is not None:
         return 0
     size, part = file.size or file.at_most, folder / f"{file.name}.part"
     return max(0, size - (part.stat().st_size if part.exists() else 0)) if size else None
 
 
-def verify(file: RemoteFile, path: pathlib.Path, record: pathlib.Path | None = None) -> None:
-    """Compares size and SHA-256 with what is known of a file; another edition of it is taken as it
-    is.
+def verify(file: RemoteFile, path: pathlib.Path) -> None:
+    """Compares a file with its known size and SHA-256; other editions are accepted as they are.
 
-    Args:
-        file: what is known.
-        path: the content; a `.part` that is not what was published is removed, since going on with
-            it is useless.
-        record: folder of the hashes of earlier downloads, by which a file is judged whose hash
-            nobody published.
+    A `.part` with the wrong content is removed, since resuming it is useless.
 
     Raises:
-        DlibError: it is another content.
+        DlibError: the content is wrong.
     """
     if path.name in file.other_names:
         return
-    known = recorded(record).get(file.name) if record and not file.sha256 else None
-    expected_size, expected = known or (file.size, file.sha256)
-    size = path.stat().st_size
-    fault = (
-        f"has {size:,} bytes, expected {expected_size:,}"
-        if expected_size and size != expected_size
-        else ""
-    )
-    if not fault and expected and (found := digest(path)) != expected:
-        fault = f"has the SHA-256 {found}, expected {expected}"
+    size, fault = path.stat().st_size, ""
+    if file.size and size != file.size:
+        fault = f"has {size:,} bytes, expected {file.size:,}"
+    elif file.sha256 and (found := digest(path)) != file.sha256:
+        fault = f"has the SHA-256 {found}, expected {file.sha256}"
     if not fault:
         _warn_of_md5(file, path)
         return
     remedy = f"remove {path} and get it again from {file.url}"
-    if known and record:  # gigabytes are not deleted for a hash of our own
-        remedy = f"{remedy}, or remove its line from {record / RECORD} if this is the right one"
+    if file.record:  # gigabytes are not deleted for a hash of our own
+        remedy = f"{remedy}, or remove {file.record} if this is the right one"
     elif path.suffix == ".part":
         _drop(path)
         remedy = f"it was removed; run again, or get it by hand and use --manual_dir ({file.url})"
     raise DlibError(f"{path} {fault}; it is damaged or another edition; {remedy}")
 
 
+def digest(path: pathlib.Path, kind: str = "sha256") -> str:
+    """The SHA-256, or another hash, of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
 def _warn_of_md5(file: RemoteFile, path: pathlib.Path) -> None:
-    """Compares the MD5 that third parties report."""
+    """Warns if the MD5 is not the one that third parties report."""
     if not file.md5 and not file.corrupted_md5:
         return
     found, what = digest(path, "md5"), ""
@@ -194,15 +189,13 @@ def _warn_of_md5(file: RemoteFile, path: pathlib.Path) -> None:
     elif file.md5 and found != file.md5:
         what = f"others report {file.md5}: it may be damaged or another edition"
     if what:
-        # as it is about to be called
+        # the name that it is about to get
         path = path.with_name(file.name) if path.suffix == ".part" else path
         print(f"warning: {path} has the MD5 {found}, {what}", file=sys.stderr, flush=True)
 
 
 def _receive(file: RemoteFile, part: pathlib.Path) -> None:
-    """Appends to `part` until it is whole; a connection that breaks is opened again where it broke
-    off.
-    """
+    """Appends to `part` until it is complete; after a broken connection, resumes where it broke."""
     tries = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
@@ -235,7 +228,7 @@ def _receive(file: RemoteFile, part: pathlib.Path) -> None:
         tries = 0 if now > before else tries + 1
         if tries >= _TRIES or pause > _MOST_PAUSE:
             kept = (
-                f" at byte {now:,}" + (f" of {total:,}" if total else "") + ", which are kept"
+                f"; {now:,} bytes" + (f" of {total:,}" if total else "") + " are kept"
                 if now
                 else ""
             )
@@ -250,17 +243,15 @@ def _receive(file: RemoteFile, part: pathlib.Path) -> None:
 def _refusal(error: urllib.error.HTTPError) -> str:
     """What the server answered, in one line."""
     if error.code < 400:
-        # urllib reports a circle, and too many redirections, in several lines of its own.
-        return f"the server redirects in a circle, or to no address ({error.code})"
+        # urllib describes a loop of redirections in several lines.
+        return f"the server redirects in a loop, or to no address ({error.code})"
     asked = _asked_pause(error)
     wait = f", and asks to wait {asked:,.0f} s" if asked > 0 else ""
     return f"the server answered {error.code} {error.reason}{wait}"
 
 
 def _asked_pause(error: urllib.error.HTTPError) -> float:
-    """Seconds until the next try that the server asks for: a number, or a date; 0 if it does
-    not.
-    """
+    """Seconds that the server asks to wait, by number or by date; 0 if it asks for none."""
     asked = error.headers.get("Retry-After") or ""
     if asked.isdecimal():
         return float(asked)
@@ -271,9 +262,7 @@ def _asked_pause(error: urllib.error.HTTPError) -> float:
 
 
 def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
-    """One request for what is missing from byte `start` on; returns the size of the whole file, if
-    the server says it.
-    """
+    """Requests the bytes from `start` on; returns the full size if the server sends it."""
     headers = {
         "User-Agent": f"dlib_tf2/{__version__} (dataset download)",
         "Accept-Encoding": "identity",
@@ -288,7 +277,7 @@ def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
             urllib.request.Request(file.url, headers=headers), timeout=_TIMEOUT
         )
     except urllib.error.HTTPError as error:
-        # "range not satisfiable": nothing is missing, or what is there is no part of the file
+        # "range not satisfiable": the part is complete, or it is not part of this file
         if error.code != 416:
             raise
         total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
@@ -303,7 +292,7 @@ def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
                 r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range") or ""
             )
             if given and (int(given[1]) != start or (whole and given[2] not in ("*", whole))):
-                # other bytes than were asked for, or of a file that has changed: begin anew
+                # not the bytes that were asked for, or the file has changed: start again
                 _drop(part)
                 return None
         else:
@@ -312,7 +301,7 @@ def _request(file: RemoteFile, part: pathlib.Path, start: int) -> int | None:
             _edition(part).write_text(f"{'' if mark.startswith('W/') else mark}\n{length or ''}")
         total_bytes = start + int(length) if length else file.size
         _append(response, part, start, f"{file.name}: downloading, MB", total_bytes)
-    # without a length, the end of the stream is the end
+    # without a length, the file ends where the stream does
     return total_bytes if total_bytes is not None else part.stat().st_size
 
 
@@ -339,14 +328,12 @@ def _append(
 
 
 def _edition(part: pathlib.Path) -> pathlib.Path:
-    """Where the server's mark of the file's edition, and its size, are kept while it is
-    incomplete.
-    """
+    """The file that keeps the server's ETag and the full size during a download."""
     return part.with_name(f"{part.name}.etag")
 
 
 def _read_edition(part: pathlib.Path) -> tuple[str, str]:
-    """(mark, size of the whole file), each "" where it is not known."""
+    """(ETag, size of the whole file), each "" if not known."""
     mark, _, size = (_edition(part).read_text() if _edition(part).exists() else "").partition("\n")
     return mark, size
 

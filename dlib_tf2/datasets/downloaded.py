@@ -1,10 +1,9 @@
-"""Datasets whose files come from elsewhere: from files to TFDS records to the table, prepared once,
-then opened at once.
-"""
+"""Downloaded datasets: prepared once, from files to TFDS records to the table, then only opened."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import shutil
 import sys
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlib_tf2.datasets import image_table, source_files, table_check
+from dlib_tf2.datasets import image_table, source_files, table_check, tfds_records
 from dlib_tf2.datasets.download import RemoteFile, check_all, fetch, find_all, to_come
-from dlib_tf2.datasets.hash_record import record
+from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
 from dlib_tf2.errors import DlibError, UserError, few
 from dlib_tf2.system.paths import RemotePath
@@ -30,49 +29,75 @@ class Recipe:
     """How a downloaded dataset is made.
 
     Attributes:
-        source: name/config/version of the records, "dsprites/2.0.0".
-        files: what is downloaded; called late, since TFDS knows the checksums of its own datasets.
-        builder: data_dir -> the TFDS builder.
-        info: what the table holds, from the builder whose records are written.
-        table_bytes: size of the table, about.
-        record_bytes: size of the records, about, with what is extracted on the way.
-        labels: the feature of the records that holds a factor, where it is not "label_<factor>".
+        source: name/config/version of the records, "dsprites/2.0.0"; its name is that of the TFDS
+            builder.
+        info: what the table holds, given the builder, whose records exist.
+        table_bytes: approximate size of the table.
+        record_bytes: approximate size of the records, with what is extracted on the way.
+        remote: the files that one of our builders reads; empty for a builder of TFDS, which knows
+            its files and their checksums.
+        adapt: changes a builder of TFDS so that it needs less memory; the records stay the same.
+        labels: {factor: feature of the records}, where that is not "label_<factor>".
         transform: from the images of the records to those of the table, uint8 [n, h, w, c].
         transform_one: the same for one image, in TensorFlow operations, for hosts without Python.
     """
 
     source: str
-    files: Callable[[], Sequence[RemoteFile]]
-    builder: Callable[[pathlib.Path | str], tfds.core.DatasetBuilder]
     info: Callable[[tfds.core.DatasetBuilder], TableInfo]
     table_bytes: int
     record_bytes: int
+    remote: tuple[RemoteFile, ...] = ()
+    adapt: Callable[[tfds.core.DatasetBuilder], None] | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transform: Callable[[np.ndarray], np.ndarray] | None = None
     transform_one: Callable[[tf.Tensor], tf.Tensor] | None = None
 
-    def records(
-        self, data_dir: pathlib.Path
-    ) -> Callable[[str | None, int, int], tuple[tf.data.Dataset, Callable]]:
-        """What `GroundTruthDataset.records` asks for."""
+    def files(self) -> tuple[RemoteFile, ...]:
+        """What is downloaded."""
+        return self.remote or tuple(
+            RemoteFile(info.filename, url, int(info.size), info.checksum)
+            for url, info in sorted(self.tfds_class().url_infos.items())
+        )
 
-        def share(
-            folder: str | None, num_hosts: int, host: int
-        ) -> tuple[tf.data.Dataset, Callable]:
-            from dlib_tf2.datasets import tfds_records
+    def tfds_class(self) -> type[tfds.core.DatasetBuilder]:
+        """The builder of TFDS itself."""
+        return tfds_records.builder_class(self.source, "tensorflow_datasets.datasets")
 
-            return tfds_records.share(
-                self.builder(folder or data_dir), num_hosts, host, self.transform_one
-            )
+    def builder(self, data_dir: str | os.PathLike) -> tfds.core.DatasetBuilder:
+        """The builder of the records."""
+        if self.remote:
+            return tfds_records.builder(self.source, data_dir)
+        builder = self.tfds_class()(data_dir=data_dir)
+        if self.adapt:
+            self.adapt(builder)
+        return builder
 
-        return share
 
+def open_dataset(
+    recipe: Recipe, name: str, config: str, data_dir: pathlib.Path
+) -> GroundTruthDataset:
+    """Opens a prepared dataset.
 
-def tfds_files(builder: type[tfds.core.DatasetBuilder]) -> tuple[RemoteFile, ...]:
-    """The files of one of TFDS's own builders, as its checksums file lists them."""
-    return tuple(
-        RemoteFile(info.filename, url, int(info.size), info.checksum)
-        for url, info in sorted(builder.url_infos.items())
+    Args:
+        recipe: of the dataset, or of one that it is computed from.
+        name: of the dataset.
+        config: must be empty.
+        data_dir: where datasets are kept.
+
+    Raises:
+        UserError: there is a config, or the dataset is not prepared.
+    """
+    no_config(name, config)
+    table, info = open_table(recipe, data_dir, name)
+    return GroundTruthDataset(
+        name,
+        info.space,
+        info.visible,
+        table,
+        info.scale,
+        lambda folder, num_hosts, host: tfds_records.share(
+            recipe.builder(folder or data_dir), num_hosts, host, recipe.transform_one
+        ),
     )
 
 
@@ -88,10 +113,10 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
     Args:
         recipe: of the dataset, or of one that it is computed from.
         data_dir: where datasets are kept.
-        name: what the user asked for.
+        name: the name that the user gave.
 
     Raises:
-        UserError: it is not prepared there; the message is the command that prepares it.
+        UserError: it is not prepared there; the message names the command that prepares it.
     """
     opened = image_table.open_built(
         image_table.table_folder(data_dir, recipe.source), recipe.source
@@ -110,16 +135,16 @@ def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.nd
 
 
 def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None = None) -> None:
-    """Gets the files, writes the records, builds the table; what is there already is verified.
+    """Gets the files, writes the records, builds the table; verifies what is already there.
 
-    A table that is damaged is built again. Records that make no table are removed, and if they are
-    not of this call they are written again: a file that was repaired after a failure is read.
+    A damaged table is built again. Records that make no table are removed. If an earlier call wrote
+    them, they are written again, so that a file that was repaired meanwhile is read.
 
     Args:
         recipe: of the dataset.
-        data_dir: where datasets are kept. Files are downloaded into the folder in which TFDS looks
-            for files that a person put there, so that there is one way from files to records.
-        manual_dir: the folder of files that a person put there; then nothing is downloaded.
+        data_dir: where datasets are kept. Files are downloaded to the folder in which TFDS expects
+            files that the user put there, so that both are read in the same way.
+        manual_dir: a folder with the files; then nothing is downloaded.
 
     Raises:
         UserError: files are missing in `manual_dir`, or a folder cannot be read or written.
@@ -131,14 +156,9 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
         if manual_dir:
             _say_unread(recipe, data_dir, manual_dir, folder)
     else:
-        try:
+        with image_table.permitted(folder, "write"):
             image_table.announce(folder)
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {folder}: {error.strerror}; change its permissions or choose another"
-                " data_dir"
-            ) from error
         with image_table.lock(folder, recipe.source, ".prepare.lock"):
             _prepare(recipe, data_dir, manual_dir, folder)
     _say(f"{recipe.source} is prepared in {data_dir}")
@@ -147,17 +167,15 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
 def _prepare(
     recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | None, folder: pathlib.Path
 ) -> None:
-    from dlib_tf2.datasets import tfds_records
-
-    builder, downloads = recipe.builder(data_dir), data_dir / "downloads" / "manual"
+    builder = recipe.builder(data_dir)
     if (
         manual_dir
         and tfds_records.is_written(builder)
         and (other := source_files.changed(folder, _found(recipe, manual_dir)))
     ):
         _say(
-            f"{other[0]} has changed since the records of {recipe.source} were made of it; they are"
-            " made again"
+            f"{other[0]} has changed since the records of {recipe.source} were made from it; they"
+            " are made again"
         )
         tfds_records.remove(builder)
     while True:
@@ -169,13 +187,10 @@ def _prepare(
             break
         except image_table.DamagedSource as error:
             tfds_records.remove(builder)
+            source_files.forget(folder)  # a file that makes no table binds nothing
             if fresh:
                 raise
-            _say(f"{error}: the records were there, and are made again")
-    # A hash binds once its file has become a table, not before.
-    there = [] if manual_dir else _found(recipe, downloads)
-    if there and source_files.changed(folder, there) == []:
-        record(recipe.files(), downloads)
+            _say(f"{error}: the records are made again")
 
 
 def _write_records(
@@ -185,15 +200,13 @@ def _write_records(
     manual_dir: pathlib.Path | None,
     folder: pathlib.Path,
 ) -> None:
-    from dlib_tf2.datasets import tfds_records
-
     files, downloads = recipe.files(), data_dir / "downloads" / "manual"
     Needs.of(recipe, files, data_dir, manual_dir).check(recipe.source, data_dir)
     if manual_dir:
         find_all(files, manual_dir)
     else:
         for file in files:
-            fetch(file, downloads)
+            fetch(source_files.bound(file, folder), downloads)
     source_files.forget(folder)
     tfds_records.write(builder, manual_dir or downloads)
     source_files.keep(folder, _found(recipe, manual_dir or downloads))
@@ -202,14 +215,11 @@ def _write_records(
 def _build_table(
     recipe: Recipe, builder: tfds.core.DatasetBuilder, data_dir: pathlib.Path, folder: pathlib.Path
 ) -> None:
-    from dlib_tf2.datasets import tfds_records
-
     info = recipe.info(builder)
-    rows = tfds_records.read
     image_table.open_or_build(
         folder,
         info,
-        lambda: rows(builder, info.space, recipe.labels, recipe.transform),
+        lambda: tfds_records.read(builder, info.space, recipe.labels, recipe.transform),
         data_dir=data_dir,
     )
 
@@ -222,7 +232,7 @@ def _found(recipe: Recipe, folder: pathlib.Path) -> list[pathlib.Path]:
 def _say_unread(
     recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path, folder: pathlib.Path
 ) -> None:
-    """Says so where a person gave other files than those that a set was prepared from."""
+    """Says that files are not read if a dataset was prepared from different ones."""
     files = _found(recipe, manual_dir)
     other = source_files.changed(folder, files)
     anew = (
@@ -232,8 +242,8 @@ def _say_unread(
     if other:
         names = few([path.name for path in other])
         _say(
-            f"{recipe.source} was prepared from other content of {names}, which is not read now;"
-            f" {anew}"
+            f"{recipe.source} was prepared from different content of {names}, which is not read"
+            f" now; {anew}"
         )
     elif other is None and files:
         _say(
@@ -245,13 +255,11 @@ def _say_unread(
 def plan(
     recipes: Sequence[Recipe], data_dir: pathlib.Path, manual_dir: pathlib.Path | None
 ) -> Needs:
-    """What several recipes need together, before any of them is begun.
+    """What several recipes need together.
 
     Raises:
         UserError: files of any of them are missing in `manual_dir`.
     """
-    from dlib_tf2.datasets import tfds_records
-
     needs, wanted = Needs(), {}
     for recipe in {recipe.source: recipe for recipe in recipes}.values():
         folder = image_table.table_folder(data_dir, recipe.source)
@@ -267,7 +275,7 @@ def plan(
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """Bytes on the disk, and the names of files whose size is not known."""
+    """Disk space in bytes, and the names of files whose size is not known."""
 
     download: int = 0
     records: int = 0
@@ -282,8 +290,8 @@ class Needs:
         data_dir: pathlib.Path,
         manual_dir: pathlib.Path | None,
     ) -> Needs:
-        """What one recipe needs, whose records are to be made from `files`, or are there if there
-        are none.
+        """What one recipe needs to make its records from `files`; if there are none, the records
+        exist.
         """
         sizes = (
             {}
@@ -303,10 +311,10 @@ class Needs:
         return Needs(*(mine + theirs for mine, theirs in pairs))
 
     def check(self, what: str, data_dir: pathlib.Path) -> None:
-        """Says what all takes.
+        """Prints how much space is needed.
 
         Raises:
-            DlibError: it is more than is free.
+            DlibError: less is free.
         """
         parts = {
             "the download": self.download,

@@ -5,43 +5,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dlib_tf2.datasets import checksums, table_check
 from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.image_table import ComputedTable
 from dlib_tf2.datasets.nuisance import TABLE_SEED, Nuisance
 from dlib_tf2.errors import UserError
 
 if TYPE_CHECKING:
+    # TensorFlow, and `stream` which needs it, are otherwise imported inside the methods on purpose:
+    # opening a dataset and looking at its images takes milliseconds, importing them many seconds.
     import tensorflow as tf
-
-
-class ComputedTable(Protocol):
-    """A table whose rows are computed from those of a smaller one, which is all that is stored."""
-
-    base: np.ndarray  # uint8 [n, h, w, c], memory-mapped
-    rule: str  # names how rows are computed; part of the fingerprint of the images
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[rows, h, w, c]."""
-
-    def __len__(self) -> int:
-        """The number of rows."""
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """Integers [n] -> uint8 [n, h, w, c]."""
-
-    def gatherer(self, base: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The same in TensorFlow operations, from `base` as a tensor."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GroundTruthDataset:
-    """Images of known factors. Nothing here is random but the training streams, which are functions
-    of their seed.
+    """Images of known factors. Only the training streams are random, as functions of their seed.
 
     Attributes:
         name: what `load` was asked for, such as "rendered_sprites/small".
@@ -52,14 +34,14 @@ class GroundTruthDataset:
         scale: the pixel value that means white; images divided by it lie within 0 .. 1.
         records: opens the prepared TFDS records for `record_batches`: (data_dir or None for where
             they were prepared, num_hosts, host) -> tf.data of one host's share of the images, not
-            decoded, and their decoder. None: there are none.
-        nuisance: what is done to an image on top of the table; None where the image is a function
-            of the factors.
-        cells: int64 [rows], ascending: the grid point of each row where only some have an image;
-            None: all have, in order.
-        drawn_once: hidden factors whose values the table stream draws once for each combination of
-            the others, by a fixed seed, instead of running through all of them; for grids too large
-            to encode whole.
+            decoded, and their decoder. None if the dataset has no records.
+        nuisance: a random change of each image of the table; None if the factors determine the
+            image.
+        cells: int64 [rows], ascending: the grid point of each row of an incomplete grid; None for a
+            complete one.
+        drawn_once: hidden factors whose values the table stream does not enumerate but draws once,
+            by a fixed seed, for each combination of the others; for grids too large to encode
+            whole.
     """
 
     name: str
@@ -76,8 +58,8 @@ class GroundTruthDataset:
 
     @property
     def base(self) -> np.ndarray:
-        """What is stored: the table, or that which its rows are computed from; uint8 [n, h, w,
-        c].
+        """The stored table: the table itself, or the one that its rows are computed from; uint8 [n,
+        h, w, c].
         """
         return self.table if isinstance(self.table, np.ndarray) else self.table.base
 
@@ -96,11 +78,10 @@ class GroundTruthDataset:
         return height, width, channels if self.nuisance is None else self.nuisance.channels
 
     def fingerprint(self) -> str:
-        """What tells these images from others of the same name: of their bytes, grid, shape and
-        scale, and of the rules by which they are computed and changed. Which factors are hidden has
-        no part in it.
+        """Identifies these images: a hash of their bytes, grid, shape and scale, and of the rules
+        that compute and change them. It does not depend on which factors are hidden.
 
-        It reads every image once, and compares a table with its checksums on the way.
+        Reads every image once, and compares a table with its checksums on the way.
 
         Returns:
             64 hexadecimal digits.
@@ -129,13 +110,14 @@ class GroundTruthDataset:
         return image if self.nuisance is None else self.nuisance.augment(image, seed, position)
 
     def images(self, index: np.ndarray) -> np.ndarray:
-        """The images of grid points, a nuisance drawn once for each by a fixed seed.
+        """The images of grid points; a nuisance is drawn by a fixed seed, always the same for a
+        point.
 
         Args:
             index: integers [n], each within 0 .. space.size - 1.
 
         Returns:
-            [n, h, w, c], values 0 .. `scale`; uint8, or float32 where there is a nuisance.
+            [n, h, w, c], values 0 .. `scale`; uint8, or float32 with a nuisance.
 
         Raises:
             ValueError: an index outside the grid.
@@ -197,8 +179,8 @@ class GroundTruthDataset:
         replicas_per_host: int = 1,
         data_dir: str | None = None,
     ) -> tf.data.Dataset:
-        """The stream for hosts on which no Python runs; see `stream.record_batches`. `data_dir` may
-        be a bucket, gs://...
+        """The stream for hosts without Python; see `stream.record_batches`. `data_dir` may be a
+        bucket, gs://...
 
         Raises:
             UserError: the dataset has no records.

@@ -2,6 +2,8 @@
 process that opens it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import errno
@@ -10,7 +12,8 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,6 +26,9 @@ from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.locks import own_turn
 from dlib_tf2.system.paths import RemotePath
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 TABLES = "dlib_tables"  # the folder of all tables in a data folder
 FILE, ABOUT = "images.npy", "table.json"  # of one table
 # (uint8 images [n, h, w, c], grid indices [n]), in any order, each grid point exactly once over the
@@ -30,16 +36,33 @@ FILE, ABOUT = "images.npy", "table.json"  # of one table
 Rows = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
+class ComputedTable(Protocol):
+    """A table whose rows are computed from a smaller, stored table."""
+
+    base: np.ndarray  # uint8 [n, h, w, c], memory-mapped
+    rule: str  # names how rows are computed; part of the fingerprint of the images
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[rows, h, w, c]."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Integers [n] -> uint8 [n, h, w, c]."""
+
+    def gatherer(self, base: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The same in TensorFlow operations, from `base` as a tensor."""
+
+
 class DamagedSource(DlibError):
-    """Rows that cannot be those of the dataset: the files, or the records made of them, are
-    damaged.
-    """
+    """Rows that cannot be those of the dataset: its files or records are damaged."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TableInfo:
-    """What a table holds; saved beside it as table.json, with checksums, and what an opened table
-    must match.
+    """What a table holds; saved beside it as table.json, with checksums.
 
     Attributes:
         space: the full grid, hidden factors included; row i of the table is grid point i.
@@ -72,10 +95,8 @@ class TableInfo:
         }
 
     @classmethod
-    def from_json(cls, content: dict) -> "TableInfo":
-        """The inverse of `to_json`; raises KeyError, TypeError or ValueError where `content` is
-        something else.
-        """
+    def from_json(cls, content: dict) -> TableInfo:
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError for other content."""
         space = FactorSpace(tuple(content["names"]), tuple(content["sizes"]))
         height, width, channels = content["shape"]
         return cls(
@@ -88,8 +109,8 @@ class TableInfo:
 
 
 def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
-    """Where the table of `source` (name/config/version) lives; of a data_dir in a bucket, the local
-    folder that it is copied to.
+    """The folder of the table of `source` (name/config/version). A table in a bucket is copied to a
+    local folder first.
 
     Raises:
         DlibError: it cannot be copied.
@@ -118,19 +139,18 @@ def open_or_build(
     extra_bytes: int = 0,
     data_dir: pathlib.Path | None = None,
 ) -> np.ndarray:
-    """Opens the table in `folder`; builds it first where it is missing, truncated or another
-    dataset's.
+    """Opens the table in `folder`; builds it first if it is missing, truncated or of another
+    dataset.
 
-    Processes that ask at the same time build it once: the others wait for the first and then open
-    its table.
+    If several processes ask at the same time, one builds the table and the others wait for it.
 
     Args:
         folder: where images.npy and table.json live.
         info: what the table must hold.
-        rows: called only when the table is to be built; may download and prepare what it reads.
-        extra_bytes: disk space that `rows` needs under the same folder beside the table, about.
-        data_dir: where tables and records of older versions may lie; if there are any, a line
-            names them when the table is built.
+        rows: called only to build the table; may prepare what it reads.
+        extra_bytes: approximate disk space that `rows` needs beside the table.
+        data_dir: searched for tables and records of older versions, which are listed when the table
+            is built.
 
     Returns:
         uint8 [grid points, h, w, c], read-only, backed by the page cache.
@@ -170,29 +190,23 @@ def open_or_build(
 
 
 def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo] | str:
-    """Opens a table that is there, and builds nothing.
+    """Opens a table if it exists.
 
     Args:
         folder: where images.npy and table.json live.
         source: what the table must have been made from.
 
     Returns:
-        The table as `open_or_build` returns it, and what it says of itself; or what is wrong with
-        it, "" where there is none.
+        The table as `open_or_build` returns it, and its table.json; or what is wrong with it, "" if
+        it does not exist.
 
     Raises:
         UserError: the folder cannot be read.
     """
     try:
-        if not (folder / ABOUT).exists():
-            return ""
-        info = TableInfo.from_json(json.loads((folder / ABOUT).read_text()))
-    except PermissionError as error:
-        raise UserError(
-            f"cannot read {folder}: {error.strerror}; change its permissions or choose another"
-            " data_dir"
-        ) from error
-    except NotADirectoryError:
+        with permitted(folder, "read", PermissionError):
+            info = TableInfo.from_json(json.loads((folder / ABOUT).read_text()))
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"the table cannot be read ({(str(error).splitlines() or [''])[0]})"
@@ -203,71 +217,79 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
 
 
 def _change(folder: pathlib.Path, source: str, data_dir: pathlib.Path) -> str:
-    """What is said of older tables, of their local copies (of a bucket's), and of records."""
+    """The line about older versions: tables, local copies of a bucket's tables, records."""
     dataset = source.rpartition("/")[0]
     places = (folder.parent, data_dir / TABLES / dataset, data_dir / dataset)
     return change_line(source, places)
 
 
 def open_images(folder: pathlib.Path) -> np.ndarray:
-    """The images of a table that is known to be sound: uint8 [grid points, h, w, c], mapped."""
+    """Maps the images of a table that is known to be sound: uint8 [grid points, h, w, c]."""
     # np.asarray drops the memmap subclass, whose indexing is several times slower; the pages stay
     # mapped through .base.
     return np.asarray(np.load(folder / FILE, mmap_mode="r", allow_pickle=False))
 
 
 def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
-    """None for a sound table, "" where there is none, else what is wrong with it."""
+    """None for a sound table, "" for a missing one, else what is wrong with it."""
     try:
-        if not (folder / FILE).exists() and not (folder / ABOUT).exists():
-            return ""
-        content = json.loads((folder / ABOUT).read_text())
-        # Checksums are compared on demand: reading 12.7 GB would be no opening.
-        if {key: value for key, value in content.items() if key != "checksums"} != info.to_json():
-            return "table.json describes another dataset"
-        with open(folder / FILE, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            shape, fortran, dtype = (
-                np.lib.format.read_array_header_1_0(file)
-                if version == (1, 0)
-                else ((), True, np.dtype(object))
-            )
-            expected = file.tell() + int(np.prod(info.table_shape))
+        with permitted(folder, "read", PermissionError):
+            if not (folder / FILE).exists() and not (folder / ABOUT).exists():
+                return ""
+            content = json.loads((folder / ABOUT).read_text())
+            content.pop("checksums", None)  # compared on demand: reading 12.7 GB takes seconds
+            if content != info.to_json():
+                return "table.json describes another dataset"
+            with open(folder / FILE, "rb") as file:
+                version = np.lib.format.read_magic(file)
+                shape, fortran, dtype = (
+                    np.lib.format.read_array_header_1_0(file)
+                    if version == (1, 0)
+                    else ((), True, np.dtype(object))
+                )
+                expected = file.tell() + int(np.prod(info.table_shape))
         if (shape, fortran, dtype) != (info.table_shape, False, np.dtype(np.uint8)):
             return (
                 f"images.npy holds {dtype} {list(shape)}, expected uint8 {list(info.table_shape)}"
             )
         size = (folder / FILE).stat().st_size
         return None if size == expected else f"images.npy has {size:,} bytes, expected {expected:,}"
-    except PermissionError as error:
-        raise UserError(
-            f"cannot read {folder}: {error.strerror}; change its permissions or choose another"
-            " data_dir"
-        ) from error
     except (OSError, ValueError) as error:
         return f"the table cannot be read ({str(error).splitlines()[0]})"
 
 
 def forget(folder: pathlib.Path, source: str) -> None:
-    """Makes the next opening of a table build it again.
+    """Makes the next `open_or_build` build the table again.
 
     Raises:
         UserError: the folder cannot be written.
     """
+    with permitted(folder, "write"), lock(folder, source):
+        (folder / ABOUT).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def permitted(
+    folder: pathlib.Path, what: str, error_class: type[OSError] = OSError
+) -> Iterator[None]:
+    """Turns an error of the file system into a UserError.
+
+    Args:
+        folder: of a table.
+        what: is done to it, "read" or "write".
+        error_class: the errors that are meant.
+    """
     try:
-        with lock(folder, source):
-            (folder / ABOUT).unlink(missing_ok=True)
-    except OSError as error:
+        yield
+    except error_class as error:
         raise UserError(
-            f"cannot write {folder}: {error.strerror}; change its permissions or choose another"
+            f"cannot {what} {folder}: {error.strerror}; change its permissions or choose another"
             " data_dir"
         ) from error
 
 
 def announce(folder: pathlib.Path) -> None:
-    """Prints a line if the data folder above a table's folder is about to be created: its name may
-    be mistyped.
-    """
+    """Prints a line before a new data folder is created, since its name may be mistyped."""
     data_dir = next((parent.parent for parent in folder.parents if parent.name == TABLES), folder)
     if not os.path.exists(data_dir):
         _say(f"the data folder {data_dir} does not exist and is created")
@@ -276,7 +298,7 @@ def announce(folder: pathlib.Path) -> None:
 def lock(
     folder: pathlib.Path, source: str, name: str = ".lock"
 ) -> contextlib.AbstractContextManager[None]:
-    """Holds a lock file in `folder`; while another process does, says so and waits."""
+    """Holds a lock file in `folder`; if another process holds it, says so and waits."""
     return own_turn(
         folder / name,
         lambda: _say(f"{source}: another process is preparing it; waiting for it to finish"),
@@ -295,10 +317,8 @@ def _check_space(folder: pathlib.Path, info: TableInfo, extra_bytes: int) -> Non
 
 
 def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
-    """Writes every row once under a temporary name, and renames the table when it is whole and on
-    the disk.
-    """
-    # one name, since the lock is held: what a killed build left is replaced
+    """Writes all rows under a temporary name; renames the table once it is complete on the disk."""
+    # a fixed name, since the lock is held: it replaces what a killed build left
     temporary = folder / ".images.npy.tmp"
     seen, sums = np.zeros(info.space.size, np.uint8), np.zeros(info.space.size, np.uint32)
     try:
@@ -324,8 +344,7 @@ def _build(folder: pathlib.Path, info: TableInfo, rows: Rows) -> None:
             _check_cover(seen, info)
             file.flush()
             os.fsync(file.fileno())
-        # What is said of the images goes before them and comes after them: it never stands beside
-        # others.
+        # table.json is removed before and written after the images: it never describes others.
         (folder / ABOUT).unlink(missing_ok=True)
         os.replace(temporary, folder / FILE)
         sync_folder(folder)
@@ -372,7 +391,7 @@ def _write_rows(descriptor: int, header: int, images: np.ndarray, index: np.ndar
 
 
 def _check_cover(seen: np.ndarray, info: TableInfo) -> None:
-    """Each grid cell must have come exactly once."""
+    """Raises an error unless each grid cell came exactly once."""
     faults = []
     for cells, what in (
         (np.flatnonzero(seen > 1), "more than once"),

@@ -7,17 +7,13 @@ import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import gin
 
-from dlib_tf2.datasets import image_table, table_check
+from dlib_tf2.datasets import downloaded, image_table, table_check
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import DlibError, Interrupted, UserError, few
 from dlib_tf2.system.paths import RemotePath, as_path
-
-if TYPE_CHECKING:
-    from dlib_tf2.datasets import downloaded
 
 
 def known_names() -> list[str]:
@@ -32,8 +28,7 @@ def known_names() -> list[str]:
 
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDataset:
-    """Opens a dataset; one that is drawn, not downloaded, is prepared first where that was not done
-    yet.
+    """Opens a dataset; one that this package draws is prepared first if necessary.
 
     Args:
         name: "name" or "name/config", such as "rendered_sprites/small".
@@ -50,9 +45,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
 
 
 def check_name(name: object) -> None:
-    """Refuses a name that does not exist, without opening anything; what is no text is refused
-    where it is used.
-    """
+    """Refuses a name that does not exist, without opening anything; other types fail on use."""
     if not isinstance(name, str):
         return
     base = name.partition("/")[0]
@@ -61,50 +54,49 @@ def check_name(name: object) -> None:
 
 
 def _check_config(base: str, config: str) -> None:
-    """Refuses a config that a dataset does not have, before hours of work for it."""
+    """Refuses a config that a dataset does not have, before hours of work."""
     module = _module(base)
-    if hasattr(module, "CONFIGS"):
-        if config and config not in module.CONFIGS:
-            raise UserError(unknown(f"config of {base}", config, module.CONFIGS))
+    if hasattr(module, "DRAWING"):
+        if config and config not in module.DRAWING.grids:
+            raise UserError(unknown(f"config of {base}", config, module.DRAWING.grids))
     elif hasattr(module, "RECIPES"):
-        from dlib_tf2.datasets import downloaded
-
         downloaded.no_config(base, config)
 
 
-def _recipes(name: str) -> Sequence["downloaded.Recipe"]:
-    """How what is downloaded of a dataset is made; nothing if all is drawn or one's own."""
+def _recipes(name: str) -> Sequence[downloaded.Recipe]:
+    """The recipes of what is downloaded; none if all is drawn or the user's own."""
     base, _, config = name.partition("/")
     _check_config(base, config)
     return getattr(_module(base), "RECIPES", ())
 
 
 def tables(name: str, data_dir: str | os.PathLike | None = None) -> dict[str, list[pathlib.Path]]:
-    """The folders of the tables that a dataset is opened from, by config; they need not exist.
+    """The folders of a dataset's tables, by config; they need not exist.
 
     Args:
         name: without a config.
         data_dir: as in `load`.
 
     Returns:
-        {config: folders}; the config is "" where the dataset has none. Nothing for one's own data.
+        {config: folders}; the config is "" if the dataset has none. Empty for the user's own data.
     """
     module, folder = _module(name), data_folder(data_dir) / image_table.TABLES
     recipes = [folder / recipe.source for recipe in getattr(module, "RECIPES", ())]
     if hasattr(module, "DRAWING"):
         return {
-            config: [folder / module.DRAWING.source(config), *recipes] for config in module.CONFIGS
+            config: [folder / module.DRAWING.source(config), *recipes]
+            for config in module.DRAWING.grids
         }
     return {"": recipes} if recipes else {}
 
 
 def downloaded_names() -> list[str]:
-    """The names whose images are downloaded: they have to be prepared before `load` opens them.
+    """The names of downloaded datasets, which must be prepared before `load` opens them.
 
-    Not a drawn dataset, which has `CONFIGS`, even if it takes a picture from elsewhere.
+    Drawn datasets are left out, even one that needs a downloaded picture.
     """
     names = [name for name in known_names() if hasattr(_module(name), "RECIPES")]
-    return [name for name in names if not hasattr(_module(name), "CONFIGS")]
+    return [name for name in names if not hasattr(_module(name), "DRAWING")]
 
 
 def prepare(
@@ -122,29 +114,25 @@ def prepare_all(
     data_dir: str | os.PathLike | None = None,
     manual_dir: str | os.PathLike | None = None,
 ) -> Iterator[tuple[str, GroundTruthDataset]]:
-    """Downloads and prepares datasets, as far as that was not done yet, and opens them; one that
-    fails does not keep the others.
+    """Downloads, prepares and opens datasets; if one fails, the others are still prepared.
 
-    Tables that are there are compared with their checksums; a damaged one is built again.
+    Existing tables are compared with their checksums; a damaged one is built again.
 
     Args:
         names: each as in `load`.
         data_dir: as in `load`.
-        manual_dir: folder of the datasets' files, under their original names, where they are not to
-            be downloaded.
+        manual_dir: holds the files under their original names; then nothing is downloaded.
 
     Yields:
         (name, dataset) of each that is ready.
 
     Raises:
         UserError: as in `load`, or files are missing in `manual_dir`; before anything is done.
-        DlibError: the disk cannot hold all, said beforehand; or, after the others, a download fails
-            or a file is damaged.
+        DlibError: the disk cannot hold all, before anything is done; or a download failed or a file
+            is damaged, after the others are prepared.
     """
-    from dlib_tf2.datasets import downloaded
-
     folder, manual = data_folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None
-    # Into a bucket one copies what was prepared locally, as `load` says.
+    # Datasets are prepared locally; the user copies them into a bucket.
     recipes = {name: () if isinstance(folder, RemotePath) else _recipes(name) for name in names}
     needs = downloaded.plan(
         [recipe for part in recipes.values() for recipe in part], folder, manual
@@ -190,7 +178,7 @@ def _verified(
     dataset: GroundTruthDataset, name: str, data_dir: str | os.PathLike | None
 ) -> GroundTruthDataset:
     """Compares the table of a dataset that was not downloaded; a damaged one is made or copied
-    anew.
+    again.
     """
     remote = isinstance(data_folder(data_dir), RemotePath)
     # a local copy stays what the bucket holds
@@ -203,13 +191,13 @@ def _verified(
 
 def _module(base: str) -> ModuleType:
     check_name(base)
-    # own data registers itself, and by its name alone it is first met within a running command
+    # own data registers itself with gin when it is imported, possibly after gin was locked
     with gin.unlock_config():
         return importlib.import_module(f"dlib_tf2.datasets.named.{base}")
 
 
 def data_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
-    """The folder that `data_dir` stands for, as in `load`."""
+    """The folder of `data_dir`, as in `load`."""
     folder = as_path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     folder = folder if isinstance(folder, RemotePath) else folder.expanduser()
     if folder.exists() and not folder.is_dir():

@@ -1,8 +1,8 @@
-"""Nuisance: what a stochastic dataset does to an image beyond its factors, as a function of the
+"""Nuisance: the random change that a stochastic dataset makes to an image, as a function of the
 image and of uniform numbers.
 
-In training it is drawn afresh for every image, on the device; in the table stream once per row, by
-a fixed seed.
+Training draws the numbers anew for every image, on the device; the table stream draws them once per
+row, by a fixed seed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    # TensorFlow, and `replicas` which needs it, are otherwise imported inside the functions on
+    # purpose: opening a dataset must not load them.
     import tensorflow as tf
 
 # of the one draw that tables, pictures and representations share; any number would do
@@ -40,11 +42,11 @@ class Nuisance:
     rule: str = ""
 
     def augment(self, image: tf.Tensor, seed: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-        """The images of a training step: a function of the seed and of each row's position in the
-        global batch only.
+        """The images of a training step, which depend only on the seed and on each row's position
+        in the global batch.
 
         Every replica draws the numbers of the whole global batch and gathers its own, so that the
-        number of replicas changes nothing.
+        number of replicas does not matter.
 
         Args:
             image: float32 [b, h, w, c] in 0..1.
@@ -64,8 +66,7 @@ class Nuisance:
         return self.apply(image, uniforms)
 
     def of_rows(self, image: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """The images of grid points, each with the one draw that belongs to it, whatever it is
-        batched with.
+        """The images of grid points, each with its own fixed draw, however they are batched.
 
         Args:
             image: float32 [n, h, w, c] in 0..1.
@@ -88,8 +89,8 @@ class Nuisance:
 
 
 def _uniform(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
-    """U[0, 1) in steps of 2^-23, so that 0.5 + u / 2 stays below 1 too; from integers, which alone
-    are the same under XLA.
+    """U[0, 1) in steps of 2^-23, so that 0.5 + u / 2 stays below 1 too; made from integers, since
+    XLA draws other floats.
     """
     import tensorflow as tf
 
@@ -100,7 +101,7 @@ def _uniform(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
 
 
 def colour() -> Nuisance:
-    """Each image's sprite in a colour of its own, U[0.5, 1) per channel; the background stays 0."""
+    """Each sprite in its own random colour, U[0.5, 1) per channel; the background stays 0."""
     return Nuisance(
         (3,),
         3,
@@ -123,8 +124,7 @@ def noise(height: int, width: int) -> Nuisance:
 
 
 def picture_background(picture: np.ndarray, height: int, width: int) -> Nuisance:
-    """A random crop of a picture behind the image, tinted by half; on the sprite its colours are
-    inverted.
+    """A random, tinted crop of a picture behind the image; on the sprite its colours are inverted.
 
     Background b = (crop + tint) / 2 with a tint U[0, 1) per image and channel; where the image is
     1, 1 - b. Crops begin at the rows 0 .. H - height - 1 and the columns 0 .. W - width - 1: the

@@ -1,19 +1,20 @@
-"""Which files a dataset was prepared from: kept beside its table, so that other files of the same
-names are noticed.
+"""The record of the files that a dataset was prepared from, kept beside its table: it shows whether
+files of the same names have changed.
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Iterable
 
-from dlib_tf2.datasets.hash_record import digest
+from dlib_tf2.datasets.download import RemoteFile, digest
 from dlib_tf2.system.files import atomic_write
 
 _RECORD = "sources.json"  # {name: {"size": bytes, "mtime_ns": ..., "sha256": ...}}
 
 
 def keep(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> None:
-    """Records in a table's folder what its records were made from."""
+    """Writes the record into a table's folder."""
     content = {
         path.name: {
             "size": path.stat().st_size,
@@ -27,19 +28,17 @@ def keep(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> None:
 
 
 def forget(folder: pathlib.Path) -> None:
-    """Removes the record, before records are made from other files."""
+    """Removes the record."""
     (folder / _RECORD).unlink(missing_ok=True)
 
 
 def changed(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> list[pathlib.Path] | None:
     """The files that are not those on record; None if nothing is on record.
 
-    A file of the same size and time is taken for the same. One that was copied, or touched, is read
-    once.
+    A file with the recorded size and time counts as unchanged. A copied or touched file is read.
     """
-    try:
-        kept = json.loads((folder / _RECORD).read_text())
-    except (OSError, ValueError):
+    kept = _kept(folder)
+    if kept is None:
         return None
 
     def same(path: pathlib.Path) -> bool:
@@ -49,3 +48,20 @@ def changed(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> list[pathlib
         return known["mtime_ns"] == now.st_mtime_ns or known["sha256"] == digest(path)
 
     return [path for path in files if not same(path)]
+
+
+def bound(file: RemoteFile, folder: pathlib.Path) -> RemoteFile:
+    """The file, with the size and SHA-256 on record if nobody published its SHA-256."""
+    kept = (_kept(folder) or {}).get(file.name)
+    if file.sha256 or not kept:
+        return file
+    return dataclasses.replace(
+        file, size=kept["size"], sha256=kept["sha256"], record=folder / _RECORD
+    )
+
+
+def _kept(folder: pathlib.Path) -> dict[str, dict] | None:
+    try:
+        return json.loads((folder / _RECORD).read_text())
+    except (OSError, ValueError):
+        return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from dlib_tf2.datasets.ground_truth import ComputedTable
+from dlib_tf2.datasets.image_table import ComputedTable
 from dlib_tf2.errors import UserError, check_whole
 
 # The grid points of this many steps are drawn at once. The number is part of what a seed means:
@@ -31,11 +31,10 @@ def train_batches(
     num_replicas: int = 1,
     replicas: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
-    """An endless stream of training batches, of which batch t is a function of (seed, t) only.
+    """An endless stream of training batches; batch t is a function of (seed, t) only.
 
-    The grid points of a batch are drawn uniformly, independently and with replacement. Nothing is
-    skipped through to begin at `start`, and the number of replicas changes only how a global batch
-    is cut.
+    The grid points of a batch are drawn uniformly, independently and with replacement. Beginning at
+    `start` costs nothing, and the number of replicas changes only how a global batch is cut.
 
     Args:
         table: uint8 [grid points, h, w, c].
@@ -43,13 +42,13 @@ def train_batches(
         seed: of the stream; 0 .. 2**63 - 1.
         start: the first step t; 0 .. 2**62 - 1.
         num_replicas: the global batch is cut into this many equal, consecutive slices.
-        replicas: whose slices this process feeds, in this order; by default all. Each is an element
-            of its own, as `distribute_datasets_from_function` takes them.
+        replicas: whose slices this process feeds, in this order; by default all. Each slice is an
+            element of its own, as `distribute_datasets_from_function` expects.
 
     Returns:
         tf.data of {"image": uint8 [b, h, w, c], "position": int32 [b]}, b = batch_size /
-        num_replicas; "position" is the row
-        in the global batch, by which noise drawn for the global batch is gathered.
+        num_replicas; "position" is the row in the global batch, which selects its share of noise
+        that is drawn for the global batch.
 
     Raises:
         UserError: a number is out of its range, `num_replicas` does not divide `batch_size`, or a
@@ -114,7 +113,7 @@ def table_batches(
         batch_size: rows of a batch; the last one may hold fewer.
         rows: which rows, int64 [n]; all by default.
         index: the grid points of these rows, int64 [n]; the number of the row by default.
-        finish: what is done to a batch: (uint8 images [b, h, w, c], grid indices [b]) -> images.
+        finish: changes a batch: (uint8 images [b, h, w, c], grid indices [b]) -> images.
 
     Returns:
         tf.data of (uint8 images [b, h, w, c], or what `finish` returns, int64 grid indices [b]).
@@ -145,15 +144,14 @@ def record_batches(
     host: int = 0,
     replicas_per_host: int = 1,
 ) -> tf.data.Dataset:
-    """The training stream for hosts on which no Python runs beside the data: the workers of a TPU
-    pod slice driven from one host.
+    """The training stream for hosts without Python: the workers of a TPU pod slice driven from one
+    host.
 
     It reads the TFDS records (from a bucket that every worker reaches) with TensorFlow operations
-    only. Each image of a host's share comes once per pass, shuffled anew for each pass, so a single
-    image is drawn as often as in `train_batches`; but the draws are other ones, they are without
-    replacement within a pass, and a resumed run does not continue bit-identically, since the
-    shuffle starts again. Use `train_batches` wherever Python runs beside the data, a single TPU VM
-    included.
+    only. Each image of a host's share comes once per pass, and each pass is shuffled anew. An image
+    is drawn as often as in `train_batches`, but without replacement within a pass, and a resumed
+    run is not bit-identical, since the shuffle starts again. Use `train_batches` on all hosts with
+    Python, a single TPU VM included.
 
     Args:
         records: this host's share of the images, encoded, in any order.
@@ -162,9 +160,9 @@ def record_batches(
         batch_size: rows of the global batch over all hosts.
         seed: of the shuffle.
         num_hosts: hosts that read; each makes an equal part of the global batch.
-        host: which of them this is.
-        replicas_per_host: the host's part is cut into this many consecutive slices, each an element
-            of its own.
+        host: the number of this one.
+        replicas_per_host: the host's part is cut into this many consecutive slices, one per
+            element.
 
     Returns:
         tf.data of {"image", "position"} as in `train_batches`, endless.
@@ -210,7 +208,7 @@ def _slice_rows(batch_size: int, num_replicas: int) -> int:
 
 
 def _gatherer(table: np.ndarray | ComputedTable) -> Callable[[tf.Tensor], tf.Tensor]:
-    """What turns rows [n] into images uint8 [n, h, w, c]."""
+    """The function that turns rows [n] into images uint8 [n, h, w, c]."""
     if not isinstance(table, np.ndarray):
         return table.gatherer(_as_tensor(table.base))
     tensor = _as_tensor(table)
@@ -218,8 +216,8 @@ def _gatherer(table: np.ndarray | ComputedTable) -> Callable[[tf.Tensor], tf.Ten
 
 
 class _Pages:
-    """A table's memory under a writable flag, the only one that DLPack can carry; nothing writes to
-    a tensor that is captured.
+    """A table's memory, marked as writable since DLPack refuses read-only memory; TensorFlow does
+    not write to it.
     """
 
     def __init__(self, table: np.ndarray):
@@ -228,11 +226,10 @@ class _Pages:
 
 
 def _as_tensor(table: np.ndarray) -> tf.Tensor:
-    """The table as a tensor on the very same pages: nothing is copied, and no Python runs while
-    batches are gathered.
+    """The table as a tensor in the same memory: nothing is copied, and no Python runs while batches
+    are gathered.
 
-    A `numpy_function` is slower, and a stream that is still prefetching through one when Python
-    exits can hang that exit.
+    A `numpy_function` is slower, and Python can hang at exit while a stream prefetches through one.
     """
     # TensorFlow wants aligned memory, which a mapped table always is
     if table.ctypes.data % 64 or not table.flags.c_contiguous:
@@ -242,7 +239,7 @@ def _as_tensor(table: np.ndarray) -> tf.Tensor:
 
 
 def _light(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
-    """One thread of its own: gathering needs no more, and must not take the cores from training.
+    """Gives a stream one thread: gathering needs no more, and must not take cores from training.
 
     The default rewrites are off because they would copy the captured table, all gigabytes of it,
     into every process.

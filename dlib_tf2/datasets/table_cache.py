@@ -1,6 +1,4 @@
-"""Tables that lie in a bucket: copied once to a local folder, since only a local file can be mapped
-into memory.
-"""
+"""Copies tables from a bucket to a local folder: only a local file can be mapped into memory."""
 
 import os
 import pathlib
@@ -17,20 +15,16 @@ _SMALL = 1 << 20  # bytes; files below it are compared, not only measured
 
 
 def local_folder(remote: RemotePath) -> pathlib.Path:
-    """Where the copy of a remote folder lives: below $XDG_CACHE_HOME/dlib_tf2, ~/.cache/dlib_tf2 by
-    default.
-    """
+    """The local folder of a copy: below $XDG_CACHE_HOME/dlib_tf2, by default ~/.cache/dlib_tf2."""
     scheme, _, rest = str(remote).partition("://")
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return cache / "dlib_tf2" / scheme / rest
 
 
 def fetch(remote: RemotePath, folder: pathlib.Path) -> None:
-    """Copies the files of a remote folder that are not in the local one with the same size; call it
-    with the folder locked.
+    """Copies the files that the local folder lacks or has with another size; hold its lock.
 
-    Where one of the small files, which say what the large ones hold, is another one, all are
-    copied.
+    All are copied if one of the small files, which describe the large ones, differs.
 
     Raises:
         DlibError: the bucket cannot be read, a copy has another size than its source, or the disk
@@ -59,7 +53,7 @@ def fetch(remote: RemotePath, folder: pathlib.Path) -> None:
         )
     print(line, file=sys.stderr, flush=True)
     progress = Progress(f"{remote}: copying, MB", max(1, round(total / 1e6)))
-    # The small ones last: a copy that was cut off does not say that it is one.
+    # The small ones last: without them, an interrupted copy is not taken for a table.
     for path in sorted(missing, key=lambda path: path in small):
         _copy(path, folder / path.name, sources[path], progress)
     progress.finish()
@@ -74,8 +68,8 @@ def _copy(source: RemotePath, target: pathlib.Path, size: int, progress: Progres
             progress.advance(round(written / 1e6) - round((written - len(piece)) / 1e6))
         if written != size:
             raise DlibError(
-                f"{source} has {size:,} bytes, {written:,} came; run the same command again to copy"
-                " it anew"
+                f"{source} has {size:,} bytes, only {written:,} were copied; run the same command"
+                " again"
             )
 
 

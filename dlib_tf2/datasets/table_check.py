@@ -1,6 +1,4 @@
-"""Whether the images of a table are what they were when it was built: compared on demand, repaired
-by `dlib_prepare_data`.
-"""
+"""Compares the images of a table with its checksums; `dlib_prepare_data` repairs a damaged one."""
 
 import json
 import pathlib
@@ -14,25 +12,24 @@ from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
 from dlib_tf2.system.files import atomic_write
 
-_SHOWN_BYTES = 1e9  # what takes longer to read than a moment has a progress line
+_SHOWN_BYTES = 1e9  # larger tables get a progress line
 
 
 class DamagedTable(DlibError):
-    """A table's images are not what they were when it was built."""
+    """A table's images have changed since it was built."""
 
 
 def row_sums(table: np.ndarray, name: str) -> np.ndarray:
-    """The CRC-32 of each image, compared with what the table keeps, if the array is a table of
-    ours.
+    """The CRC-32 of each image. If the array is a table of ours, compares them with its checksums.
 
-    It reads every image once (about 2 GB/s from the page cache).
+    Reads every image once (about 2 GB/s from the page cache).
 
     Args:
         table: uint8 [n, ...].
         name: of the dataset, for messages.
 
     Raises:
-        DamagedTable: some are not what they were; the message names the rows.
+        DamagedTable: some have changed; the message names the rows.
     """
     progress = (
         Progress(f"{name}: reading the images for their checksums", len(table))
@@ -52,16 +49,16 @@ def row_sums(table: np.ndarray, name: str) -> np.ndarray:
 
 
 def verify(folder: pathlib.Path) -> bool:
-    """Compares a table's images with the checksums that were made while it was built.
+    """Compares a table's images with its checksums.
 
     Args:
-        folder: where images.npy and table.json lie.
+        folder: of images.npy and table.json.
 
     Returns:
-        Whether there are checksums: a table that an older version built has none.
+        Whether the table has checksums; older versions wrote none.
 
     Raises:
-        DamagedTable: some are not what they were; the message names the rows.
+        DamagedTable: some have changed; the message names the rows.
         FileNotFoundError: there is no table.
     """
     content = _read(folder)
@@ -70,13 +67,13 @@ def verify(folder: pathlib.Path) -> bool:
 
 
 def renew(table: np.ndarray, name: str, complete: bool = True) -> bool:
-    """Compares a table's images with its checksums, and makes what is missing.
+    """Compares a table's images with its checksums, and adds them if they are missing.
 
-    A damaged table is no longer one, so that the next opening builds it again. One that an older
-    version built gets checksums, of the bytes as they are.
+    A damaged table is marked, so that the next opening builds it again. A table of an older version
+    gets the checksums of its present bytes.
 
     Args:
-        table: as it was opened; nothing happens to an array that is no table of ours.
+        table: as opened; any other array is left alone.
         name: of the dataset, for messages.
         complete: whether missing checksums are added.
 
@@ -120,9 +117,7 @@ def _add(folder: pathlib.Path, name: str, before: dict[str, Any], sums: dict[str
 
 
 def folder_of(table: np.ndarray) -> pathlib.Path | None:
-    """Where a table lies, which its memory map knows; None for an array that is no table of
-    ours.
-    """
+    """The folder of a mapped table; None for an array that is not a table of ours."""
     if not isinstance(table.base, np.memmap) or not table.base.filename:
         return None
     path = pathlib.Path(table.base.filename)

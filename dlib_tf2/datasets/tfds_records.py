@@ -1,11 +1,15 @@
-"""What this room asks of a TFDS builder: prepare the records, read them as table rows, and share
+"""The records of TFDS builders: find a builder, prepare its records, read them as table rows, share
 them between hosts.
+
+TensorFlow and TFDS are imported inside the functions on purpose: opening a table needs neither, and
+they take many seconds to load. For the same reason a builder is found by its name, not imported.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import io
 import os
 import pathlib
@@ -25,27 +29,43 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 _READ_BATCH = 1024
-# of records that TFDS holds back in memory before it goes on with files; its own limit is 1 GB
+# of records that TFDS holds in memory before it writes files; its default is 1 GB
 _SHUFFLE_BYTES = 128 << 20
+
+
+def builder_class(
+    source: str, package: str = "dlib_tf2.datasets.builders"
+) -> type[tfds.core.DatasetBuilder]:
+    """The class of a TFDS builder.
+
+    Args:
+        source: name/config/version or name/version of the records.
+        package: holds the builder as TFDS lays builders out: <name>/<name>_dataset_builder.py.
+    """
+    name = source.partition("/")[0]
+    return importlib.import_module(f"{package}.{name}.{name}_dataset_builder").Builder
+
+
+def builder(source: str, data_dir: str | os.PathLike) -> tfds.core.DatasetBuilder:
+    """One of our builders, under the config that `source` names."""
+    _, *config, _ = source.split("/")
+    return builder_class(source)(config=config[0] if config else None, data_dir=data_dir)
 
 
 def prepare(
     builder: tfds.core.DatasetBuilder, space: FactorSpace
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Prepares the records where that was not done yet, then reads them all; see `write` and
-    `read`.
-    """
+    """Writes the records if they are missing, then reads them; see `write` and `read`."""
     write(builder)
     yield from read(builder, space)
 
 
 def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = None) -> None:
-    """Writes the records where that was not done yet, and removes what an attempt that failed or
-    was killed left.
+    """Writes the records if they are missing; first removes what an unfinished attempt left.
 
     Args:
         builder: of the dataset.
-        manual_dir: where the files lie that the builder reads, under their original names.
+        manual_dir: holds the files that the builder reads, under their original names.
 
     Raises:
         DlibError: the source files are damaged, or the records cannot be written.
@@ -54,8 +74,7 @@ def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = N
     import tensorflow_datasets as tfds
 
     config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
-    # TFDS announces its work on stdout, which belongs to the command's results, and with bars that
-    # know no total.
+    # TFDS prints to stdout, which is for the results of a command, and its bars know no total.
     tfds.display_progress_bar(enable=False)
     try:
         _remove_unfinished(builder)
@@ -87,7 +106,7 @@ def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = N
 
 
 def is_written(builder: tfds.core.DatasetBuilder) -> bool:
-    """Whether the records are there."""
+    """Whether the records exist."""
     return os.path.exists(os.path.join(builder.data_dir, "dataset_info.json"))
 
 
@@ -108,7 +127,7 @@ def read(
         builder: a prepared builder with a feature "image".
         space: the full grid.
         labels: the feature that holds each factor of `space`; "label_<factor>" by default.
-        transform: what is done to images uint8 [n, h, w, c].
+        transform: applied to images uint8 [n, h, w, c].
 
     Yields:
         uint8 images [n, h, w, c] and their grid indices [n], in the order of the records.
@@ -144,8 +163,7 @@ def share(
 ) -> tuple[tf.data.Dataset, Callable]:
     """One host's share of the prepared records, in their order, with images still encoded.
 
-    Shares are cut by record, not by file, so any number of hosts works whatever the number of
-    files.
+    Records are divided, not files, so that any number of hosts works.
 
     Returns:
         The encoded images, and the function that decodes one of them to uint8 [h, w, c];
@@ -168,11 +186,10 @@ def share(
 
 @contextlib.contextmanager
 def _small_shuffle_buffer(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
-    """Keeps the memory of preparing large sets flat: TFDS has no setting for how much of a split it
-    holds before it uses files.
+    """Limits the memory that TFDS uses to shuffle a large split, for which it has no setting.
 
-    Where shuffling is off its files are of no use: all records go to the first of them, which is
-    read and sorted as a whole.
+    Without shuffling its files on disk would not help: all records go to the first one, which is
+    then read and sorted as a whole.
     """
     from tensorflow_datasets.core import shuffle
 
@@ -186,7 +203,7 @@ def _small_shuffle_buffer(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
 
 
 def _remove_unfinished(builder: tfds.core.DatasetBuilder) -> None:
-    """Removes the folder of an attempt that was killed: TFDS would write another one beside it. The
+    """Removes the folder that a killed attempt left: TFDS would write another one beside it. The
     caller holds the lock.
     """
     final = pathlib.Path(os.fspath(builder.data_dir))

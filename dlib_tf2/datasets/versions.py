@@ -1,4 +1,4 @@
-"""Older versions of a dataset in a data folder: named when a newer one is made, never deleted."""
+"""Lists older versions of a dataset when a newer one is made; never deletes them."""
 
 import pathlib
 import re
@@ -8,10 +8,10 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 def change_line(source: str, parents: Iterable[pathlib.Path]) -> str:
-    """A line that says what happens to the data of older versions, "" if there is none.
+    """A line about the data of older versions, "" if there is none.
 
     Args:
-        source: "name/config/version" of the data that is made now.
+        source: name/config/version of the data that is about to be made.
         parents: the folders whose subfolders are the versions of its table and of its records.
     """
     name, _, version = source.rpartition("/")
@@ -20,7 +20,7 @@ def change_line(source: str, parents: Iterable[pathlib.Path]) -> str:
         return ""
     before = ", ".join(dict.fromkeys(folder.name for folder in older))
     return (
-        f"{name}: its pictures changed (version {before} -> {version}) and are made anew; "
+        f"{name}: its pictures changed (version {before} -> {version}) and are made again; "
         f"the older data is no longer used and may be deleted: {', '.join(map(str, older))}"
     )
 
@@ -34,6 +34,6 @@ def _older_folders(parents: Iterable[pathlib.Path], version: str) -> list[pathli
 
 
 def _number(name: str) -> tuple[float, ...]:
-    """A version as numbers; a name that is no version comes after all of them."""
+    """A version as numbers; other names sort after all versions."""
     match = _VERSION.fullmatch(name)
     return tuple(map(int, match.groups())) if match else (float("inf"),)

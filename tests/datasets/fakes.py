@@ -15,8 +15,8 @@ import scipy.io
 from PIL import Image
 
 from dlib_tf2.datasets import FactorSpace, downloaded, loading
-from dlib_tf2.datasets.families import dsprites, mpi3d
-from dlib_tf2.datasets.named import cars3d, shapes3d, smallnorb
+from dlib_tf2.datasets.families import cars3d, dsprites, mpi3d
+from dlib_tf2.datasets.named import shapes3d, smallnorb
 
 SPACES = {
     "dsprites": FactorSpace(dsprites.SPACE.names, (3, 2, 4, 2, 3)),
@@ -204,7 +204,7 @@ def register_checksums(patch, folder):
     from tensorflow_datasets.core.download.checksums import UrlInfo
 
     for module in (dsprites, shapes3d, smallnorb):
-        infos = module._builder_class().url_infos
+        infos = module.RECIPE.tfds_class().url_infos
         for url, info in list(infos.items()):
             path = pathlib.Path(folder) / info.filename
             if path.exists():

@@ -19,9 +19,9 @@ from dlib_tf2.datasets import downloaded, load, loading
 from dlib_tf2.datasets.builders.cars3d.cars3d_dataset_builder import Builder as Cars3dBuilder
 from dlib_tf2.datasets.builders.mpi3d.mpi3d_dataset_builder import Builder as Mpi3dBuilder
 from dlib_tf2.datasets.builders.scream.scream_dataset_builder import Builder as ScreamBuilder
-from dlib_tf2.datasets.families import dsprites, mpi3d, scream
+from dlib_tf2.datasets.families import cars3d, dsprites, mpi3d, scream
 from dlib_tf2.datasets.formats import resize
-from dlib_tf2.datasets.named import cars3d, shapes3d, smallnorb
+from dlib_tf2.datasets.named import shapes3d, smallnorb
 from dlib_tf2.errors import DlibError, UserError
 from tests.datasets import fakes
 
@@ -457,7 +457,7 @@ def test_bad_records_that_an_earlier_attempt_left_are_made_again(tmp_path, capsy
         repair(patch, manual_dir)
         dataset = loading.prepare("smallnorb", data_dir, manual_dir)
     text = (
-        ".mat.gz has changed since the records of smallnorb/2.0.0 were made of it"
+        ".mat.gz has changed since the records of smallnorb/2.0.0 were made from it"
         if on_record
         else "grid cells came more than once"
     )
@@ -489,8 +489,8 @@ def test_a_changed_file_of_a_prepared_set_is_said_not_to_be_read(tmp_path, capsy
         path.write_bytes(path.read_bytes() + b"x")
         anew = f"delete {folder} and {data_dir}/mpi3d/toy/1.0.0, and run again"
         text = (
-            "mpi3d/toy/1.0.0 was prepared from other content of mpi3d_toy.npz, which is not read"
-            f" now; to prepare it from {manual_dir}, "
+            "mpi3d/toy/1.0.0 was prepared from different content of mpi3d_toy.npz, which is not"
+            f" read now; to prepare it from {manual_dir}, "
         )
         assert again() == [text + anew]
         (folder / "sources.json").unlink()
@@ -515,7 +515,7 @@ def test_a_table_damaged_in_the_middle_is_prepared_again_from_the_records(
         dataset = loading.prepare("mpi3d_toy", tmp_path)
     text = capsys.readouterr().err
     assert (
-        f"{path} is damaged: rows 0..95 are not what they were when it was built; it is built"
+        f"{path} is damaged: rows 0..95 have changed since it was built; it is built"
         " again\n" in text
     )
     assert "writing the records" not in text

@@ -12,9 +12,8 @@ import threading
 import numpy as np
 import pytest
 
-from dlib_tf2.datasets import download
+from dlib_tf2.datasets import download, source_files
 from dlib_tf2.datasets.download import RemoteFile
-from dlib_tf2.datasets.hash_record import RECORD, record
 from dlib_tf2.errors import DlibError, UserError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, dtype=np.uint8).tobytes()
@@ -159,7 +158,7 @@ def test_a_connection_that_breaks_for_good_keeps_what_came(server, tmp_path):
     server.cut_after = [1_000_000] + [0] * 10
     with pytest.raises(
         DlibError,
-        match=r"at byte 1,000,000.*, which are kept\); run the same command again to resume",
+        match=r"; 1,000,000 bytes.* are kept\); run the same command again to resume",
     ):
         download.fetch(known(server), tmp_path)
     assert (tmp_path / "data.bin.part").stat().st_size == 1_000_000
@@ -265,7 +264,7 @@ def test_a_server_that_asks_for_a_long_pause_is_left_alone(server, tmp_path, mon
 def test_a_redirection_that_leads_nowhere_is_one_line(server, tmp_path, headers):
     server.status, server.headers = 302, headers
     text = (
-        r"data.bin: the server redirects in a circle, or to no address \(302\); get data.bin by"
+        r"data.bin: the server redirects in a loop, or to no address \(302\); get data.bin by"
         r" hand, .*--manual_dir=FOLDER"
     )
     with pytest.raises(DlibError, match=text) as caught:
@@ -299,42 +298,37 @@ def test_nobody_answers(server, tmp_path):
         download.fetch(known(server), tmp_path)
 
 
-def test_the_hash_of_an_unknown_file_binds_once_it_is_recorded(server, tmp_path, capsys):
-    file = known(server, size=None, sha256=None)
-    path = download.fetch(file, tmp_path)
-    assert not (tmp_path / RECORD).exists()
-    record([file, known(server, name="published.bin")], tmp_path)
-    assert (
-        f"recorded that of this download: 3,000,000 bytes, SHA-256 {DIGEST}"
-        in capsys.readouterr().err
-    )
-    assert (tmp_path / RECORD).read_text() == f"data.bin\t3000000\t{DIGEST}\n"
-    download.fetch(file, tmp_path)
-    record([file], tmp_path)
-    assert capsys.readouterr().err == ""
+def test_the_hash_of_an_unknown_file_binds_once_it_is_recorded(server, tmp_path):
+    file, table = known(server, size=None, sha256=None), tmp_path / "table"
+    path = download.fetch(source_files.bound(file, table), tmp_path)
+    source_files.keep(table, [path])
+    assert download.fetch(source_files.bound(file, table), tmp_path) == path
     path.write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(
-        DlibError, match=f"expected {DIGEST}; .* or remove its line from {tmp_path / RECORD} if"
+        DlibError, match=f"expected {DIGEST}; .* or remove {table}/sources.json if this is the"
     ):
-        download.fetch(file, tmp_path)
+        download.fetch(source_files.bound(file, table), tmp_path)
+    source_files.forget(table)
+    assert download.fetch(source_files.bound(file, table), tmp_path) == path
+
+
+def test_a_published_hash_goes_before_a_recorded_one(server, tmp_path):
+    (tmp_path / "data.bin").write_bytes(b"another edition")
+    source_files.keep(tmp_path, [tmp_path / "data.bin"])
+    assert source_files.bound(known(server), tmp_path) == known(server)
 
 
 def test_another_edition_than_the_recorded_one_is_kept_as_it_came(server, tmp_path):
-    file = known(server, size=None, sha256=None)
-    (tmp_path / RECORD).write_text(f"data.bin\t47\t{'0' * 64}\n")
+    file = known(server, size=47, sha256="0" * 64, record=tmp_path / "sources.json")
     for _ in range(2):
         with pytest.raises(
             DlibError,
-            match=(
-                "data.bin.part has 3,000,000 bytes, expected 47; .* remove its line from"
-                " .*sha256.tsv"
-            ),
+            match="data.bin.part has 3,000,000 bytes, expected 47; .* or remove .*sources.json",
         ):
             download.fetch(file, tmp_path)
     assert (tmp_path / "data.bin.part").read_bytes() == CONTENT
     assert server.requests == [None, f"bytes={len(CONTENT)}-"]  # it is not downloaded again
-    (tmp_path / RECORD).write_text("")
-    assert download.fetch(file, tmp_path).read_bytes() == CONTENT
+    assert download.fetch(known(server), tmp_path).read_bytes() == CONTENT
 
 
 def test_an_answer_that_begins_elsewhere_is_not_appended(server, tmp_path):

@@ -116,7 +116,7 @@ def test_it_does_not_depend_on_checksums_but_meets_damage(fake_data_dir, tmp_pat
     content[len(content) // 2] ^= 1
     (folder / "images.npy").write_bytes(content)
     text = (
-        "damaged: rows 0..95 are not what they were when it was built; run: dlib_prepare_data"
+        "damaged: rows 0..95 have changed since it was built; run: dlib_prepare_data"
         f" --dataset=mpi3d_toy --data_dir={tmp_path}"
     )
     with pytest.raises(DamagedTable, match=text):

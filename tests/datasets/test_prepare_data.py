@@ -2,10 +2,13 @@
 free, two at once.
 """
 
+import dataclasses
 import functools
 import http.server
+import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +16,7 @@ import threading
 import numpy as np
 import pytest
 
-from dlib_tf2.datasets import downloaded, load, loading
+from dlib_tf2.datasets import downloaded, image_table, load, loading
 from dlib_tf2.datasets.families import mpi3d
 from dlib_tf2.errors import DlibError, UserError
 from tests.datasets import fakes
@@ -117,11 +120,17 @@ def file_server(tmp_path):
     server.server_close()
 
 
+def serve_mpi3d(monkeypatch, address):
+    """Lets mpi3d_real come from `address`."""
+    file = mpi3d.FILES["real"]
+    monkeypatch.setitem(mpi3d.FILES, "real", dataclasses.replace(file, url=f"{address}{file.name}"))
+
+
 def test_downloads_land_where_tfds_looks_for_files_by_hand(
     file_server, tmp_path, monkeypatch, capsys
 ):
     folder, address = file_server
-    monkeypatch.setattr(mpi3d, "URL", address)
+    serve_mpi3d(monkeypatch, address)
     fakes.write_mpi3d(folder, "real")
     with fakes.small_grids():
         for _ in range(2):
@@ -129,12 +138,7 @@ def test_downloads_land_where_tfds_looks_for_files_by_hand(
     assert (tmp_path / "data" / "downloads" / "manual" / "mpi3d_real.npz").read_bytes() == (
         folder / "mpi3d_real.npz"
     ).read_bytes()
-    text = capsys.readouterr().err
-    assert (
-        text.count("mpi3d_real.npz: no checksum is known for it; recorded that of this download")
-        == 1
-    )
-    assert text.count("mpi3d/real/1.0.0 is prepared in") == 2
+    assert capsys.readouterr().err.count("mpi3d/real/1.0.0 is prepared in") == 2
     np.testing.assert_array_equal(
         load("mpi3d_real", tmp_path / "data").table, fakes.mpi3d_images("real")
     )
@@ -142,7 +146,7 @@ def test_downloads_land_where_tfds_looks_for_files_by_hand(
 
 def test_a_page_in_the_place_of_a_file_binds_nothing(file_server, tmp_path, monkeypatch):
     folder, address = file_server
-    monkeypatch.setattr(mpi3d, "URL", address)
+    serve_mpi3d(monkeypatch, address)
     (folder / "mpi3d_real.npz").write_text("<html>please log in</html>")
     with fakes.small_grids():
         with pytest.raises(DlibError, match="cannot be read .*remove it and get it again"):
@@ -155,25 +159,39 @@ def test_a_page_in_the_place_of_a_file_binds_nothing(file_server, tmp_path, monk
     )
 
 
-def test_the_hash_of_a_download_binds_only_once_it_has_become_a_table(
-    file_server, tmp_path, monkeypatch
-):
+def test_a_file_that_makes_no_table_binds_nothing(file_server, tmp_path, monkeypatch):
     folder, address = file_server
-    monkeypatch.setattr(mpi3d, "URL", address)
+    serve_mpi3d(monkeypatch, address)
     fakes.write_mpi3d(folder, "real")
-    record = tmp_path / "data" / "downloads" / "manual" / "sha256.tsv"
+    record = tmp_path / "data" / "dlib_tables" / "mpi3d" / "real" / "1.0.0" / "sources.json"
 
     def fail(*_, **__):
-        raise DlibError("the disk is full")
+        raise image_table.DamagedSource("a grid cell came never")
 
     with fakes.small_grids():
         with monkeypatch.context() as patch:
             patch.setattr(downloaded.image_table, "open_or_build", fail)
-            with pytest.raises(DlibError, match="the disk is full"):
+            with pytest.raises(DlibError, match="a grid cell came never"):
                 downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
         assert not record.exists()
         downloaded.prepare(mpi3d.recipe("real"), tmp_path / "data")
-    assert record.read_text().startswith("mpi3d_real.npz\t")
+    assert list(json.loads(record.read_text())) == ["mpi3d_real.npz"]
+
+
+def test_what_a_set_was_prepared_from_binds_a_later_download(file_server, tmp_path, monkeypatch):
+    folder, address = file_server
+    serve_mpi3d(monkeypatch, address)
+    fakes.write_mpi3d(folder, "real")
+    data_dir = tmp_path / "data"
+    with fakes.small_grids():
+        downloaded.prepare(mpi3d.recipe("real"), data_dir)
+        shutil.rmtree(data_dir / "mpi3d")
+        shutil.rmtree(data_dir / "downloads")
+        table = data_dir / "dlib_tables" / "mpi3d" / "real" / "1.0.0"
+        (table / "table.json").unlink()
+        fakes.write_mpi3d(folder, "real", compress=False)  # the same images in other bytes
+        with pytest.raises(DlibError, match=f"or remove {table}/sources.json if this is the right"):
+            downloaded.prepare(mpi3d.recipe("real"), data_dir)
 
 
 def test_one_that_fails_does_not_keep_the_others(tmp_path, capsys):

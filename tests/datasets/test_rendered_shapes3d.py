@@ -5,13 +5,14 @@ import pytest
 import tensorflow_datasets as tfds
 
 from dlib_tf2.datasets import image_table, load, tfds_records
+from dlib_tf2.datasets.builders.drawn import GridConfig
 from dlib_tf2.datasets.builders.rendered_shapes3d import (
     rendered_shapes3d_dataset_builder as builders,
 )
 from dlib_tf2.datasets.renderers import rooms
 from dlib_tf2.errors import UserError
 
-TINY = builders.RoomsConfig(
+TINY = GridConfig(
     name="tiny",
     description="32 images.",
     grid=rooms.Grid(
@@ -32,7 +33,7 @@ class RenderedShapes3DTest(tfds.testing.DatasetBuilderTestCase):
 def use_tiny_grid(monkeypatch):
     """Puts a tiny grid in the place of config "small"; returns the dataset's name."""
     monkeypatch.setitem(rooms.GRIDS, "small", TINY.grid)
-    config = builders.RoomsConfig(name="small", description="Tiny.", grid=TINY.grid)
+    config = GridConfig(name="small", description="Tiny.", grid=TINY.grid)
     # Computed from the list below when first read, and remembered: the true value must be read, and
     # put back, before the list changes.
     monkeypatch.setattr(builders.Builder, "builder_configs", {"small": config})
@@ -51,10 +52,10 @@ def test_records_hold_labels_and_values(tmp_path):
     builder.download_and_prepare()
     records = list(builder.as_dataset(split="train").as_numpy_iterator())
     last = records[-1]
-    assert {name: int(last[f"label_{name}"]) for name in rooms.FACTORS} == dict(
-        zip(rooms.FACTORS, (0, 1, 0, 1, 3, 1), strict=True)
+    assert {name: int(last[f"label_{name}"]) for name in TINY.grid.space.names} == dict(
+        zip(TINY.grid.space.names, (0, 1, 0, 1, 3, 1), strict=True)
     )
-    values = [float(last[f"value_{name}"]) for name in rooms.FACTORS]
+    values = [float(last[f"value_{name}"]) for name in TINY.grid.space.names]
     np.testing.assert_allclose(
         values, [0.3, 0.8, 0.6, 0.75 + 0.5 * 5 / 7, 3, -30 + 60 * 11 / 14], rtol=1e-6
     )

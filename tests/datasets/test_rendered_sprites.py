@@ -11,11 +11,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 from dlib_tf2.datasets import image_table, tfds_records
+from dlib_tf2.datasets.builders.drawn import GridConfig
 from dlib_tf2.datasets.builders.rendered_sprites import rendered_sprites_dataset_builder as builders
 from dlib_tf2.datasets.renderers import sprites
 from dlib_tf2.errors import DlibError
 
-TINY = builders.SpritesConfig(
+TINY = GridConfig(
     name="tiny",
     description="12 images.",
     grid=sprites.Grid(scale=(5,), orientation=(2,), x_position=(0, 31), y_position=(4, 9)),
@@ -26,7 +27,7 @@ def use_tiny_grid(monkeypatch):
     """Puts a grid of 72 sprites in the place of config "small"."""
     grid = sprites.Grid(scale=(1, 5), orientation=(0, 2, 9), x_position=(0, 31), y_position=(4, 9))
     monkeypatch.setitem(sprites.GRIDS, "small", grid)
-    config = builders.SpritesConfig(name="small", description="Tiny.", grid=grid)
+    config = GridConfig(name="small", description="Tiny.", grid=grid)
     # Computed from the list below when first read, and remembered: the true value must be read, and
     # put back, before the list changes.
     monkeypatch.setattr(builders.Builder, "builder_configs", {"small": config})
@@ -53,10 +54,10 @@ def test_records_hold_labels_and_values(tmp_path):
     builder.download_and_prepare()
     records = list(builder.as_dataset(split="train").as_numpy_iterator())
     last = records[-1]
-    assert {name: int(last[f"label_{name}"]) for name in sprites.FACTORS} == dict(
-        zip(sprites.FACTORS, (2, 0, 0, 1, 1), strict=True)
+    assert {name: int(last[f"label_{name}"]) for name in TINY.grid.space.names} == dict(
+        zip(TINY.grid.space.names, (2, 0, 0, 1, 1), strict=True)
     )
-    values = [float(last[f"value_{name}"]) for name in sprites.FACTORS]
+    values = [float(last[f"value_{name}"]) for name in TINY.grid.space.names]
     np.testing.assert_allclose(values, [3, 1, 2 * 2 * np.pi / 39, 1, 9 / 31], rtol=1e-6)
     np.testing.assert_array_equal(
         last["image"],

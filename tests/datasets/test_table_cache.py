@@ -16,7 +16,7 @@ from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.system.paths import as_path
 from tests.datasets.conftest import INFO
 
-SOURCE = f"rendered_sprites/small/{sprites.VERSION}"
+SOURCE = f"rendered_sprites/small/{sprites.DRAWING.version}"
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_copy_that_comes_short_is_refused_and_leaves_nothing(remote, folder, m
     monkeypatch.setattr(table_cache, "_SMALL", 0)
     with pytest.raises(
         DlibError,
-        match=r"images.npy has 3,000,000 bytes, 2,000,000 came; run the same command again",
+        match=r"images.npy has 3,000,000 bytes, only 2,000,000 were copied; run the same",
     ):
         table_cache.fetch(remote, folder)
     assert list(folder.iterdir()) == []

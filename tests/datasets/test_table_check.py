@@ -79,9 +79,9 @@ def test_a_sound_table_is_verified(folder):
 @pytest.mark.parametrize(
     "rows, text",
     [
-        ([10], "rows 8..11 are not what they were when it was built"),
-        ([0, 3, 23], "rows 0..3; 20..23 are not"),
-        ([0, 4, 8, 12, 20], "rows 0..3; 4..7; 8..11; and 2 more are not"),
+        ([10], "rows 8..11 have changed since it was built"),
+        ([0, 3, 23], "rows 0..3; 20..23 have changed"),
+        ([0, 4, 8, 12, 20], "rows 0..3; 4..7; 8..11; and 2 more have changed"),
     ],
 )
 def test_a_damaged_table_opens_and_is_found_on_demand(folder, rows, text):
@@ -104,7 +104,7 @@ def test_the_size_of_a_block_is_that_of_the_table(folder, monkeypatch):
     monkeypatch.setattr(checksums, "_BLOCK_BYTES", 90)
     assert table_check.verify(folder)
     flip(folder, 10)
-    with pytest.raises(table_check.DamagedTable, match="rows 8..11 are not"):
+    with pytest.raises(table_check.DamagedTable, match="rows 8..11 have changed"):
         table_check.verify(folder)
 
 
@@ -113,7 +113,7 @@ def test_a_damaged_table_is_built_again(folder, synthetic_rows, capsys):
     flip(folder, 10)
     assert not table_check.renew(opened(folder), "tiny")
     assert (
-        f"{folder}/images.npy is damaged: rows 8..11 are not what they were when it was built; it"
+        f"{folder}/images.npy is damaged: rows 8..11 have changed since it was built; it"
         " is built again\n" in capsys.readouterr().err
     )
     table = image_table.open_or_build(folder, INFO, synthetic_rows)

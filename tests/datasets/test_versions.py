@@ -30,7 +30,7 @@ def test_older_tables_and_records_are_named_once_and_kept(tmp_path, monkeypatch,
     older = [folder_of(tmp_path, "dlib_tables", NAME, "1.0.0"), folder_of(tmp_path, NAME, "1.0.0")]
     load(NAME, tmp_path)
     assert lines(capsys) == [
-        f"{NAME}: its pictures changed (version 1.0.0 -> 2.0.0) and are made anew; "
+        f"{NAME}: its pictures changed (version 1.0.0 -> 2.0.0) and are made again; "
         f"the older data is no longer used and may be deleted: {older[0]}, {older[1]}"
     ]
     assert all((folder / "kept").read_text() == "old" for folder in older)

@@ -173,7 +173,7 @@ def test_other_images_of_a_folder_and_a_table_damaged_in_the_middle_are_refused(
     content[len(content) // 2] ^= 1
     table.write_bytes(content)
     text = (
-        f"{table} is damaged: rows 0..23 are not what they were when it was built; run:"
+        f"{table} is damaged: rows 0..23 have changed since it was built; run:"
         " dlib_prepare_data --dataset=own_images/mine"
     )
     for refused in (lambda: train(3), lambda: train(3, overwrite=True), encode):

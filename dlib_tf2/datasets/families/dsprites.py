@@ -1,46 +1,26 @@
-"""dSprites: TFDS's own builder, read block by block, and the table that all its variants are
-computed from.
-"""
-
-from __future__ import annotations
+"""dSprites: TFDS's own builder, read block by block, and the table of all variants."""
 
 import pathlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlib_tf2.datasets import downloaded
-from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.formats import hdf5
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 
-if TYPE_CHECKING:
-    import tensorflow_datasets as tfds
-
-# The file has a sixth factor in front, colour, with the one value white. It is left out: it can
-# neither vary nor be scored.
+# The file has a sixth factor in front, colour, with the one value white. It is left out, since it
+# cannot vary.
 SPACE = FactorSpace(
     ("shape", "scale", "orientation", "x_position", "y_position"), (3, 6, 40, 32, 32)
 )
 SHAPE = (64, 64, 1)
 
 
-def _files() -> tuple[RemoteFile, ...]:
-    return downloaded.tfds_files(_builder_class())
-
-
-def _builder_class() -> type[tfds.core.GeneratorBasedBuilder]:
-    from tensorflow_datasets.datasets.dsprites import dsprites_dataset_builder
-
-    return dsprites_dataset_builder.Builder
-
-
-def _builder(data_dir: pathlib.Path | str) -> tfds.core.DatasetBuilder:
-    builder = _builder_class()(data_dir=data_dir)
-    # TFDS's own generator holds all 3 GB of pixels in memory; the records are the same.
+def _adapt(builder: Any) -> None:
+    """TFDS's own generator holds all 3 GB of pixels in memory; the records are the same."""
     builder._generate_examples = _examples
-    return builder
 
 
 def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -49,28 +29,16 @@ def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
         images = hdf5.blocks(
             file, "imgs", "dsprites: writing the records", trailing_shape=SHAPE[:2]
         )
-        for row, image in enumerate(images):
-            labels = {
-                f"label_{name}": classes[row, 1 + column] for column, name in enumerate(SPACE.names)
-            }
-            floats = {
-                f"value_{name}": values[row, 1 + column] for column, name in enumerate(SPACE.names)
-            }
-            yield row, {"image": hdf5.encode(image[:, :, None]), **labels, **floats}
-
-
-def _info(builder: tfds.core.DatasetBuilder) -> TableInfo:
-    del builder  # the grid is known beforehand
-    return TableInfo(SPACE, SPACE.names, SHAPE, 1, RECIPE.source)
+        images = (image[:, :, None] for image in images)  # [h, w] -> [h, w, 1]
+        yield from hdf5.examples(images, SPACE.names, classes[:, 1:], values[:, 1:])
 
 
 RECIPE = downloaded.Recipe(
-    source="dsprites/2.0.0",
-    files=_files,
-    builder=_builder,
-    info=_info,
+    "dsprites/2.0.0",
+    lambda builder: TableInfo(SPACE, SPACE.names, SHAPE, 1, RECIPE.source),
     table_bytes=SPACE.size * 64 * 64,
     record_bytes=SPACE.size * 600,
+    adapt=_adapt,
 )
 
 
@@ -82,7 +50,4 @@ def open_dataset(name: str, config: str, data_dir: pathlib.Path) -> GroundTruthD
         config: must be empty.
         data_dir: where datasets are kept.
     """
-    downloaded.no_config(name, config)
-    table, info = downloaded.open_table(RECIPE, data_dir, name)
-    records = RECIPE.records(data_dir)
-    return GroundTruthDataset(name, info.space, info.space.names, table, info.scale, records)
+    return downloaded.open_dataset(RECIPE, name, config, data_dir)

@@ -10,32 +10,28 @@ from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.image_table import TableInfo
 
-# the original name, and that under which the study's code keeps it
-FILES = ("The_Scream.jpg", "scream.jpg")
-URL = "https://upload.wikimedia.org/wikipedia/commons/f/f4/The_Scream.jpg"
-
-
-def _builder(data_dir: pathlib.Path | str) -> Any:
-    from dlib_tf2.datasets.builders.scream.scream_dataset_builder import Builder
-
-    return Builder(data_dir=data_dir)
+FILE = RemoteFile(
+    "The_Scream.jpg",
+    "https://upload.wikimedia.org/wikipedia/commons/f/f4/The_Scream.jpg",
+    at_most=20_000_000,
+    other_names=("scream.jpg",),  # under which the study's code keeps it
+)
+SPACE = FactorSpace(("picture",), (1,))
+BOX = (350, 274)  # pixels, width and height, into which the picture is shrunk
 
 
 def _info(builder: Any) -> TableInfo:
-    """A table of one picture; its size depends on the file's aspect, so the picture is read."""
+    """The size depends on the aspect of the file's picture, so the record is read."""
     (record,) = builder.as_dataset(split="train").as_numpy_iterator()
-    return TableInfo(
-        FactorSpace(("picture",), (1,)), ("picture",), record["image"].shape, 255, RECIPE.source
-    )
+    return TableInfo(SPACE, SPACE.names, record["image"].shape, 255, RECIPE.source)
 
 
 RECIPE = downloaded.Recipe(
-    source="scream/1.0.0",
-    files=lambda: (RemoteFile(FILES[0], URL, at_most=20_000_000, other_names=FILES[1:]),),
-    builder=_builder,
-    info=_info,
-    table_bytes=350 * 274 * 3,
-    record_bytes=350 * 274 * 3,
+    "scream/1.0.0",
+    _info,
+    table_bytes=BOX[0] * BOX[1] * 3,
+    record_bytes=BOX[0] * BOX[1] * 3,
+    remote=(FILE,),
 )
 
 

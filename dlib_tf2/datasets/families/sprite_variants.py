@@ -1,4 +1,4 @@
-"""What the studies make of binary sprites, be they those of dSprites or the rendered ones.
+"""The variants of binary sprites that the studies use, of dSprites or of the rendered sprites.
 
 Each function takes an opened dataset of sprites and returns its variant, under the same name.
 """

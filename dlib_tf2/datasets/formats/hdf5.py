@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,15 +18,12 @@ if TYPE_CHECKING:
 
 _MOST_BYTES, _LEAST_ROWS = 256 << 20, 1024  # of a block
 
-# records hold the same pixels as TFDS's own encoder would write, several times sooner
-encode = png.encode
-
 
 def open_file(path: str | os.PathLike) -> h5py.File:
     """Opens a file for reading.
 
     Raises:
-        DlibError: it is no HDF5 file, or a truncated one.
+        DlibError: it is not an HDF5 file, or it is truncated.
     """
     import h5py
 
@@ -40,23 +38,21 @@ def open_file(path: str | os.PathLike) -> h5py.File:
 
 
 def whole(file: h5py.File, key: str) -> np.ndarray:
-    """A small array, at once.
+    """Reads a small array.
 
     Raises:
-        DlibError: it is not there.
+        DlibError: there is no such array.
     """
-    if key not in file:
-        raise DlibError(f"{file.filename} holds no array {key!r}; it is another file: get it again")
-    return file[key][()]
+    return _array(file, key)[()]
 
 
 def blocks(
     file: h5py.File, key: str, label: str, trailing_shape: tuple[int, ...]
 ) -> Iterator[np.ndarray]:
-    """The pictures of an array one after the other, read in blocks of a limited size.
+    """The pictures of an array one by one, read in blocks.
 
     A chunk that lies across two blocks would be decompressed twice, and chunks of these files span
-    thousands of pictures: a block is as many rows as a chunk, where that is not too much.
+    thousands of pictures: a block is one chunk or several, unless that is too large.
 
     Args:
         file: an open file.
@@ -70,9 +66,7 @@ def blocks(
     Raises:
         DlibError: there is no such array, or it has another shape or dtype.
     """
-    if key not in file:
-        raise DlibError(f"{file.filename} holds no array {key!r}; it is another file: get it again")
-    array = file[key]
+    array = _array(file, key)
     if array.dtype != np.uint8 or array.shape[1:] != trailing_shape:
         raise DlibError(
             f"{file.filename}: expected {key!r} as uint8 [n,"
@@ -89,3 +83,26 @@ def blocks(
             yield from part
             progress.advance(len(part))
     progress.finish()
+
+
+def examples(
+    images: Iterable[np.ndarray], names: tuple[str, ...], labels: np.ndarray, values: np.ndarray
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records of TFDS's own builders, encoded several times faster than by TFDS.
+
+    Args:
+        images: uint8 [h, w, c] each.
+        names: of the factors.
+        labels: of each image, integers [n, factors].
+        values: of each image, floats [n, factors].
+    """
+    keys = ["image", *(f"label_{name}" for name in names), *(f"value_{name}" for name in names)]
+    for row, (image, *numbers) in enumerate(zip(images, labels, values, strict=True)):
+        content = png.encode(image), *itertools.chain(*numbers)
+        yield row, dict(zip(keys, content, strict=True))
+
+
+def _array(file: h5py.File, key: str) -> h5py.Dataset:
+    if key not in file:
+        raise DlibError(f"{file.filename} holds no array {key!r}; it is another file: get it again")
+    return file[key]

@@ -16,7 +16,7 @@ _BLOCK_ROWS = 512
 
 
 def blocks(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """The rows of a matrix, some hundred at a time.
+    """The rows of a matrix, in blocks.
 
     Args:
         path: a matrix, gzip-compressed as it is published.
@@ -26,7 +26,7 @@ def blocks(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> Iterator
         uint8 or int32 [n, *trailing_shape].
 
     Raises:
-        DlibError: it is no such matrix, or truncated.
+        DlibError: it is not such a matrix, or it is truncated.
     """
     with gzip.open(path, "rb") as file:
         magic, rank = _integers(file.read(8), 2) or (0, 0)
@@ -44,8 +44,8 @@ def blocks(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> Iterator
             content = file.read(rows * row_bytes)
             if len(content) < rows * row_bytes:
                 raise DlibError(
-                    f"{path} ends after {first} of {shape[0]:,} rows or soon; it is truncated:"
-                    " remove it and get it again"
+                    f"{path} is truncated after about {first:,} of {shape[0]:,} rows: remove it and"
+                    " get it again"
                 )
             yield np.frombuffer(content, dtype).reshape(rows, *trailing_shape)
 
@@ -56,5 +56,5 @@ def whole(path: str | os.PathLike, trailing_shape: tuple[int, ...]) -> np.ndarra
 
 
 def _integers(content: bytes, count: int) -> list[int]:
-    """The first `count` integers of a header; none where it is too short."""
+    """The first `count` integers of a header; empty if it is too short."""
     return np.frombuffer(content, "<i4", count).tolist() if len(content) >= 4 * count else []

@@ -86,7 +86,7 @@ def _header(stream: IO[bytes], path: str | os.PathLike, member: str) -> tuple[in
 
 
 def _read(stream: IO[bytes], size: int, path: str | os.PathLike) -> np.ndarray:
-    """Exactly `size` bytes; of the stream's end exactly nothing."""
+    """Reads exactly `size` bytes; with size 0, checks that the stream has ended."""
     block = np.empty(size, np.uint8)
     done = 0
     try:

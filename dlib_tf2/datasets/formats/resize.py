@@ -1,4 +1,4 @@
-"""Shrinks pictures by Lanczos over the whole of what a pixel covers, rounded and cut to 8 bits.
+"""Shrinks pictures with an antialiased Lanczos filter, rounded and cut to 8 bits.
 
 For cars this is the study's own reduction. The study shrank small NORB without the cut to 0..255,
 so that values overshoot a little there.

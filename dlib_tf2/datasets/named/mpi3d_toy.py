@@ -2,6 +2,7 @@
 
 import pathlib
 
+from dlib_tf2.datasets import downloaded
 from dlib_tf2.datasets.families import mpi3d
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 
@@ -9,7 +10,7 @@ RECIPES = (mpi3d.recipe("toy"),)
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
-    """Opens it; there are no configs. An edition of 460,800 images has four colours and shapes, one
-    of 1,036,800 has six.
+    """Opens it; there are no configs. The edition of 460,800 images has four colours and shapes,
+    that of 1,036,800 has six.
     """
-    return mpi3d.variant("mpi3d_toy", config, data_dir, RECIPES[0])
+    return downloaded.open_dataset(RECIPES[0], "mpi3d_toy", config, data_dir)

@@ -2,15 +2,12 @@
 
 import pathlib
 
-from dlib_tf2.datasets.families import sprite_variants
+from dlib_tf2.datasets.families import drawn, sprite_variants
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
-from dlib_tf2.datasets.named import rendered_sprites
-
-CONFIGS = rendered_sprites.CONFIGS
-DRAWING = rendered_sprites.DRAWING
+from dlib_tf2.datasets.renderers.sprites import DRAWING
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens config "full" (the default) or "small" of rendered_sprites."""
-    sprites = rendered_sprites.dataset(config, data_dir, "noisy_rendered_sprites")
+    sprites = drawn.open_dataset(DRAWING, config, data_dir, "noisy_rendered_sprites")
     return sprite_variants.noisy(sprites)

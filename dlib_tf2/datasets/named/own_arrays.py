@@ -1,4 +1,4 @@
-"""own_arrays/<name>: a dataset of one's own, two .npy files, defined by a gin file."""
+"""own_arrays/<name>: the user's dataset, two .npy files, defined by a gin file."""
 
 import pathlib
 
@@ -7,7 +7,5 @@ from dlib_tf2.datasets.own import arrays
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
-    """Opens the dataset that is called `config`, "default" where no name is given; its first use
-    needs the gin file.
-    """
+    """Opens the dataset called `config`, by default "default"; the first use needs the gin file."""
     return arrays.open_dataset(config or "default", data_dir)

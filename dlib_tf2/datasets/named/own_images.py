@@ -1,6 +1,4 @@
-"""own_images/<name>: a dataset of one's own, a folder of images and a CSV file, defined by a gin
-file.
-"""
+"""own_images/<name>: the user's dataset, images and a CSV file, defined by a gin file."""
 
 import pathlib
 
@@ -9,7 +7,5 @@ from dlib_tf2.datasets.own import images
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
-    """Opens the dataset that is called `config`, "default" where no name is given; its first use
-    needs the gin file.
-    """
+    """Opens the dataset called `config`, by default "default"; the first use needs the gin file."""
     return images.open_dataset(config or "default", data_dir)

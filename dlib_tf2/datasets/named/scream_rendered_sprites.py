@@ -2,12 +2,10 @@
 
 import pathlib
 
-from dlib_tf2.datasets.families import scream, sprite_variants
+from dlib_tf2.datasets.families import drawn, scream, sprite_variants
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
-from dlib_tf2.datasets.named import rendered_sprites
+from dlib_tf2.datasets.renderers.sprites import DRAWING
 
-CONFIGS = rendered_sprites.CONFIGS
-DRAWING = rendered_sprites.DRAWING
 RECIPES = (scream.RECIPE,)
 
 
@@ -16,5 +14,5 @@ def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     name = "scream_rendered_sprites"
     # First, since it may be missing, and drawing the sprites takes minutes.
     picture = scream.open_picture(f"{name}/{config}".rstrip("/"), data_dir)
-    sprites = rendered_sprites.dataset(config, data_dir, name)
+    sprites = drawn.open_dataset(DRAWING, config, data_dir, name)
     return sprite_variants.before_a_picture(sprites, picture)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from dlib_tf2.datasets import downloaded
-from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.formats import hdf5
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
@@ -19,21 +18,9 @@ SPACE = FactorSpace(
 SHAPE = (64, 64, 3)
 
 
-def _builder_class() -> Any:
-    from tensorflow_datasets.datasets.shapes3d import shapes3d_dataset_builder
-
-    return shapes3d_dataset_builder.Builder
-
-
-def _files() -> tuple[RemoteFile, ...]:
-    return downloaded.tfds_files(_builder_class())
-
-
-def _builder(data_dir: pathlib.Path | str) -> Any:
-    builder = _builder_class()(data_dir=data_dir)
-    # TFDS's own generator holds all 6 GB of pixels in memory; the records are the same.
+def _adapt(builder: Any) -> None:
+    """TFDS's own generator holds all 6 GB of pixels in memory; the records are the same."""
     builder._generate_examples = _examples
-    return builder
 
 
 def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -43,38 +30,20 @@ def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
         labels = np.stack(
             [np.unique(column, return_inverse=True)[1] for column in values.T], axis=1
         )
-        for row, image in enumerate(
-            hdf5.blocks(file, "images", "shapes3d: writing the records", SHAPE)
-        ):
-            classes = {
-                f"label_{name}": labels[row, column] for column, name in enumerate(SPACE.names)
-            }
-            floats = {
-                f"value_{name}": values[row, column] for column, name in enumerate(SPACE.names)
-            }
-            yield row, {"image": hdf5.encode(image), **classes, **floats}
-
-
-def _info(builder: Any) -> TableInfo:
-    del builder  # the grid is known beforehand
-    return TableInfo(SPACE, SPACE.names, SHAPE, 255, RECIPE.source)
+        images = hdf5.blocks(file, "images", "shapes3d: writing the records", SHAPE)
+        yield from hdf5.examples(images, SPACE.names, labels, values)
 
 
 RECIPE = downloaded.Recipe(
-    source="shapes3d/2.0.0",
-    files=_files,
-    builder=_builder,
-    info=_info,
+    "shapes3d/2.0.0",
+    lambda builder: TableInfo(SPACE, SPACE.names, SHAPE, 255, RECIPE.source),
     table_bytes=SPACE.size * 64 * 64 * 3,
     record_bytes=SPACE.size * 5000,
+    adapt=_adapt,
 )
 RECIPES = (RECIPE,)
 
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
-    downloaded.no_config("shapes3d", config)
-    table, info = downloaded.open_table(RECIPE, data_dir, "shapes3d")
-    return GroundTruthDataset(
-        "shapes3d", info.space, info.visible, table, info.scale, RECIPE.records(data_dir)
-    )
+    return downloaded.open_dataset(RECIPE, "shapes3d", config, data_dir)

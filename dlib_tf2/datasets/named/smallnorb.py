@@ -1,5 +1,7 @@
-"""smallnorb: small NORB (LeCun, Huang and Bottou 2004), both splits, left camera, the toy hidden;
-by TFDS's own builder, in blocks.
+"""smallnorb: small NORB (LeCun, Huang and Bottou 2004), both splits, left camera; the toy is
+hidden.
+
+TFDS's own builder, read block by block.
 """
 
 import functools
@@ -9,40 +11,28 @@ from collections.abc import Iterator
 from typing import Any
 
 from dlib_tf2.datasets import downloaded
-from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.formats import norb, png, resize
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
 from dlib_tf2.datasets.progress import Progress
 
-# The training split holds five of the ten toys of each category, the test split the others: only
-# together are they the grid.
+# The training split holds five of the ten toys of each category, the test split the others: the
+# grid needs both.
 SPACE = FactorSpace(("category", "instance", "elevation", "azimuth", "lighting"), (5, 10, 9, 18, 6))
 VISIBLE = ("category", "elevation", "azimuth", "lighting")
 SHAPE = (64, 64, 1)
 
 
-def _builder_class() -> Any:
-    from tensorflow_datasets.datasets.smallnorb import smallnorb_dataset_builder
-
-    return smallnorb_dataset_builder.Builder
-
-
-def _files() -> tuple[RemoteFile, ...]:
-    return downloaded.tfds_files(_builder_class())
-
-
-def _builder(data_dir: pathlib.Path | str) -> Any:
-    builder = _builder_class()(data_dir=data_dir)
-    # TFDS extracts a file, and then holds a split, as a whole in memory, 2.5 GB in all; the records
-    # are the same.
+def _adapt(builder: Any) -> None:
+    """TFDS extracts a file, and then holds a split, as a whole in memory, 2.5 GB in all; the
+    records are the same.
+    """
     split_generators = builder._split_generators
     builder._split_generators = lambda files: split_generators(
         types.SimpleNamespace(download_and_extract=files.download)
     )
     builder._generate_examples = functools.partial(_examples, named=builder.version > "2.0.0")
-    return builder
 
 
 def _examples(
@@ -60,8 +50,6 @@ def _examples(
             "image": png.encode(left[..., None]),
             "image2": png.encode(right[..., None]),
             "label_category": category,
-        }
-        example |= {
             "instance": instance,
             "label_elevation": elevation,
             "label_azimuth": azimuth,
@@ -72,18 +60,12 @@ def _examples(
     progress.finish()
 
 
-def _info(builder: Any) -> TableInfo:
-    del builder  # the grid is known beforehand
-    return TableInfo(SPACE, VISIBLE, SHAPE, 255, RECIPE.source)
-
-
 RECIPE = downloaded.Recipe(
-    source="smallnorb/2.0.0",
-    files=_files,
-    builder=_builder,
-    info=_info,
+    "smallnorb/2.0.0",
+    lambda builder: TableInfo(SPACE, VISIBLE, SHAPE, 255, RECIPE.source),
     table_bytes=SPACE.size * 64 * 64,
     record_bytes=SPACE.size * 15_000,
+    adapt=_adapt,
     labels={"instance": "instance"},
     transform=functools.partial(resize.lanczos, size=SHAPE[0]),
     transform_one=functools.partial(resize.lanczos_tensor, size=SHAPE[0]),
@@ -93,8 +75,4 @@ RECIPES = (RECIPE,)
 
 def dataset(config: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens it; there are no configs."""
-    downloaded.no_config("smallnorb", config)
-    table, info = downloaded.open_table(RECIPE, data_dir, "smallnorb")
-    return GroundTruthDataset(
-        "smallnorb", info.space, info.visible, table, info.scale, RECIPE.records(data_dir)
-    )
+    return downloaded.open_dataset(RECIPE, "smallnorb", config, data_dir)

@@ -1,5 +1,5 @@
-"""own_arrays: a dataset from two .npy files, images in grid order and the factors' sizes; images
-are mapped, not copied.
+"""own_arrays: a dataset from two .npy files, the images in grid order and the sizes of the factors.
+Images are mapped, not copied.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ def own_arrays(
     factor_names: Sequence[str] = (),
     hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A dataset that is two arrays.
+    """Defines a dataset by two arrays.
 
     Args:
         images: .npy file of uint8 [n, h, w] or [n, h, w, c], white is 255; or of bool, white is
@@ -49,7 +49,7 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
     """Opens "own_arrays/<name>".
 
     Raises:
-        UserError: no definition, or files that do not fit together.
+        UserError: there is no definition, or the files do not fit together.
     """
     folder = data.folder_of("own_arrays", name, data_dir)
     definition, given = data.definition("own_arrays", folder)
@@ -99,16 +99,15 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
 
 
 def _check_white(images: np.ndarray, path: str) -> None:
-    """Refuses 0/1 images in uint8, the layout of dSprites' own file: with white at 255 they would
-    be all but black.
+    """Refuses 0/1 images in uint8, as in the file of dSprites: with white at 255 they would be
+    almost black.
 
-    Looks at each opening, since the file may be another one by now; it costs one block unless the
-    images are refused or begin black.
+    Runs at each opening, since the file may have changed; reads one block unless that is black.
     """
     if images.dtype == np.uint8 and all(
         images[first : first + _LOOK_ROWS].max() <= 1 for first in range(0, len(images), _LOOK_ROWS)
     ):
         raise UserError(
-            f"{path} holds 0 and 1 only, and white is 255 in uint8; save images.astype(bool), in"
+            f"{path} holds only 0 and 1, but white is 255 in uint8; save images.astype(bool), in"
             " which white is True"
         )

@@ -1,5 +1,5 @@
-"""What datasets of one's own share: a definition given by gin once and kept beside the data, and
-files read with clear errors.
+"""What own_images and own_arrays share: a definition that gin gives once and that is kept beside
+the data, and checks with clear errors.
 """
 
 import json
@@ -24,21 +24,18 @@ def folder_of(kind: str, name: str, data_dir: pathlib.Path) -> pathlib.Path:
     """Where "<kind>/<name>" is kept under data_dir.
 
     Raises:
-        UserError: the name is more than one plain folder, so that it could lead out of data_dir;
-            nothing was touched.
+        UserError: the name is not a plain folder name, so that it could lead out of data_dir.
     """
     if not _PLAIN.fullmatch(name):
-        rule = (
-            "NAME may hold letters, digits, '_', '-' and '.', and begins with one of the first two"
-        )
+        rule = "NAME may hold letters, digits, '_', '-' and '.', and begins with a letter or digit"
         raise UserError(f"{kind}/NAME: {rule}, got {name!r}; choose another name")
     return image_table.table_folder(data_dir, f"{kind}/{name}")
 
 
 def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
-    """The definition of one dataset of one's own.
+    """The definition of a user's dataset.
 
-    Gin says it when the dataset is first used; it is kept in `folder`, so that later commands need
+    Gin gives it when the dataset is first used; it is kept in `folder`, so that later commands need
     no gin file.
 
     Args:
@@ -49,7 +46,7 @@ def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
         (the definition, whether gin gave it in this process).
 
     Raises:
-        UserError: neither gin nor the folder has one.
+        UserError: neither gin nor the folder has it.
     """
     if gin.get_bindings(kind, resolve_references=False):
         return gin.get_configurable(kind)(), True
@@ -69,7 +66,7 @@ def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
 
 
 def kept(folder: pathlib.Path) -> dict[str, Any]:
-    """The definition that is kept in `folder`; empty if there is none that can be read."""
+    """The definition in `folder`; empty if it is missing or cannot be read."""
     try:
         return json.loads((folder / _FILE).read_text())
     except (OSError, ValueError):
@@ -77,7 +74,7 @@ def kept(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def keep(folder: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Saves a definition, where another one or none is there."""
+    """Saves a definition, unless it is already there."""
     if kept(folder) == content:
         return
     image_table.announce(folder)
@@ -88,7 +85,7 @@ def keep(folder: pathlib.Path, content: Mapping[str, Any]) -> None:
 def space_and_visible(
     names: Sequence[str], sizes: Sequence[int], hidden: Sequence[str], kind: str
 ) -> tuple[FactorSpace, tuple[str, ...]]:
-    """The grid, and what is scored.
+    """The grid, and the factors that are scored.
 
     Raises:
         UserError: no grid, hidden factors that do not exist, or nothing left to score.
@@ -108,10 +105,10 @@ def space_and_visible(
 
 
 def check_names(what: str, names: Sequence[str]) -> None:
-    """Refuses anything but a list of names: a string would be taken for its letters.
+    """Refuses anything but a list of names; a string would be split into letters.
 
     Raises:
-        UserError: as said.
+        UserError: it is something else.
     """
     if (
         isinstance(names, str)
@@ -122,10 +119,10 @@ def check_names(what: str, names: Sequence[str]) -> None:
 
 
 def check_texts(kind: str, **texts: str) -> None:
-    """Refuses bindings that are no text where a path or a column's name belongs.
+    """Refuses anything but text for a path or the name of a column.
 
     Raises:
-        UserError: as said.
+        UserError: it is something else.
     """
     for name, text in texts.items():
         if not isinstance(text, str) or not text:
@@ -136,7 +133,7 @@ def check_sizes(what: str, sizes: Mapping[str, int]) -> None:
     """Refuses anything but {name: whole number}; nothing is rounded or read from text.
 
     Raises:
-        UserError: as said.
+        UserError: it is something else.
     """
     if not isinstance(sizes, Mapping) or not all(isinstance(name, str) for name in sizes):
         raise UserError(

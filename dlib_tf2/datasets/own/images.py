@@ -1,5 +1,5 @@
-"""own_images: a dataset from a folder of images and a CSV file that gives each image's factors;
-grids may be incomplete.
+"""own_images: a dataset from a folder of images and a CSV file with the factors of each image.
+Grids may be incomplete.
 """
 
 import csv
@@ -21,8 +21,8 @@ from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.system.files import atomic_write
 
 _READ_ROWS = 256
-# What a file holds -> how it is read. With an alpha channel it has to be opaque: what lies under
-# transparent pixels is no picture.
+# Pixel format of a file -> format in which it is read. Transparent pixels are refused, since their
+# colour is undefined.
 _MODES = {"1": "L", "L": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB"}
 
 
@@ -34,7 +34,7 @@ def own_images(
     file_column: str = "file",
     hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A dataset that is a folder of images.
+    """Defines a dataset by a folder of images.
 
     Args:
         folder: where images and CSV lie.
@@ -62,11 +62,11 @@ def own_images(
 
 
 def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
-    """Opens "own_images/<name>"; reads the images into a table first where gin gives a new
-    definition, or CSV or images have changed.
+    """Opens "own_images/<name>"; builds its table first if gin gives a new definition, or if CSV or
+    images have changed.
 
     Raises:
-        UserError: no definition, or files that do not fit it.
+        UserError: there is no definition, or the files do not fit it.
         DlibError: an image is damaged, or the disk is full.
     """
     folder = data.folder_of("own_images", name, data_dir)
@@ -99,8 +99,8 @@ def open_dataset(name: str, data_dir: pathlib.Path) -> GroundTruthDataset:
 def _build(
     definition: dict[str, Any], space: FactorSpace, folder: pathlib.Path, name: str
 ) -> dict[str, Any]:
-    """Makes the table, its rows in grid order, where it is not there; returns the definition with
-    what the table was made from.
+    """Builds the table if it is missing, rows in grid order; returns the definition with the source
+    of the table.
     """
     source_folder = pathlib.Path(definition["folder"])
     content = _read_text(source_folder / definition["table"])
@@ -131,11 +131,11 @@ def _build(
             rows, ("row",), (shape[0], shape[1], shape[2]), 255, definition["source"]
         )
         image_table.open_or_build(folder, info, lambda: _read_images(paths, info.shape))
-    # a data_dir that cannot be written serves as long as nothing changes
+    # nothing is written unless it changes: data_dir may be read-only
     if not _holds(folder / "cells.npy", cells):
         with atomic_write(folder / "cells.npy") as file:
             np.save(file, cells)
-    # what an older version kept stays as it is
+    # a definition of an older version, without "images", stays as it is
     if kept.get("source") != definition["source"] or "images" in kept:
         definition["images"] = stamp or kept.get("images", "")
     data.keep(folder, definition)
@@ -143,8 +143,8 @@ def _build(
 
 
 def _stamp(paths: Sequence[pathlib.Path]) -> str:
-    """Sizes and times of all files, hashed, by which other images of the same names are noticed; ""
-    if one is missing.
+    """A hash of the sizes and times of all files, which shows whether they changed; "" if one is
+    missing.
     """
     try:
         stats = [path.stat() for path in paths]

@@ -1,5 +1,5 @@
-"""Casts rays into a room and says how much of each pixel every hue colours: all that does not
-depend on the hues.
+"""Casts rays into a room and computes the share of each hue in each pixel: all that does not depend
+on the hues.
 
 A wall stands behind the object, frontal to the middle camera, and a side wall to its right and
 left. A flat sky is above them. One lamp far away to the upper left, behind the camera, lights the

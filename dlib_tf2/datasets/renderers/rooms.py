@@ -13,12 +13,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.renderers import drawing
 from dlib_tf2.datasets.renderers.room_maps import IMAGE_SIZE, UNIT, maps
 from dlib_tf2.datasets.renderers.room_shapes import SHAPES
 
-VERSION = "2.0.0"  # of the pictures: another geometry is another version
-FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
 HUES = np.arange(10) / 10  # round the colour wheel, from red
 PALETTE = np.round(
     [[255 * channel for channel in colorsys.hsv_to_rgb(hue, 1, 1)] for hue in HUES]
@@ -28,7 +26,7 @@ ANGLES = np.linspace(-30.0, 30.0, 15)  # degrees
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
+class Grid(drawing.Grid):
     """A sub-grid of the 3D Shapes grid: which values of each factor it takes, all shapes always.
 
     Attributes:
@@ -43,23 +41,16 @@ class Grid:
     orientation: tuple[int, ...] = tuple(range(15))
 
     @property
-    def space(self) -> FactorSpace:
-        """The grid's own factor space; a factor's values count the sub-grid's values."""
-        hues = (len(self.floor_hue), len(self.wall_hue), len(self.object_hue))
-        return FactorSpace(FACTORS, (*hues, len(self.scale), len(SHAPES), len(self.orientation)))
-
-    def values(self, factors: np.ndarray) -> np.ndarray:
-        """The factors' physical values, float64 [n, 6]: three hues in 0..0.9, scale, shape 0..3,
-        angle in degrees.
-        """
-        hues = [HUES[list(hue)] for hue in (self.floor_hue, self.wall_hue, self.object_hue)]
-        columns = (
-            *hues,
-            SCALES[list(self.scale)],
-            np.arange(float(len(SHAPES))),
-            ANGLES[list(self.orientation)],
-        )
-        return np.stack([values[factors[:, k]] for k, values in enumerate(columns)], axis=1)
+    def columns(self) -> dict[str, np.ndarray]:
+        """Three hues in 0..0.9, scale, shape 0..3, angle in degrees."""
+        return {
+            "floor_hue": HUES[list(self.floor_hue)],
+            "wall_hue": HUES[list(self.wall_hue)],
+            "object_hue": HUES[list(self.object_hue)],
+            "scale": SCALES[list(self.scale)],
+            "shape": np.arange(float(len(SHAPES))),
+            "orientation": ANGLES[list(self.orientation)],
+        }
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Draws all pictures in grid order, one block of one hue each for floor, wall and object at
@@ -89,6 +80,10 @@ GRIDS = {
         scale=tuple(range(1, 8, 2)),
     ),
 }
+# another geometry is another version
+DRAWING = drawing.Drawing(
+    "rendered_shapes3d", "2.0.0", GRIDS, (IMAGE_SIZE, IMAGE_SIZE, 3), 255, 2100
+)
 
 
 def draw(

@@ -25,10 +25,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlib_tf2.datasets.factor_space import FactorSpace
+from dlib_tf2.datasets.renderers import drawing
 
-VERSION = "2.0.0"  # of the pictures: another geometry is another version
-FACTORS = ("shape", "scale", "orientation", "x_position", "y_position")
 SHAPES = ("square", "ellipse", "heart")
 SCALES = np.linspace(0.5, 1.0, 6)
 # both ends included: the first and the last angle draw the same picture
@@ -48,7 +46,7 @@ _REACH = int(_RADIUS + 0.5)
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
+class Grid(drawing.Grid):
     """A sub-grid of the dSprites grid: which values of each factor it takes, all shapes always.
 
     Attributes:
@@ -62,32 +60,16 @@ class Grid:
     y_position: tuple[int, ...] = tuple(range(32))
 
     @property
-    def space(self) -> FactorSpace:
-        """The grid's own factor space; a factor's values count the sub-grid's values."""
-        return FactorSpace(
-            FACTORS,
-            (
-                len(SHAPES),
-                len(self.scale),
-                len(self.orientation),
-                len(self.x_position),
-                len(self.y_position),
-            ),
-        )
-
-    def values(self, factors: np.ndarray) -> np.ndarray:
-        """The factors' physical values, float64 [n, 5]: shape 1..3, scale, angle in radians, x and
-        y within 0..1.
-        """
+    def columns(self) -> dict[str, np.ndarray]:
+        """Shape 1..3, scale, angle in radians, x and y within 0..1."""
         unit = np.linspace(0.0, 1.0, len(CENTRES))
-        columns = (
-            np.arange(1.0, len(SHAPES) + 1),
-            SCALES[list(self.scale)],
-            ANGLES[list(self.orientation)],
-            unit[list(self.x_position)],
-            unit[list(self.y_position)],
-        )
-        return np.stack([values[factors[:, k]] for k, values in enumerate(columns)], axis=1)
+        return {
+            "shape": np.arange(1.0, len(SHAPES) + 1),
+            "scale": SCALES[list(self.scale)],
+            "orientation": ANGLES[list(self.orientation)],
+            "x_position": unit[list(self.x_position)],
+            "y_position": unit[list(self.y_position)],
+        }
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Draws all pictures in grid order, one block of all positions at a time: uint8 [x * y, 64,
@@ -110,6 +92,8 @@ GRIDS = {
         y_position=tuple(range(0, 32, 2)),
     ),
 }
+# another geometry is another version
+DRAWING = drawing.Drawing("rendered_sprites", "2.0.0", GRIDS, (IMAGE_SIZE, IMAGE_SIZE, 1), 1, 600)
 
 
 def draw(

@@ -39,7 +39,7 @@ def test_blocks_are_what_tfds_reads(tmp_path, shape, dtype):
         (norb_matrix(np.zeros((3, 5), np.int32)), r"got int32 \[3, 5\]"),
         (
             norb_matrix(np.zeros((3, 4), np.int32))[:-1],
-            "ends after 0 of 3 rows or soon; it is truncated: remove it and get it again",
+            "is truncated after about 0 of 3 rows: remove it and get it again",
         ),
     ],
 )

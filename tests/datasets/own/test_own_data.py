@@ -370,7 +370,7 @@ def test_binary_images_in_uint8_are_refused(tmp_path):
     write_arrays(tmp_path, np.random.default_rng(0).integers(0, 2, (24, 64, 64), dtype=np.uint8))
     with pytest.raises(
         UserError,
-        match=r"holds 0 and 1 only, and white is 255 in uint8; save images.astype\(bool\)",
+        match=r"holds only 0 and 1, but white is 255 in uint8; save images.astype\(bool\)",
     ):
         load("own_arrays/robot", tmp_path)
 
@@ -380,7 +380,7 @@ def test_arrays_that_became_binary_are_refused_without_the_gin_file_too(tmp_path
     gin.clear_config()
     images = np.ones((24, 64, 64), np.uint8)
     np.save(tmp_path / "images.npy", images)
-    with pytest.raises(UserError, match="holds 0 and 1 only"):
+    with pytest.raises(UserError, match="holds only 0 and 1"):
         load("own_arrays/robot", tmp_path)
     images[-1, -1, -1] = 2  # grey by its last pixel
     np.save(tmp_path / "images.npy", images)

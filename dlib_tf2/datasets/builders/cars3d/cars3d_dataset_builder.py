@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from dlib_tf2.datasets.builders import records
+from dlib_tf2.datasets.families import cars3d
 from dlib_tf2.datasets.formats import png, resize
-from dlib_tf2.datasets.named import cars3d
 from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
 
-FILE = "nips2015-analogy-data.tar.gz"
 _SOURCE_SIZE = 128  # pixels, high and wide
 _MOST_BYTES = 200_000_000  # of a member of the archive; a car has 5 MB
 
@@ -25,63 +25,50 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"`dlib_prepare_data --dataset=cars3d --data_dir=DIR` downloads {FILE} from {cars3d.URL};"
-        " by hand, put it here under its own name."
-    )
+    MANUAL_DOWNLOAD_INSTRUCTIONS = records.instructions("cars3d", cars3d.FILE.url)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        space = cars3d.SPACE
-        labels = {
-            f"label_{name}": tfds.features.ClassLabel(num_classes=size)
-            for name, size in zip(space.names, space.sizes, strict=True)
-        }
-        image = tfds.features.Image(shape=cars3d.SHAPE, encoding_format="png")
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict({"image": image, **labels}),
+            features=records.features(cars3d.SPACE, cars3d.SHAPE),
             supervised_keys=None,
             homepage="https://www.scottreed.info",
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        return {"train": self._generate_examples(dl_manager.manual_dir / FILE)}
+        return {"train": self._generate_examples(records.path_of(cars3d.FILE, dl_manager))}
 
     def _generate_examples(self, path: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         space = cars3d.SPACE
         elevations, azimuths, num_objects = space.sizes
+        keys = [f"label_{name}" for name in space.names]
         # By name: an archive's or a folder's own order would number the cars differently on every
         # machine.
         names = sorted(name for name, _ in _mat_files(path, read=False))
-        if twice := next(
-            (name for name, following in itertools.pairwise(names) if name == following), None
-        ):
-            fault = f"{path} holds more than one car of the name {twice}"
-            raise DlibError(
-                f"{fault}; it is damaged or another file: get it again from {cars3d.URL}"
-            )
         objects = {name: number for number, name in enumerate(names)}
+        if len(objects) < len(names):
+            twice = next(one for one, two in itertools.pairwise(names) if one == two)
+            raise DlibError(
+                f"{path} holds more than one car of the name {twice}; it is damaged or another"
+                f" file: get it again from {cars3d.FILE.url}"
+            )
         if len(objects) != num_objects:
             missing = num_objects - len(objects)
             fault = f"{missing} are missing" if missing > 0 else f"{-missing} are too many"
             raise DlibError(
                 f"{path} holds {len(objects)} .mat files of cars, expected {num_objects}: {fault};"
-                f" get it again from {cars3d.URL}"
+                f" get it again from {cars3d.FILE.url}"
             )
         progress = Progress("cars3d: writing the records", space.size)
         for name, content in _mat_files(path, read=True):
             pictures = _pictures(content, name, azimuths, elevations)
-            # [n, 2]
-            grid = np.stack(
-                np.meshgrid(np.arange(azimuths), np.arange(elevations), indexing="ij"), axis=-1
-            ).reshape(-1, 2)
-            for image, (azimuth, elevation) in zip(pictures, grid.tolist(), strict=True):
-                index = int(space.to_index(np.array([[elevation, azimuth, objects[name]]]))[0])
-                labels = {
-                    "label_elevation": elevation,
-                    "label_azimuth": azimuth,
-                    "label_object": objects[name],
-                }
-                yield index, {"image": png.encode(image), **labels}
+            angles = itertools.product(range(azimuths), range(elevations))
+            for image, (azimuth, elevation) in zip(pictures, angles, strict=True):
+                factors = elevation, azimuth, objects[name]
+                labels = dict(zip(keys, factors, strict=True))
+                yield (
+                    int(space.to_index(np.array([factors]))[0]),
+                    {"image": png.encode(image), **labels},
+                )
             progress.advance(len(pictures))
         progress.finish()
 
@@ -100,7 +87,7 @@ def _mat_files(path: Any, read: bool) -> Iterator[tuple[str, bytes]]:
             if member.size > _MOST_BYTES:
                 size = f"{member.name} with {member.size:,} bytes, expected at most {_MOST_BYTES:,}"
                 raise DlibError(
-                    f"{path} holds {size}; it is another file: get it again from {cars3d.URL}"
+                    f"{path} holds {size}; it is another file: get it again from {cars3d.FILE.url}"
                 )
             # Archives made on a Mac carry a companion "._name" for each file.
             if (
@@ -126,8 +113,8 @@ def _pictures(content: bytes, name: str, azimuths: int, elevations: int) -> np.n
             else "no such array"
         )
         raise DlibError(
-            f"{name} of {FILE}: expected 'im' as uint8 {list(expected)}, got {got}; get the archive"
-            " again"
+            f"{name} of {cars3d.FILE.name}: expected 'im' as uint8 {list(expected)}, got {got}; get"
+            " the archive again"
         )
     pictures = np.moveaxis(arrays["im"], (3, 4), (0, 1))  # [azimuth, elevation, h, w, 3]
     return resize.lanczos(pictures.reshape(-1, *expected[:3]), cars3d.SHAPE[0])  # [n, h, w, 3]

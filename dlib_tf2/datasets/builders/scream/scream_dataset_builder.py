@@ -7,11 +7,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from dlib_tf2.datasets.builders import records
 from dlib_tf2.datasets.families import dsprites, scream
 from dlib_tf2.errors import DlibError
-
-# pixels, width and height: the picture is upright, so its height is what limits it
-_BOX = (350, 274)
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -19,39 +17,22 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"`dlib_prepare_data --dataset=scream_dsprites --data_dir=DIR` downloads {scream.FILES[0]}"
-        f" from {scream.URL}; by hand, put it here under its own name."
-    )
+    MANUAL_DOWNLOAD_INSTRUCTIONS = records.instructions("scream_dsprites", scream.FILE.url)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-            "label_picture": tfds.features.ClassLabel(num_classes=1),
-        }
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features), supervised_keys=None
+            features=records.features(scream.SPACE, (None, None, 3)), supervised_keys=None
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        paths = [
-            dl_manager.manual_dir / name
-            for name in scream.FILES
-            if (dl_manager.manual_dir / name).exists()
-        ]
-        if not paths:
-            raise DlibError(
-                f"{dl_manager.manual_dir} holds no {' or '.join(scream.FILES)};"
-                f" {self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
-            )
-        return {"train": self._generate_examples(paths[0])}
+        return {"train": self._generate_examples(records.path_of(scream.FILE, dl_manager))}
 
     def _generate_examples(self, path: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         with path.open("rb") as file:
             picture = Image.open(file)
             # Before any conversion: a JPEG is then decoded at a fraction of its size. Pixels differ
             # a little between Pillow versions.
-            picture.thumbnail(_BOX)
+            picture.thumbnail(scream.BOX)
             image = np.asarray(picture.convert("RGB"))
         if min(image.shape[0] - dsprites.SHAPE[0], image.shape[1] - dsprites.SHAPE[1]) < 1:
             raise DlibError(
