@@ -199,7 +199,7 @@ def score_arrays(
     Warns:
         ScoreWarning: a score means less than it seems to.
 
-    Example:
+    Examples:
         Two factors of four and five values, and codes that copy them:
 
         >>> import numpy as np

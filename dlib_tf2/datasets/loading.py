@@ -44,7 +44,7 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
         UserError: an unknown name or config, a downloaded dataset that is not prepared, or a
             data_dir that cannot be read or written.
 
-    Example:
+    Examples:
         >>> import dlib_tf2
         >>> data = dlib_tf2.load_dataset("rendered_sprites/small")
         >>> data.space.sizes, data.observation_shape

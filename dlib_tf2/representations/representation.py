@@ -196,7 +196,7 @@ def load(path: str | os.PathLike) -> Representation:
         UserError: there is no such file, or it holds something else.
         DlibError: the file is damaged.
 
-    Example:
+    Examples:
         The codes of `make quickstart`, one row per grid point:
 
         >>> import dlib_tf2

@@ -151,7 +151,7 @@ def load(model_dir: str | os.PathLike) -> SavedModel:
         UserError: the folder holds no finished run.
         DlibError: a file is damaged.
 
-    Example:
+    Examples:
         The model of `make quickstart`, which has ten latents:
 
         >>> import dlib_tf2

@@ -1,5 +1,5 @@
-"""docs/metrics.md: every metric has its rows, the cheap numbers are what the code says, and no other
-place repeats them; docs/metrics_notes.md: every metric has its section.
+"""docs/metrics.md: every metric has its rows, the cheap numbers are what the code says, and nothing else
+repeats them; docs/metrics_notes.md: every metric has its section.
 """
 
 import importlib.util
