@@ -1,4 +1,4 @@
-"""docs/metrics.md: every metric has its rows, the cheap numbers are what the code says, and nothing else
+"""docs/metrics.md: every metric has its rows, the cheap numbers are what the code says, and no text
 repeats them; docs/metrics_notes.md: every metric has its section.
 """
 
