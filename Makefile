@@ -8,7 +8,7 @@ WORKERS ?= 2  # test processes; each uses about 1 GB
 export TFDS_DATA_DIR ?= $(CURDIR)/.cache/data
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup quickstart test test-slow lint type bench clean
+.PHONY: setup quickstart test test-slow lint type docs bench clean
 
 setup: $(INSTALLED)
 
@@ -40,8 +40,13 @@ lint: $(INSTALLED)
 type: $(INSTALLED)
 	$(BIN)/mypy
 
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open site/index.html"
+
 bench: $(INSTALLED)
 	@for script in training encoding input_pipeline open_table evaluate_help; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
-	rm -rf $(VENV) .cache build dist *.egg-info
+	rm -rf $(VENV) .cache build dist site *.egg-info

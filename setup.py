@@ -21,8 +21,16 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
+    keywords="disentanglement, representation learning, variational autoencoder, TensorFlow, Keras",
     classifiers=[
-        f"Programming Language :: Python :: {version}" for version in ("3", "3.11", "3.12", "3.13")
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        *(
+            f"Programming Language :: Python :: {version}"
+            for version in ("3", "3 :: Only", "3.11", "3.12", "3.13")
+        ),
     ],
     # The gin files live at the top level of the repository and inside the package once it is
     # installed.
@@ -61,6 +69,7 @@ setup(
     extras_require={
         # dill: TFDS's own test case for builders imports it without declaring it
         "dev": ["dill", "mypy", "pytest", "pytest-xdist", "ruff", "setuptools>=68", "wheel"],
+        "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.30"],  # make docs
         "ray": ["ray>=2.9"],  # sweeps on a cluster
     },
 )

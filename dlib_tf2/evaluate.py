@@ -17,7 +17,9 @@ from typing import Any
 import gin
 import joblib
 import numpy as np
+from numpy.typing import ArrayLike
 
+from dlib_tf2 import seeds
 from dlib_tf2.configuration import gin_utils, metric_config, sources
 from dlib_tf2.configuration.metric_config import MetricCall
 from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole, few
@@ -164,6 +166,57 @@ def evaluate(
     if failures:
         _raise_failures(failures, len(calls), folder, table)
     return scores
+
+
+def score_arrays(
+    codes: ArrayLike,
+    factors: ArrayLike,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    *,
+    seed: int = 0,
+    gin_config: Sequence[str] = (),
+    gin_bindings: Sequence[str] = (),
+) -> Scores:
+    """Scores codes of any origin and writes nothing; numbers are those of `dlib_evaluate --codes`.
+
+    The gin configuration of the caller is left as it was.
+
+    Args:
+        codes: real numbers [n, d], finite.
+        factors: whole numbers [n, v]; row i belongs to row i of `codes`.
+        metrics: names, as `dlib_list` prints them.
+        seed: of the rows that metrics draw.
+        gin_config: gin files such as "suites/small.gin". They set parameters; `metrics` says which
+            metrics run.
+        gin_bindings: gin text such as "mig.num_train = None", which wins over the files.
+
+    Returns:
+        {metric: {key: value}}.
+
+    Raises:
+        UserError: arrays that cannot be scored, an unknown metric or parameter.
+
+    Warns:
+        ScoreWarning: a score means less than it seems to.
+
+    Examples:
+        Two factors of four and five values, and codes that copy them:
+
+        >>> import numpy as np
+        >>> import dlib_tf2
+        >>> factors = np.stack(np.unravel_index(np.arange(20), (4, 5)), axis=1)
+        >>> scores = dlib_tf2.score_arrays(factors, factors, metrics=["mig", "mcc"])
+        >>> round(scores["mig"]["mig"], 3), round(scores["mcc"]["mcc_pearson"], 3)
+        (1.0, 1.0)
+    """
+    table, names = Representation.from_arrays(codes, factors), metric_config.names(metrics)
+    with gin_utils.parsed([*metric_config.files(names), *gin_config], gin_bindings):
+        return {
+            name: metric_config.resolve(name)(
+                table.codes, table.factors, seeds.generator(seed, name)
+            )
+            for name in names
+        }
 
 
 def fingerprint(table: Representation) -> str:

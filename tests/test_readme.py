@@ -30,6 +30,22 @@ def test_the_quickstart_runs_the_commands_of_the_readme():
     assert quickstart_of_the_makefile() == commands
 
 
+def test_the_container_runs_the_quickstart_as_an_ordinary_user():
+    lines = (REPO / "Dockerfile").read_text().splitlines()
+    assert lines[-1] == 'CMD ["make", "quickstart"]'
+    assert "USER user" in lines
+    assert any("libgomp1" in line for line in lines)
+
+
+def test_the_glossary_has_ten_words_of_one_line_each():
+    section = README.split("## Ten words")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\w+) \| (.*) \|$", section, re.M)
+    assert len(rows[1:]) == 10
+    words = [word for word, _ in rows[1:]]
+    assert sorted(set(words)) == sorted(words)
+    assert all(len(meaning) <= 120 for _, meaning in rows)
+
+
 def test_the_quickstart_scores_what_its_suite_says():
     files = ["suites/quickstart.gin"]
     assert gin_utils.bound_value(files, [], "evaluate.metrics") == ["mig", "factor_vae", "dci"]

@@ -38,6 +38,7 @@ __all__ = [
     "operative_text",
     "parse",
     "parse_more",
+    "parsed",
     "registered",
     "registered_names",
     "resolved_text",
@@ -64,6 +65,24 @@ def parse(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
             gin.parse_config_file(str(find_file(name)))
         gin.parse_config([binding for binding in bindings if binding.strip()])
         gin.finalize()
+
+
+@contextlib.contextmanager
+def parsed(files: Sequence[str], bindings: Sequence[str] = ()) -> Iterator[None]:
+    """The configuration of `parse` for one block; afterwards the one before it is back.
+
+    Raises:
+        UserError: as in `parse`.
+    """
+    before, locked = gin.config_str(), gin.config_is_locked()
+    try:
+        parse(files, bindings)
+        yield
+    finally:
+        gin.clear_config()
+        gin.parse_config(before)
+        if locked:
+            gin.finalize()
 
 
 def parse_more(files: Sequence[str]) -> None:

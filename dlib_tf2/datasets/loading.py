@@ -38,6 +38,15 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> GroundTruthDat
     Raises:
         UserError: an unknown name or config, a downloaded dataset that is not prepared, or a
             data_dir that cannot be read or written.
+
+    Examples:
+        >>> import dlib_tf2
+        >>> data = dlib_tf2.load_dataset("rendered_sprites/small")
+        >>> data.space.sizes, data.observation_shape
+        ((3, 6, 8, 16, 16), (64, 64, 1))
+        >>> data.visible_factors([0, 17])
+        array([[0, 0, 0, 0, 0],
+               [0, 0, 0, 1, 1]])
     """
     base, _, config = name.partition("/")
     _check_config(base, config)

@@ -2,8 +2,8 @@
 today's meaning as an option.
 
 scikit-learn 0.21 took every multi-class logistic regression apart into one-vs-rest problems;
-today's fits one multinomial model. On a perfect code this moves downstream accuracy from 0.37 to
-0.999 and explicitness from 0.93 to 0.98, so the default is the study's.
+today's fits one multinomial model. This moves the scores of downstream tasks and explicitness
+(docs/metrics.md), so the default is the study's.
 """
 
 import inspect

@@ -38,8 +38,7 @@ def beta_vae(
     the factor. The score is `eval_accuracy` of a linear classifier. A perfect code scores 1, noise
     and constant codes the chance level of about 1 / (number of factors). It saturates: factors that
     share codes still score 1 while the classes are linearly separable. Features are not scaled, so
-    that the score depends on the codes' scale (rotated codes times 0.01 fall from 0.80 to 0.4).
-    Dead codes are kept.
+    that the score depends on the codes' scale. Dead codes are kept.
 
     With one factor every answer is right. A factor with one value is left out. On a full grid this
     is the paper's sampling exactly; in other tables the shared value is uniform over the factor's

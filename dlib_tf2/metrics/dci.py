@@ -35,10 +35,8 @@ def dci(
 
     A classifier per factor predicts it from all codes; its importances are a column of a matrix
     [codes, factors], from which come `disentanglement` and `completeness`. Informativeness is
-    accuracy here (higher is better), not the paper's error. A perfect code scores 1 on all four;
-    noise about 0.001 on the first two and chance on `informativeness_test`; constant codes 0, 0 and
-    chance. Every column weighs the same, so that the importances of a factor that no code predicts
-    count in full.
+    accuracy here (higher is better), not the paper's error. Every column weighs the same, so that
+    the importances of a factor that no code predicts count in full.
 
     One factor: disentanglement is 1. One code: completeness is 1. No importance at all: both are 0.
     A factor with one value is left out. One class in the training rows: the classifier says that

@@ -29,8 +29,8 @@ def dcimig(
     fewer bins than factor values keep a perfect code below 1. Duplicated codes cost nothing; a code
     about two factors can serve only one.
 
-    Noise scores about 0, constant codes 0. With one factor the runner-up counts as 0. A factor with
-    one value among the drawn rows is left out.
+    With one factor the runner-up counts as 0. A factor with one value among the drawn rows is left
+    out.
 
     Args:
         codes: float [n, d], finite.

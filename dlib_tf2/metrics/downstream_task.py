@@ -41,11 +41,8 @@ def downstream_task(
 
     For every size, training and test rows are drawn anew. The paper's sample efficiency is the
     ratio of mean test accuracies at two sizes. With the study's one-vs-rest logistic regression
-    even a perfect code stays at 0.37 on dSprites' sizes at 10,000 rows: a linear function of an
-    ordered code cannot single out its inner values. Today's multinomial meaning of the same call
-    scores 0.999, boosted trees
-    1. Noise and constant codes score chance, about the mean of 1 / (number of values): 0.12 on
-      dSprites' sizes. Codes are not scaled.
+    even a perfect code stays far below 1: a linear function of an ordered code cannot single out
+    its inner values. Chance is about the mean of 1 / (number of values). Codes are not scaled.
 
     A factor with one value is left out. In a training set of one class the classifier says that
     class.

@@ -43,10 +43,9 @@ def fairness(
     inner reduction: mean over targets of the mean over sensitive factors.
 
     A classifier that ignores j scores exactly 0 where codes are a function of the factors; with
-    hidden factors or `sampled` codes the finite number of test points adds a positive bias. Perfect
-    and constant codes score 0, independent noise 0.15 by that bias. On a table that is no full
-    grid, rows with the value stand for the intervention: what the target depends on through the
-    data then counts as unfair (`interventional` says which it was).
+    hidden factors or `sampled` codes the finite number of test points adds a positive bias. On a
+    table that is no full grid, rows with the value stand for the intervention: what the target
+    depends on through the data then counts as unfair (`interventional` says which it was).
 
     One class in the training rows: the classifier says that class. One factor: nothing is
     sensitive, totals are 0. A factor with one value is left out, and keys keep the numbers of the

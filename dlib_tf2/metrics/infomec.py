@@ -44,11 +44,10 @@ def infomec(
     Without a penalty the optimum lies at infinity wherever classes separate, so explicitness
     depends on `max_iterations`: compare at equal numbers only.
 
-    On dSprites' factors perfect codes score 0.998, 0.998 and 0.9998, noise 0.48, 0.32 and 0.003:
-    the estimate of no information is a small random number or 0, and its shares are as unequal as
-    any; read modularity and compactness beside explicitness. No active code, or no information: the
-    first two are 0. One factor: modularity is 1; one active code: compactness is 1. A factor with
-    one value is left out.
+    Noise does not score 0: the estimate of no information is a small random number or 0, and its
+    shares are as unequal as any; read modularity and compactness beside explicitness. No active
+    code, or no information: the first two are 0. One factor: modularity is 1; one active code:
+    compactness is 1. A factor with one value is left out.
 
     The fits run through `joblib.Parallel()`: set the workers around the call with
     `joblib.parallel_config`; scores do not depend on them.

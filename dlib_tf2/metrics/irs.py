@@ -33,10 +33,9 @@ def irs(
     from its mean over all rows, and subtracted from 1. A code scores its best factor; `irs` is the
     mean over codes, weighted by their largest distances.
 
-    Perfect codes score 0.97 to 0.99 on dSprites' sizes, since 20 bins merge neighbouring values of
-    a factor with 32 or 40 (0.99999 without bins); constant codes 0. Pure noise scores 0.37 by the
-    default quantile, 0.2 by the paper's, 1: the numerator is a quantile, the denominator a maximum.
-    Independent, uniform factors are assumed: values weigh the same however many rows have them.
+    Perfect codes score below 1 where bins merge neighbouring values of a factor. Noise does not
+    score 0: the numerator is a quantile, the denominator a maximum. Independent, uniform factors
+    are assumed: values weigh the same however many rows have them.
 
     Exactly constant codes take no part. A factor with one value is left out.
 

@@ -31,10 +31,9 @@ def med(
     factor it knows best by R, of every factor the `top_k` codes that are most disentangled are
     kept, and disentanglement is computed on their rows of R.
 
-    On dSprites' factors a perfect code scores 0.93, since the chance information of a finite sample
-    counts as if it were real (0.91 beside five nearly dead codes), noise below 0.01 and constant
-    codes 0. One factor: disentanglement is 1; one code: completeness is 1. A factor with one value
-    among the drawn rows is left out.
+    A perfect code scores below 1, since the chance information of a finite sample counts as if it
+    were real. One factor: disentanglement is 1; one code: completeness is 1. A factor with one
+    value among the drawn rows is left out.
 
     Args:
         codes: float [n, d], finite.

@@ -27,8 +27,8 @@ def mig_sup(
     factor) / H(factor). This is the paper's normalisation; the public code of the review arXiv
     2012.09276 divides by the entropy of the binned code, which gives other numbers. I is estimated
     as in `mig`. MIG asks that a factor sit in one code, this that a code hold one factor: it is not
-    lowered by duplicated codes, and is by a code that serves two factors. Every code counts: a
-    perfect code beside as many unused ones scores about half.
+    lowered by duplicated codes, and is by a code that serves two factors. Every code counts, unused
+    ones too.
 
     With one factor the runner-up counts as 0. Constant codes score 0. A factor with one value among
     the drawn rows is left out.

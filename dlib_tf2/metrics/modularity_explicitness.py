@@ -38,14 +38,12 @@ def modularity_explicitness(
 
     Modularity: of code i, 1 - (sum of squared I(code i; factor) over all factors but the best) /
     (best^2 (factors - 1)), 0 for a code without information; the mean over all codes, unweighted.
-    So nearly dead codes, which carry only the bias of I, count like any other: pure noise scores
-    0.66 on dSprites' sizes, a perfect code beside five nearly dead ones 0.83, beside five exactly
-    constant ones 0.5.
+    So nearly dead codes, which carry only the bias of I, count like any other, and noise scores far
+    above 0.
 
     Explicitness: per factor the mean over its values of the one-vs-rest area under the ROC curve of
-    a logistic regression on all codes, standardised by the training rows. It lies in [0.5, 1]:
-    noise and constant codes score 0.5; a perfect code 0.93 on dSprites' sizes by the study's
-    one-vs-rest model and 0.98 by today's multinomial one,
+    a logistic regression on all codes, standardised by the training rows. It lies in [0.5, 1], and
+    depends on what the model means by several classes: the study's is one-vs-rest, today's is
     `sklearn_multinomial_logistic_regression`.
 
     One factor: modularity is 1 for every code with information. A factor with one value is left

@@ -38,8 +38,7 @@ def rmig(
     ones of the published experiments are not certain): they suit codes with a standard normal
     prior, others must be scaled to it first.
 
-    Noise scores about 0, constant codes 0. With one code the runner-up counts as 0. A factor with
-    one value is left out.
+    With one code the runner-up counts as 0. A factor with one value is left out.
 
     Args:
         codes: float [n, d], finite.

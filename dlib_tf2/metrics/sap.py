@@ -37,11 +37,8 @@ def sap(
     weights in the fit and plain accuracy in the test; with `continuous` it is their squared
     correlation on the training rows.
 
-    The default does not reach 1: one-vs-rest on one code singles out the extreme values only. On
-    dSprites' sizes a perfect code scores 0.245 (per factor 1.00, 0.66, 0.05, 0.065, 0.065), and
-    0.12 or 0.18 once scaled by 0.1, since codes are not standardised and C is 0.01. The continuous
-    one scores 0.999 there. Noise scores about 0.001, constant codes exactly 0 unless there is one
-    code only.
+    The default does not reach 1: one-vs-rest on one code singles out the extreme values only. It
+    depends on the codes' scale, since codes are not standardised and C is 0.01.
 
     With one code the runner-up counts as 0. A factor with one value is left out; in a training set
     of one class the classifier says it.

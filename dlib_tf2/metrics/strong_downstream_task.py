@@ -42,9 +42,8 @@ def strong_downstream_task(
     Plain accuracies first: a predictor per factor on a training and a test set. Then, for each
     target factor, `num_experiments` times: another factor is drawn and one of its values; it has
     that value in the whole training set, and any of its other values, uniformly, in the test set;
-    all other factors stay as in the plain sets. The gap is 1 - strong / plain test accuracy: 0 for
-    a perfect code, about 0 for noise and constant codes (both accuracies at chance), and it can be
-    negative.
+    all other factors stay as in the plain sets. The gap is 1 - strong / plain test accuracy; it is
+    about 0 where both are at chance, and it can be negative.
 
     On a table that is no full grid, rows with the value stand for the changed ones (see
     `fairness`). A plain accuracy of 0 has gap 0. One factor: no other can be shifted, and strong

@@ -144,12 +144,10 @@ def unified_scores(
     how many were added before the one that joins factors a and b; later is better separated; the
     number of all edges where none does. Entries of 0 are never edges.
 
-    Perfect codes score near 1 where matrix and way belong together
-    (`mutual_information_matrix.mig`, `importance_gbt_matrix.dci_*`), noise near 0; elsewhere chance
-    levels and estimation bias enter: modularity of accuracies sits at 0.9 for any codes. Constant
-    codes score 0 on the first two matrices. One factor: disentanglement and modularity are 1; one
-    code: completeness is 1 and runners-up count 0. A factor with one value among the training rows
-    is left out, and keys keep the numbers of the columns.
+    Chance levels and estimation bias enter where matrix and way do not belong together, as in the
+    modularity of accuracies. One factor: disentanglement and modularity are 1; one code:
+    completeness is 1 and runners-up count 0. A factor with one value among the training rows is
+    left out, and keys keep the numbers of the columns.
 
     Args:
         codes: float [n, d], finite.

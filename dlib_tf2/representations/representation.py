@@ -186,6 +186,30 @@ def known() -> list[str]:
     )
 
 
+def load(path: str | os.PathLike) -> Representation:
+    """Reads the table in a folder that `dlib_postprocess` wrote, or a file that `save` wrote.
+
+    Args:
+        path: the folder of one representation, or its representation.npz.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+        DlibError: the file is damaged.
+
+    Examples:
+        The codes of `make quickstart`, one row per grid point:
+
+        >>> import dlib_tf2
+        >>> table = dlib_tf2.load_representation("output/quickstart/codes/mean")
+        >>> table.factor_names
+        ('shape', 'scale', 'orientation', 'x_position', 'y_position')
+        >>> len(table.codes) == len(table.factors) == 36864
+        True
+    """
+    path = as_path(path)
+    return Representation.load(path if path.suffix == ".npz" else path / "representation.npz")
+
+
 def load_arrays(
     codes: str | os.PathLike, factors: str | os.PathLike | None = None
 ) -> Representation:

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.errors import DlibError, UserError, first_line
+from dlib_tf2.models.reconstruction import pixel_means
 from dlib_tf2.records import results
 from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.paths import RemotePath, as_path, local_copy
@@ -21,11 +24,37 @@ LEFTOVERS = r"\.(?:encoder|decoder)\.\d+\.keras"  # temporary; Keras demands thi
 
 
 class SavedModel(NamedTuple):
-    """The networks and the training record that `load` returns."""
+    """What `load` returns.
+
+    Attributes:
+        encoder: images [n, h, w, c] in 0..1 -> (mean [n, d], log_variance [n, d]).
+        decoder: codes [n, d] -> outputs [n, h, w, c], logits for most models.
+        record: of the training: values, labels, versions, configuration.
+    """
 
     encoder: keras.Model
     decoder: keras.Model
     record: dict[str, Any]
+
+    def encode(self, images: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Encodes images [n, h, w, c] in 0..1: mean and log-variance of the posterior, [n, d] each.
+
+        Raises:
+            UserError: values outside of 0..1.
+        """
+        pixels = np.asarray(images, np.float32)
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise UserError(
+                f"images have values {pixels.min():g} to {pixels.max():g}, expected 0 to 1; divide"
+                " them by the dataset's scale"
+            )
+        mean, log_variance = self.encoder.predict(pixels, batch_size=256, verbose=0)
+        return mean, log_variance
+
+    def decode(self, codes: ArrayLike) -> NDArray[np.float32]:
+        """Decodes codes [n, d]: pixel means [n, h, w, c] in 0..1, by the map of the training."""
+        output = self.decoder.predict(np.asarray(codes, np.float32), batch_size=256, verbose=0)
+        return pixel_means(output, results.label(self.record, "activation", "logits")).numpy()
 
 
 def save_network(folder: pathlib.Path, name: str, network: keras.Model) -> None:
@@ -108,9 +137,22 @@ def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
 def load(model_dir: str | os.PathLike) -> SavedModel:
     """Loads a trained model.
 
+    Args:
+        model_dir: the folder that `dlib_train` wrote.
+
     Raises:
         UserError: the folder holds no finished run.
         DlibError: a file is damaged.
+
+    Examples:
+        The model of `make quickstart`, which has ten latents:
+
+        >>> import dlib_tf2
+        >>> model = dlib_tf2.load_model("output/quickstart/model")
+        >>> data = dlib_tf2.load_dataset("rendered_sprites/small")
+        >>> mean, log_variance = model.encode(data.images([0, 1, 2]) / data.scale)
+        >>> mean.shape, model.decode(mean).shape
+        ((3, 10), (3, 64, 64, 1))
     """
     record = results.read_training(model_dir)
     check_unchanged(as_path(model_dir), record)

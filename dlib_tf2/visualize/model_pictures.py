@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dlib_tf2 import datasets
-from dlib_tf2.models.reconstruction import pixel_means
 from dlib_tf2.records import results
 from dlib_tf2.seeds import derive_seed
 from dlib_tf2.system.files import atomic_write
@@ -61,8 +60,7 @@ def _draw_all(folder: pathlib.Path, data_dir, paths: Sequence[pathlib.Path]) -> 
 
 def reconstruct(model: SavedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Decodes the posterior mean of images [n, h, w, c]: pixel means in 0..1, same shape."""
-    mean, _ = model.encoder.predict(images, verbose=0)
-    return _decode(model, mean)
+    return model.decode(model.encode(images)[0])
 
 
 def traverse(model: SavedModel, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -71,17 +69,17 @@ def traverse(model: SavedModel, image: NDArray[np.float32]) -> NDArray[np.float3
     Returns:
         [d, len(TRAVERSAL), h, w, c] in 0..1.
     """
-    mean, _ = model.encoder.predict(image[None], verbose=0)
+    mean, _ = model.encode(image[None])
     num_latent = mean.shape[1]
     codes = np.tile(mean[0], (num_latent, len(TRAVERSAL), 1))  # [d, values, d]
     codes[np.arange(num_latent), :, np.arange(num_latent)] = TRAVERSAL
-    decoded = _decode(model, codes.reshape(-1, num_latent))  # [d, values, d] -> [d * values, d]
+    decoded = model.decode(codes.reshape(-1, num_latent))  # [d, values, d] -> [d * values, d]
     return decoded.reshape(num_latent, len(TRAVERSAL), *decoded.shape[1:])
 
 
 def latent_kl(model: SavedModel, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean KL divergence of each latent from its prior, in nats: [d]; a dead latent is near 0."""
-    mean, log_variance = model.encoder.predict(images, batch_size=256, verbose=0)
+    mean, log_variance = model.encode(images)
     return 0.5 * np.mean(mean**2 + np.exp(log_variance) - log_variance - 1, axis=0)
 
 
@@ -140,12 +138,6 @@ def _show(axes, image: NDArray[np.float32]) -> None:
         axes.imshow(np.clip(image, 0, 1))
     axes.set_xticks([])
     axes.set_yticks([])
-
-
-def _decode(model: SavedModel, codes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pixel means [n, h, w, c] in 0..1 of codes [n, d], by the map of the model's training."""
-    output = model.decoder.predict(codes, batch_size=256, verbose=0)
-    return pixel_means(output, results.label(model.record, "activation", "logits")).numpy()
 
 
 def _save(figure: Figure, path: pathlib.Path) -> None:

@@ -264,7 +264,6 @@ def test_gin_file(name):
     assert all(line.startswith("#") for line in header.splitlines())
     assert f"--metrics={name}" in header
     assert "Cost" in header
-    assert "noise" in header
 
 
 @pytest.mark.parametrize("name", NAMES)
