@@ -22,7 +22,8 @@ import pyarrow.parquet
 from dlib_tf2 import __version__
 from dlib_tf2.errors import DlibError, UserError, few
 from dlib_tf2.records import results, score_rows
-from dlib_tf2.records.score_rows import COLUMNS, Entry
+from dlib_tf2.records.columns import COLUMNS
+from dlib_tf2.records.score_rows import Entry
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.workers import spread
 
@@ -51,7 +52,7 @@ def aggregate(
         num_workers: processes that read; all cores by default.
 
     Returns:
-        The table, sorted by path; see `score_rows.COLUMNS`.
+        The table, sorted by path; see `records.columns`.
 
     Raises:
         UserError: no such folder, no record in it, an unknown format, or a file that this command

@@ -15,7 +15,7 @@ import pytest
 from dlib_tf2 import aggregate_results
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.records import results
-from dlib_tf2.records.score_rows import COLUMNS
+from dlib_tf2.records.columns import COLUMNS
 from dlib_tf2.report import tidy
 
 TREES = "dci.classifier = @sklearn_gradient_boosting\ndci.num_train = 10000\n"

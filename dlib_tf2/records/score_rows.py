@@ -12,46 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlib_tf2.records import results
-
-# The columns of the table in their order. Text is empty (missing) where a record does not say: runs
-# outside of a study have no `study`.
-COLUMNS = {
-    "study": "string",
-    "model_num": "Int64",
-    # gin text on top of the study's, joined by "; "; missing where the model is the study's own
-    "changes": "string",
-    "dataset": "string",
-    "method": "string",
-    "hyperparameter": "string",  # the name of the swept one; several are joined by "+"
-    "strength": "float64",  # its value; NaN where there is none, or several
-    "hyperparameters": "string",  # all of them, as JSON
-    "seed": "Int64",
-    "num_latent": "Int64",
-    "steps": "Int64",  # updates of the model
-    "run": "string",  # 8 hex digits that tell training runs apart, also of the same configuration
-    "representation": "string",  # missing for the metric "train"
-    "metric": "string",
-    # what the metric ran: the same as `metric` but for variants of one function
-    "function": "string",
-    "key": "string",
-    "value": "float64",
-    # the classifiers that the score was computed with, joined by "+": never compare scores of
-    # different ones
-    "backend": "string",
-    "evaluation_seed": "Int64",
-    "settings": "string",  # 8 hex digits of the metric's whole configuration, and of a lack of rows
-    "warnings": "string",  # kinds of ScoreWarning, joined by "+"; missing where there is none
-    "version": "string",  # dlib_tf2 when the value was computed
-    "train_version": "string",  # dlib_tf2 when the model was trained
-    "tensorflow": "string",
-    "keras": "string",
-    "scikit_learn": "string",
-    "lightgbm": "string",
-    "numpy": "string",
-    "finished": "string",
-    "seconds": "float64",  # of the step
-    "path": "string",  # of the record, below the input folder
-}
+from dlib_tf2.records.columns import TRAIN_VERSIONS, VERSIONS
 
 
 class Entry(NamedTuple):
@@ -129,13 +90,8 @@ def _shared(
         "backend": "+".join(_backends(step["config"])) if metric != "train" else None,
         "settings": _settings(step) if metric != "train" else None,
         "warnings": "+".join(warning["kind"] for warning in step.get("warnings", [])) or None,
-        "version": versions.get("dlib_tf2"),
-        "train_version": train_versions.get("dlib_tf2"),
-        "tensorflow": train_versions.get("tensorflow"),
-        "keras": train_versions.get("keras"),
-        "scikit_learn": versions.get("scikit-learn"),
-        "lightgbm": versions.get("lightgbm"),
-        "numpy": versions.get("numpy"),
+        **{name: versions.get(package) for name, package in VERSIONS.items()},
+        **{name: train_versions.get(package) for name, package in TRAIN_VERSIONS.items()},
         "finished": step["finished"],
         "seconds": step.get("seconds"),
         "path": path.replace(os.sep, "/"),

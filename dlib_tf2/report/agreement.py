@@ -14,20 +14,23 @@ def agreement(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     """
     names = [*scores.metrics, *scores.others]
     reading = (
-        f"{correlation_maps.HOW} The paper found all but Modularity correlated, strongly on the"
-        " dSprites variants and mildly elsewhere, with the pairs BetaVAE and FactorVAE, and MIG"
-        " and DCI, closest."
+        "The paper found all but Modularity correlated, strongly on the dSprites variants and"
+        " mildly elsewhere, with the pairs BetaVAE and FactorVAE, and MIG and DCI, closest."
     )
-    numbers = correlation_maps.per_dataset(scores, names, names, bootstrap, seed)
+    if scores.others:
+        keys = ", ".join(f"{name} ({scores.found[name].keys[0]})" for name in scores.others)
+        reading += (
+            f" The paper does not have these metrics, each with the score it stands for: {keys}."
+        )
     needs = tuple(score.name for score in METRICS)
-    return correlation_maps.maps(
+    return correlation_maps.per_dataset(
+        scores,
         "agreement",
         "Agreement of the metrics",
         reading,
-        numbers,
-        "dataset",
         names,
         names,
         needs,
-        correlation_maps.behind(scores, numbers),
+        bootstrap,
+        seed,
     )

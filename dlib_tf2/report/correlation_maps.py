@@ -15,32 +15,45 @@ HOW = (
     "Spearman's rank correlation times 100. The numbers below have n and a 95 % bootstrap interval"
     " (over what n counts) for each."
 )
+_TURNED = (
+    " A score that is marked “lower is better” enters with its sign turned: a positive correlation"
+    " means that both scores prefer the same models."
+)
 
 
 def per_dataset(
-    scores: Scores, left: Sequence[str], right: Sequence[str], bootstrap: int, seed: int
-) -> pd.DataFrame:
-    """Rank correlations of the scores `left` with the scores `right` on each dataset: dataset,
-    left, right, rho, low, high, n.
+    scores: Scores,
+    name: str,
+    title: str,
+    reading: str,
+    left: Sequence[str],
+    right: Sequence[str],
+    needs: tuple[str, ...],
+    bootstrap: int,
+    seed: int,
+) -> Exhibit:
+    """A heat map per dataset of the scores `left` against the scores `right`, over all models that
+    have both; higher counts as better for all of them.
     """
-    parts = []
+    models, values = scores.models, scores.directed([*left, *right])
+    parts, used = [], pd.Series(False, index=models.index)
     for dataset in scores.datasets:
-        models = scores.models[scores.models["dataset"] == dataset]
-        table = rank_correlations(models[list(left)], models[list(right)], bootstrap, seed)
+        here = models["dataset"] == dataset
+        table = rank_correlations(
+            values.loc[here, list(left)], values.loc[here, list(right)], bootstrap, seed
+        )
         parts.append(table.assign(dataset=dataset)[["dataset", *table.columns]])
-    return pd.concat(parts, ignore_index=True)
-
-
-def behind(scores: Scores, numbers: pd.DataFrame) -> int:
-    """How many models have both scores of some correlation of `per_dataset` that could be
-    estimated.
-    """
-    used = pd.Series(False, index=scores.models.index)
-    for row in numbers.dropna(subset="rho").itertuples():
-        used |= (scores.models["dataset"] == row.dataset) & scores.models[
-            [row.left, row.right]
-        ].notna().all(axis=1)
-    return int(used.sum())
+        for row in table.dropna(subset="rho").itertuples():
+            used |= here & models[[row.left, row.right]].notna().all(axis=1)
+    labels = scores.labels
+    numbers = pd.concat(parts, ignore_index=True)
+    for side in ("left", "right"):
+        numbers[side] = numbers[side].map(lambda one: labels.get(one, one))
+    rows, columns = ([labels.get(one, one) for one in names] for names in (left, right))
+    how = HOW + (_TURNED if {*rows, *columns} - {*left, *right} else "")
+    return maps(
+        name, title, f"{how} {reading}", numbers, "dataset", rows, columns, needs, int(used.sum())
+    )
 
 
 def maps(

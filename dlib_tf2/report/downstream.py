@@ -4,6 +4,7 @@ for examples.
 
 from dlib_tf2.report import correlation_maps, style
 from dlib_tf2.report.exhibit import Exhibit
+from dlib_tf2.report.methods import methods
 from dlib_tf2.report.scores import DOWNSTREAM, EFFICIENCY, METRICS
 from dlib_tf2.report.tidy import Scores
 
@@ -12,27 +13,19 @@ _TASKS = (*(score.name for score in DOWNSTREAM), *EFFICIENCY)
 
 def downstream(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     """Heat maps metric x (accuracy at each training size, efficiency), one per dataset."""
-    columns = scores.have(*_TASKS)
-    reading = (
-        f"{correlation_maps.HOW} Columns: accuracy, averaged over factors, of logistic regression"
-        " (LR) and gradient boosted trees (GBT) trained on 10 to 10,000 examples, and the"
-        " statistical efficiency: accuracy with 100 examples over that with 10,000. The paper"
-        " found the metrics correlated with the accuracy on the dSprites variants, and no reliable"
-        " gain in efficiency."
-    )
-    numbers = correlation_maps.per_dataset(scores, scores.metrics, columns, bootstrap, seed)
-    needs = (*(score.name for score in METRICS), *_TASKS)
-    title = "Metrics and downstream accuracy"
-    return correlation_maps.maps(
+    return correlation_maps.per_dataset(
+        scores,
         "downstream",
-        title,
-        reading,
-        numbers,
-        "dataset",
+        "Metrics and downstream accuracy",
+        "Columns: accuracy, averaged over factors, of logistic regression (LR) and gradient boosted"
+        " trees (GBT) trained on 10 to 10,000 examples, and the statistical efficiency: accuracy"
+        " with 100 examples over that with 10,000. The paper found the metrics correlated with the"
+        " accuracy on the dSprites variants, and no reliable gain in efficiency.",
         scores.metrics,
-        columns,
-        needs,
-        correlation_maps.behind(scores, numbers),
+        scores.have(*_TASKS),
+        (*(score.name for score in METRICS), *_TASKS),
+        bootstrap,
+        seed,
     )
 
 
@@ -58,17 +51,16 @@ def efficiency(scores: Scores, classifier: str) -> Exhibit:
     for row, dataset in zip(axes, scores.datasets, strict=True):
         models = scores.models[scores.models["dataset"] == dataset]
         for axis, metric in zip(row, scores.metrics, strict=True):
-            for method in scores.methods:
-                of_method = models[models["method"] == method]
-                shade, marker = style.colour(method, scores.methods)
+            for name_of_method, method in methods(scores.methods).items():
+                of_method = models[models["method"] == name_of_method]
                 # As a picture inside the drawing: thousands of points would make a page of many
                 # megabytes.
                 axis.scatter(
                     of_method[metric],
                     of_method[name],
                     s=9,
-                    color=shade,
-                    marker=marker,
+                    color=method.colour,
+                    marker=method.marker,
                     alpha=0.55,
                     linewidths=0,
                     rasterized=True,

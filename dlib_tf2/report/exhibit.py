@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dlib_tf2.report.scores import method_title
+from dlib_tf2.report import methods
 from dlib_tf2.report.tidy import Scores
 
 
@@ -125,7 +125,7 @@ def standing(scores: Scores, item: Exhibit) -> str:
     if not gaps.empty:
         groups = gaps.groupby(["dataset", "method", "setting"], sort=False)["seed"].size()
         shown = [
-            f"{dataset} {method_title(method)} {setting}: {count}"
+            f"{dataset} {methods.title(method)} {setting}: {count}"
             for (dataset, method, setting), count in groups.head(3).items()
         ]
         rest = f"; and {len(groups) - 3:,} more settings" if len(groups) > 3 else ""

@@ -6,8 +6,8 @@ from collections.abc import Sequence, Sized
 
 import pandas as pd
 
+from dlib_tf2.report import methods
 from dlib_tf2.report.exhibit import Exhibit, cells, standing
-from dlib_tf2.report.scores import method_title
 from dlib_tf2.report.sections import Sampling
 from dlib_tf2.report.tidy import Scores
 
@@ -159,7 +159,7 @@ def _opening(scores: Scores, sampling: Sampling) -> str:
         (f"{len(scores.datasets)}", f"dataset{_s(scores.datasets)}: {', '.join(scores.datasets)}"),
         (
             f"{len(scores.methods)}",
-            f"method{_s(scores.methods)}: {', '.join(map(method_title, scores.methods))}",
+            f"method{_s(scores.methods)}: {', '.join(map(methods.title, scores.methods))}",
         ),
         (f"{models['seed'].nunique()}", f"seed{_s(models['seed'].unique())}"),
         (" / ".join(f"{steps:,}" for steps in scores.steps) or "unknown", "training updates"),

@@ -81,15 +81,15 @@ def selection(scores: Scores, draws: int, seed: int) -> Exhibit:
 
 
 def score_cube(scores: Scores) -> NDArray[np.float64]:
-    """The paper's metrics as an array [metrics, datasets, settings, seeds], NaN where there is
-    none.
+    """The paper's metrics as an array [metrics, datasets, settings, seeds], higher is better, NaN
+    where there is none.
     """
-    models = scores.models
+    models, values = scores.models, scores.directed(scores.metrics)
     axes = [pd.factorize(models[name], sort=True) for name in ("dataset", "seed")]
     setting, settings = pd.factorize(models["method"] + " " + models["setting"], sort=True)
     cube = np.full((len(scores.metrics), len(axes[0][1]), len(settings), len(axes[1][1])), np.nan)
     for number, metric in enumerate(scores.metrics):
-        cube[number, axes[0][0], setting, axes[1][0]] = models[metric]
+        cube[number, axes[0][0], setting, axes[1][0]] = values[metric]
     return cube
 
 

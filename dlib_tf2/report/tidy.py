@@ -16,61 +16,17 @@ import numpy as np
 import pandas as pd
 
 from dlib_tf2.errors import UserError
+from dlib_tf2.records.columns import COLUMNS, MODEL, NUMBERS, SCORE, TEXTS, WHOLE
 from dlib_tf2.report import scores as known
-from dlib_tf2.report.choose import KEY, choose
+from dlib_tf2.report.choose import choose
+from dlib_tf2.report.methods import methods, symbol
 from dlib_tf2.report.scores import Score
 
 # a whole study: its models (model_num, dataset, ...), only their number, or not known
 Whole = int | Sequence[Mapping[str, Any]] | None
 
-_NEEDED = (
-    "dataset",
-    "method",
-    "hyperparameters",
-    "strength",
-    "seed",
-    "representation",
-    "metric",
-    "key",
-    "value",
-)
-_OPTIONAL = [
-    "study",
-    "model_num",
-    "hyperparameter",
-    "function",
-    "backend",
-    "evaluation_seed",
-    "settings",
-    "run",
-    "steps",
-]
-_OPTIONAL += ["finished", "changes"]
-_TEXT = [
-    "study",
-    "dataset",
-    "method",
-    "hyperparameter",
-    "hyperparameters",
-    "run",
-    "representation",
-    "metric",
-    "function",
-    "key",
-]
-_TEXT += [
-    "changes",
-    "backend",
-    "settings",
-    "version",
-    "train_version",
-    "tensorflow",
-    "keras",
-    "scikit_learn",
-    "lightgbm",
-    "numpy",
-]
-_TEXT += ["finished", "path"]
+_KEY = list(MODEL)
+_NEEDED = (*MODEL, "strength", *SCORE)
 
 
 @dataclass(frozen=True)
@@ -82,8 +38,9 @@ class Scores:
             method, from 0), seed, model_num, and a column per score that any model has; NaN where a
             model has none.
         study: its name; empty for runs outside of a study.
-        metrics: the paper's disentanglement metrics that the table holds; `others`: metrics that
-            the paper does not have.
+        metrics: the paper's disentanglement metrics that the table holds.
+        others: metrics that the paper does not have.
+        found: the scores that the table holds, by name.
         measured: a row per metric and representation: what computed it, on how many models.
         notes: what is mixed, doubled or left out, a sentence each.
         expected: number of models in the whole study, where it is known.
@@ -96,6 +53,7 @@ class Scores:
     study: str
     metrics: tuple[str, ...]
     others: tuple[str, ...]
+    found: Mapping[str, Score]
     measured: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     expected: int | None = None
@@ -111,7 +69,21 @@ class Scores:
     @property
     def methods(self) -> list[str]:
         """Names of methods, in the paper's order."""
-        return known.method_order(set(self.models["method"]))
+        return list(methods(self.models["method"]))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Name on axes -> the name with its direction, of the scores where lower is better."""
+        return {
+            name: score.label for name, score in self.found.items() if not score.higher_is_better
+        }
+
+    def directed(self, names: Sequence[str]) -> pd.DataFrame:
+        """The columns of these scores, in which higher is better: with their sign turned where
+        lower is.
+        """
+        signs = {name: -1.0 if name in self.labels else 1.0 for name in names}
+        return self.models[list(signs)] * pd.Series(signs)
 
     def have(self, *names: str) -> list[str]:
         """Those of the named scores that some model has."""
@@ -151,10 +123,10 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
         )
     if table.empty:
         raise UserError(f"{path} holds no scores; aggregate finished runs first")
-    for name in {"strength", "seed", "value", "model_num", "steps", "num_latent"} & set(table):
+    for name in {*WHOLE, *NUMBERS} & set(table):
         try:
             table[name] = pd.to_numeric(table[name])
-            whole = name in ("strength", "value") or (table[name].dropna() % 1 == 0).all()
+            whole = name in NUMBERS or (table[name].dropna() % 1 == 0).all()
         except (ValueError, TypeError) as error:
             raise UserError(
                 f"{path} has a column {name} that is not of numbers ({error}); make it again with"
@@ -193,7 +165,7 @@ def prepare(
     notes: list[str] = []
     expected = functools.cache(expected)
     table = table.reset_index(drop=True).assign(
-        **{name: pd.NA for name in _OPTIONAL if name not in table}
+        **{name: pd.NA for name in COLUMNS if name not in table}
     )
     table = _typed(table)
     table = table.assign(
@@ -216,8 +188,10 @@ def prepare(
     )
     models = _models(table)
     others = known.other_metrics(table)
-    for score in (*known.METRICS, *others, *known.DEPENDENCE, *known.TRAINING, *known.DOWNSTREAM):
+    scores = (*known.METRICS, *others, *known.DEPENDENCE, *known.TRAINING, *known.DOWNSTREAM)
+    for score in scores:
         _add(models, score, table)
+    found = {score.name: score for score in scores if score.name in models}
     for name, (few, many) in known.EFFICIENCY.items():
         if few in models and many in models:
             models[name] = (models[few] / models[many]).where(models[many] > 0)
@@ -240,17 +214,17 @@ def prepare(
             " listed."
         )
     if not (table["representation"] == "mean").any() and table["representation"].notna().any():
-        found = ", ".join(sorted(table["representation"].dropna().unique()))
+        there = ", ".join(sorted(table["representation"].dropna().unique()))
         notes.append(
-            "The table has no scores of mean codes, of which metrics are shown here; its"
-            f" representations: {found}."
+            "The table has no scores of mean codes, and the report shows metrics of no other codes;"
+            f" its representations: {there}."
         )
-    present = tuple(score.name for score in known.METRICS if score.name in models)
     return Scores(
         models.reset_index(drop=True),
         study,
-        present,
-        tuple(score.name for score in others if score.name in models),
+        tuple(score.name for score in known.METRICS if score.name in found),
+        tuple(score.name for score in others if score.name in found),
+        found,
         _measured(table),
         notes,
         size,
@@ -269,7 +243,7 @@ def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
     """
     numbers = pd.to_numeric(table["model_num"])
     own = numbers.notna() & (table["changes"].fillna("") == "")
-    several = numbers[own].groupby([table.loc[own, name] for name in KEY]).nunique().reset_index()
+    several = numbers[own].groupby([table.loc[own, name] for name in _KEY]).nunique().reset_index()
     mixed = own & table["method"].isin(several.loc[several["model_num"] > 1, "method"])
     if not mixed.any():
         return table
@@ -329,11 +303,11 @@ def _canonical(text: str) -> str:
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Text columns as text: one that holds no value comes with any type from a file."""
-    return table.astype({name: "string" for name in _TEXT if name in table})
+    return table.astype({name: "string" for name in TEXTS if name in table})
 
 
 def _read_csv(path: pathlib.Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "string"))  # type: ignore[arg-type]
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXTS, "string"))  # type: ignore[arg-type]
 
 
 def _read_json(path: pathlib.Path) -> pd.DataFrame:
@@ -341,12 +315,12 @@ def _read_json(path: pathlib.Path) -> pd.DataFrame:
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
-    columns = [*KEY, "hyperparameter", "strength", "model_num"]
+    columns = [*_KEY, "hyperparameter", "strength", "model_num"]
     models = (
         table.sort_values("model_num", kind="stable")
-        .drop_duplicates(KEY)[columns]
+        .drop_duplicates(_KEY)[columns]
         .sort_index()
-        .set_index(KEY, drop=False)
+        .set_index(_KEY, drop=False)
     )
     models = models.assign(
         strength=models["strength"].astype(float),
@@ -355,7 +329,7 @@ def _models(table: pd.DataFrame) -> pd.DataFrame:
     names = models["hyperparameter"].astype("string").fillna("")
     settings = [
         (
-            f"{known.symbol(name)} = {strength:.12g}"
+            f"{symbol(name)} = {strength:.12g}"
             if np.isfinite(strength)
             else text
             if text != "{}"
@@ -403,9 +377,9 @@ def _add(models: pd.DataFrame, score: Score, table: pd.DataFrame) -> None:
     rows = (
         score.of(table)
         .sort_values("finished", kind="stable", na_position="first")
-        .drop_duplicates(KEY, keep="last")
+        .drop_duplicates(_KEY, keep="last")
     )
-    values = rows.set_index(KEY)["value"].astype(float)
+    values = rows.set_index(_KEY)["value"].astype(float)
     if np.isfinite(values).any():
         models[score.name] = values.where(np.isfinite(values)).reindex(models.index)
 
@@ -415,7 +389,7 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
     columns = ["metric", "representation", "backend", "settings", "evaluation_seed"]
     filled = table.assign(**{name: table[name].astype("string").fillna("") for name in columns})
     count = (
-        filled.drop_duplicates([*columns, *KEY])
+        filled.drop_duplicates([*columns, *_KEY])
         .groupby(columns)
         .size()
         .rename("models")

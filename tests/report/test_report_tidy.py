@@ -10,6 +10,7 @@ import pytest
 import synthetic
 
 from dlib_tf2.errors import UserError
+from dlib_tf2.metrics import declaration
 from dlib_tf2.report import scores as known
 from dlib_tf2.report import tidy
 from dlib_tf2.report.exhibit import Exhibit, cells, missing, standing
@@ -361,24 +362,53 @@ def test_a_table_of_sampled_codes_alone_is_said_to_be_one(table):
     scores = tidy.prepare(table[table["metric"] == "mig"].assign(representation="sampled"))
     assert scores.metrics == ()
     assert scores.notes == [
-        "The table has no scores of mean codes, of which metrics are shown here; its"
-        " representations: sampled."
+        "The table has no scores of mean codes, and the report shows metrics of no other codes;"
+        " its representations: sampled."
     ]
 
 
 def test_metrics_that_the_paper_does_not_have_join_by_their_headline(table):
     rows = table[table["metric"] == "mig"]
     extra = [
-        rows.assign(metric="mcc", function="mcc", key="num_factors_scored", value=5.0),
-        rows.assign(metric="mcc", function="mcc", key="mcc_pearson"),
-        rows.assign(metric="infomec", function="infomec", key="modularity"),
-        rows.assign(metric="infomec", function="infomec", key="compactness", value=0.0),
-        rows.assign(metric="fairness", function="fairness", key="mean_fairness"),
-        rows.assign(metric="strong", function="strong", key="10:mean_test_accuracy"),
+        rows.assign(metric=name, function=function, key=key, value=sign * rows["value"])
+        for name, function, key, sign in (
+            ("mcc", "mcc", "num_factors_scored", 0),
+            ("mcc", "mcc", "mcc_pearson", 1),
+            ("quick", "infomec", "modularity", 0),
+            ("quick", "infomec", "explicitness", 1),
+            ("fairness", "fairness", "mean_fairness", 0),
+            ("fairness", "fairness", "mean_fairness:mean_pred:mean_sens", -1),
+            ("jemmig", "jemmig", "jemmig", 0),  # lower is better, and not what jemmig declares
+            ("mine", "mine", "num_rows", 0),
+            ("mine", "mine", "something", 1),
+            ("yours", "scope/yours", "1:yours", 1),
+        )
     ]
     scores = tidy.prepare(pd.concat([table, *extra]))
-    assert scores.others == ("infomec modularity", "mcc")
-    pd.testing.assert_series_equal(scores.models["mcc"], scores.models["MIG"], check_names=False)
+    assert scores.others == ("fairness", "infomec", "mcc", "mine")
+    for name, sign in (("fairness", -1), ("infomec", 1), ("mcc", 1), ("mine", 1)):
+        assert (scores.models[name] == sign * scores.models["MIG"]).all()
+    assert scores.labels["fairness"] == "fairness, lower is better"
+    assert not {"mcc", "mine", "MIG", "ELBO"} & set(scores.labels)
+    directed = scores.directed(["fairness", "MIG", "KL", "ELBO"])
+    expected = [scores.models["MIG"], scores.models["MIG"], -scores.models["KL"]]
+    assert [directed[name].tolist() for name in ("fairness", "MIG", "KL")] == [
+        values.tolist() for values in expected
+    ]
+    assert directed["ELBO"].equals(scores.models["ELBO"])
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_metric_is_shown_as_its_own_file_declares(table, declared, monkeypatch, tmp_path):
+    higher = f"Headline(key='error', higher_is_better={not declared}, low=0, high=1, random=0.5"
+    (tmp_path / "new_metric.py").write_text(f"HEADLINE = {higher}, cost='instant')\n")
+    monkeypatch.setattr(declaration, "__file__", str(tmp_path / "declaration.py"))
+    rows = table[table["metric"] == "mig"].assign(metric="new", function="new_metric")
+    scores = tidy.prepare(
+        pd.concat([table, rows.assign(key="new_metric"), rows.assign(key="error", value=0.5)])
+    )
+    assert set(scores.models["new_metric"]) == {0.5}
+    assert ("new_metric" in scores.labels) == declared
 
 
 def test_scores_that_are_not_finite_are_missing(table):
