@@ -12,7 +12,7 @@ COLUMNS = {
     "dataset": "string",
     "method": "string",
     "hyperparameter": "string",  # the name of the swept one; several are joined by "+"
-    "strength": "float64",  # its value; NaN where there is none, or several
+    "strength": "float64",  # its value; NaN if there is none, or several
     "hyperparameters": "string",  # all of them, as JSON
     "seed": "Int64",
     "num_latent": "Int64",
@@ -29,7 +29,7 @@ COLUMNS = {
     "backend": "string",
     "evaluation_seed": "Int64",
     "settings": "string",  # 8 hex digits of the metric's whole configuration, and of a lack of rows
-    "warnings": "string",  # kinds of ScoreWarning, joined by "+"; missing where there is none
+    "warnings": "string",  # kinds of ScoreWarning, joined by "+"; missing if there is none
     "version": "string",  # dlib_tf2 when the value was computed
     "train_version": "string",  # dlib_tf2 when the model was trained
     "tensorflow": "string",
@@ -44,7 +44,9 @@ COLUMNS = {
 TEXTS = tuple(name for name, kind in COLUMNS.items() if kind == "string")
 WHOLE = tuple(name for name, kind in COLUMNS.items() if kind == "Int64")
 NUMBERS = tuple(name for name, kind in COLUMNS.items() if kind == "float64")
-# tells the models of a study apart
+# what a record labels its model with
+LABELS = ("study", "dataset", "method", "model_num", "seed", "num_latent")
+# what tells the models of a study apart
 MODEL = ("dataset", "method", "hyperparameters", "seed")
 SCORE = ("representation", "metric", "key", "value")
 # column -> package, by its name in a record, of the step that made the value, and of the training

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlib_tf2.records import results
-from dlib_tf2.records.columns import TRAIN_VERSIONS, VERSIONS
+from dlib_tf2.records.columns import COLUMNS, LABELS, TRAIN_VERSIONS, VERSIONS
 
 
 class Entry(NamedTuple):
@@ -60,13 +60,12 @@ def _shared(
         {}
         if metric == "train"
         else {
-            "representation": _text(record, "representation"),
-            "evaluation_seed": _whole(record, "evaluation_seed"),
+            "representation": _label(record, "representation"),
+            "evaluation_seed": _label(record, "evaluation_seed"),
         }
     )
     return {
-        **{name: _text(record, name) for name in ("study", "dataset", "method")},
-        **{name: _whole(record, name) for name in ("model_num", "seed", "num_latent")},
+        **{name: _label(record, name) for name in LABELS},
         "changes": "; ".join(map(str, results.label(record, "changes", []))) or None,
         **scored,
         "hyperparameter": "+".join(hyperparameters),
@@ -101,7 +100,7 @@ def _shared(
 def _settings(step: Mapping[str, Any]) -> str:
     """A digest of the metric's configuration and, where the table had fewer rows than that asks
     for, of how many it had: equal ones compare."""
-    # not its words
+    # the numbers alone: the words of a warning may change
     few = [
         re.findall(r"\d[\d,]*", told["text"])
         for told in step.get("warnings", [])
@@ -110,17 +109,12 @@ def _settings(step: Mapping[str, Any]) -> str:
     return _digest([step["config"], *few] if few else step["config"])
 
 
-def _text(record: Mapping[str, Any], name: str) -> str | None:
+def _label(record: Mapping[str, Any], name: str) -> str | int | None:
+    """The value of a label, which must have the type of its column."""
     value = results.label(record, name)
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"its label {name} is {value!r}, no text")
-    return value
-
-
-def _whole(record: Mapping[str, Any], name: str) -> int | None:
-    value = results.label(record, name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise ValueError(f"its label {name} is {value!r}, no whole number")
+    kind, what = (str, "a text") if COLUMNS[name] == "string" else (int, "a whole number")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+        raise ValueError(f"its label {name} is {value!r}, not {what}")
     return value
 
 

@@ -4,7 +4,7 @@ dataset.
 
 from dlib_tf2.report import correlation_maps
 from dlib_tf2.report.exhibit import Exhibit
-from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.scores import PAPER_METRICS
 from dlib_tf2.report.tidy import Scores
 
 
@@ -19,10 +19,7 @@ def agreement(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     )
     if scores.others:
         keys = ", ".join(f"{name} ({scores.found[name].keys[0]})" for name in scores.others)
-        reading += (
-            f" The paper does not have these metrics, each with the score it stands for: {keys}."
-        )
-    needs = tuple(score.name for score in METRICS)
+        reading += f" Metrics that the paper does not have, with their keys: {keys}."
     return correlation_maps.per_dataset(
         scores,
         "agreement",
@@ -30,7 +27,7 @@ def agreement(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
         reading,
         names,
         names,
-        needs,
+        PAPER_METRICS,
         bootstrap,
         seed,
     )

@@ -1,8 +1,8 @@
-"""What of a tidy table is comparable: one study, one kind of trees, one run of each model, one
+"""Chooses comparable rows of a tidy table: one study, one kind of trees, one run of each model, one
 configuration of each metric.
 
-Of several the one with most models is taken; each function adds a sentence to `notes` about what it
-leaves out or finds mixed.
+If there are several, the one with most models is taken. Each function adds a sentence to `notes`
+about what it leaves out or finds mixed.
 """
 
 from collections.abc import Callable
@@ -32,11 +32,10 @@ def choose(
     notes: list[str],
     name_settings: Callable[[str, pd.DataFrame], pd.DataFrame] = lambda study, table: table,
 ) -> tuple[pd.DataFrame, str]:
-    """The comparable rows, and the name of their study, whose settings `name_settings` may name
-    anew.
+    """The comparable rows and the name of their study; `name_settings` may rename its settings.
 
     Raises:
-        UserError: there is nothing of that study or backend.
+        UserError: the table has no row of that study or backend.
     """
     table, study = _one_study(table, study, notes)
     table = name_settings(study, table)
@@ -93,8 +92,8 @@ def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> 
 
 
 def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several training runs of one configuration one with the study's own settings, then with
-    most scores, then the newest.
+    """Takes one of several training runs of a configuration: with the study's own settings before
+    others, then the one with most scores, then the newest.
     """
     # `changes` tells runs apart too, where the table names no run.
     table = table.assign(run=table["run"].fillna(""), changed=table["changes"].fillna(""))
@@ -108,7 +107,7 @@ def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if doubled := len(runs) - len(best):
         changed = int((~runs["own"]).sum() - (~best["own"]).sum())
         kinds = (
-            f", of which {changed:,} made with other settings than the study's own"
+            f", {changed:,} of them made with other settings than the study's own"
             if changed
             else ""
         )
@@ -122,8 +121,8 @@ def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several classifiers, configurations or seeds of a metric the one with most models; trees
-    and linear models are two metrics.
+    """Takes the classifier, configuration and seed of a metric that most models have; trees and
+    linear models count as two metrics.
     """
     how = ["backend", "settings", "evaluation_seed"]
     variant = ["function", "representation", "kind"]
@@ -163,7 +162,7 @@ def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
             f"Made with other settings than the study's own: {models(len(changed))}:"
             f" {' | '.join(texts)}."
         )
-    # of each, as FactorVAE's published steps are half as many updates
+    # of each method: FactorVAE's published steps are half as many updates
     steps = table.groupby("method")["steps"]
     if mixed := [
         f"{methods.title(str(method))} ({_list(own)})" for method, own in steps if own.nunique() > 1

@@ -2,6 +2,7 @@
 what could not be estimated.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import pandas as pd
@@ -12,7 +13,7 @@ from dlib_tf2.report.statistics import MIN_INTERVAL, MIN_PAIRS, rank_correlation
 from dlib_tf2.report.tidy import Scores
 
 HOW = (
-    "Spearman's rank correlation times 100. The numbers below have n and a 95 % bootstrap interval"
+    "Spearman's rank correlation times 100. The numbers below give n and a 95 % bootstrap interval"
     " (over what n counts) for each."
 )
 _TURNED = (
@@ -70,8 +71,9 @@ def maps(
     """One heat map per value of the column `panel` of `numbers`, with rows `left` and columns
     `right`.
     """
+    empty = Exhibit(name, title, reading, numbers, needs)
     if not len(left) or not len(right) or numbers.empty:
-        return Exhibit(name, title, reading, numbers, needs)
+        return empty
     panels = {}
     for value, rows in numbers.groupby(panel, sort=False):
         rho, n = (
@@ -81,16 +83,8 @@ def maps(
             for name in ("rho", "n")
         )
         panels[f"{value} (n = {_span(rows['n'])})"] = (rho, (n >= MIN_INTERVAL).to_numpy())
-    return Exhibit(
-        name,
-        title,
-        reading,
-        numbers,
-        needs,
-        style.heat_maps(panels),
-        notes=not_estimable(numbers),
-        behind=behind,
-    )
+    figure, notes = style.heat_maps(panels), not_estimable(numbers)
+    return dataclasses.replace(empty, figure=figure, notes=notes, behind=behind)
 
 
 def not_estimable(numbers: pd.DataFrame) -> list[str]:
@@ -105,7 +99,7 @@ def not_estimable(numbers: pd.DataFrame) -> list[str]:
     if equal.any():
         notes.append(
             f"Not estimable: {equal.sum():,} of {len(numbers):,} correlations, where one of the two"
-            " scores is the same throughout."
+            " scores is the same for all models."
         )
     short = numbers["rho"].notna() & (numbers["n"] < MIN_INTERVAL)
     if short.any():

@@ -58,6 +58,7 @@ METRICS = (
     _declared("Modularity", "modularity_explicitness", (), ("modularity_score",)),
     _declared("SAP", "sap", ("sap_score",), ("sap_score", "SAP_score")),
 )
+PAPER_METRICS = tuple(score.name for score in METRICS)
 _TC = {
     name: _declared(
         f"TC ({name})",

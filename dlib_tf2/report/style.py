@@ -231,13 +231,14 @@ def heat_maps(
     across: int = 3,
 ) -> Figure:
     """A heat map per title (values, which of them are sure), `across` in a row."""
-    rows, columns = next(iter(panels.values()))[0].shape
-    across = max(1, min(across, len(panels), int(13 // (columns * cell[0] + 1.4))))
+    first = next(iter(panels.values()))[0]
+    rows, columns = first.shape
+    at_rows, at_columns = (max(map(len, map(str, names))) for names in (first.index, first.columns))
+    wide = columns * cell[0] + max(1.4, 0.07 * at_rows)
+    high = rows * cell[1] + max(1.3, 0.05 * at_columns)
+    across = max(1, min(across, len(panels), int(13 // wide)))
     down = -(-len(panels) // across)
-    figure = Figure(
-        figsize=(max(4.2, across * (columns * cell[0] + 1.4)), down * (rows * cell[1] + 1.3)),
-        layout="constrained",
-    )
+    figure = Figure(figsize=(max(4.2, across * wide), down * high), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False)
     for axis, (title, (values, sure)) in zip(axes.flat, panels.items(), strict=False):
         heat_map(axis, values, sure)

@@ -1,5 +1,5 @@
-"""The tidy table of dlib_aggregate_results -> one row per model, one column per score, and a note
-for all that was left out or is mixed.
+"""From the tidy table of dlib_aggregate_results to a row per model and a column per score, with
+notes on what was left out and what is mixed.
 """
 
 import functools
@@ -44,9 +44,9 @@ class Scores:
         measured: a row per metric and representation: what computed it, on how many models.
         notes: what is mixed, doubled or left out, a sentence each.
         expected: number of models in the whole study, where it is known.
-        expected_on: the same of each dataset, where that is known.
-        steps: numbers of training updates that occur.
-        absent: the models of the whole study of which the table has nothing, where they are known.
+        expected_on: the same for each dataset.
+        steps: the different numbers of training updates.
+        absent: the models of the study that the table has no row of, where they are known.
     """
 
     models: pd.DataFrame
@@ -85,6 +85,10 @@ class Scores:
         signs = {name: -1.0 if name in self.labels else 1.0 for name in names}
         return self.models[list(signs)] * pd.Series(signs)
 
+    def on(self, dataset: str | None) -> pd.DataFrame:
+        """The models of a dataset; of all datasets for None."""
+        return self.models if dataset is None else self.models[self.models["dataset"] == dataset]
+
     def have(self, *names: str) -> list[str]:
         """Those of the named scores that some model has."""
         return [name for name in names if name in self.models]
@@ -94,7 +98,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     """Reads a table that dlib_aggregate_results wrote.
 
     Raises:
-        UserError: there is no such file, it is no such table, or it is empty.
+        UserError: the file does not exist, is not such a table, or is empty.
     """
     path = pathlib.Path(path)
     readers = {".parquet": pd.read_parquet, ".csv": _read_csv, ".json": _read_json}
@@ -104,7 +108,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
         )
     if not path.is_file():
         raise UserError(
-            f"there is no file {path}; make it with dlib_aggregate_results --output={path}"
+            f"{path} does not exist; make it with dlib_aggregate_results --output={path}"
         )
     try:
         table = readers[path.suffix](path)
@@ -129,13 +133,13 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
             whole = name in NUMBERS or (table[name].dropna() % 1 == 0).all()
         except (ValueError, TypeError) as error:
             raise UserError(
-                f"{path} has a column {name} that is not of numbers ({error}); make it again with"
-                " dlib_aggregate_results"
+                f"{path} has a column {name} that holds other things than numbers ({error}); make"
+                " it again with dlib_aggregate_results"
             ) from error
         if not whole:
             raise UserError(
-                f"{path} has a column {name} with fractions, expected whole numbers; make it again"
-                " with dlib_aggregate_results"
+                f"{path} has a column {name} with fractions; it must hold whole numbers: make it"
+                " again with dlib_aggregate_results"
             )
     return _typed(table)
 
@@ -148,7 +152,7 @@ def prepare(
     size: int | None = None,
 ) -> Scores:
     """Chooses one study, one kind of trees, one configuration of each metric and one run of each
-    model, and says what was left out.
+    model, and notes what was left out.
 
     Args:
         table: rows of `read`.
@@ -210,8 +214,8 @@ def prepare(
         absent = [one for one in design if one["model_num"] not in there]
     elif design:
         notes.append(
-            "Not every model has a model_num: which models of the study are absent cannot be"
-            " listed."
+            "Not every model has a model_num: the report cannot list the models of the study that"
+            " are absent."
         )
     if not (table["representation"] == "mean").any() and table["representation"].notna().any():
         there = ", ".join(sorted(table["representation"].dropna().unique()))
@@ -235,11 +239,11 @@ def prepare(
 
 
 def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
-    """Names settings by all that the study binds, in methods whose models differ in more than
-    strength and seed.
+    """Names the settings of a method by everything that the study binds, if its models differ in
+    more than strength and seed.
 
     Raises:
-        UserError: the study's file is not at hand, and its models cannot be told apart.
+        UserError: that is so, and no file defines the study.
     """
     numbers = pd.to_numeric(table["model_num"])
     own = numbers.notna() & (table["changes"].fillna("") == "")
@@ -249,8 +253,8 @@ def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
         return table
     if isinstance(whole, int) or whole is None:
         raise UserError(
-            "models of one method, strength and seed differ in other settings, which only the"
-            " study's file tells; run where that is"
+            "models of one method, strength and seed differ in other settings, and only the"
+            " study's file says which; run in the folder of that file"
         )
     bindings = {one["model_num"]: one["bindings"] for one in whole}
     named = numbers[mixed].map(bindings).fillna(table["hyperparameters"])
@@ -261,8 +265,8 @@ def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
 
 
 def _with_hyperparameters(table: pd.DataFrame) -> pd.DataFrame:
-    """One text for equal hyperparameters, 4 or 4.0, and one where a table of other origin gives
-    nothing but the strength.
+    """One text for equal hyperparameters, be they 4 or 4.0; made from the strength if the table, of
+    another program, gives nothing else.
     """
     strength = table["strength"].astype(float)
     given = table["hyperparameters"].fillna("{}")
@@ -302,7 +306,7 @@ def _canonical(text: str) -> str:
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Text columns as text: one that holds no value comes with any type from a file."""
+    """Text columns as text: a file may give an empty one any type."""
     return table.astype({name: "string" for name in TEXTS if name in table})
 
 

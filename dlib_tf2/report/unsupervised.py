@@ -4,7 +4,7 @@ the metrics.
 
 from dlib_tf2.report import correlation_maps
 from dlib_tf2.report.exhibit import Exhibit
-from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.scores import PAPER_METRICS
 from dlib_tf2.report.tidy import Scores
 
 UNSUPERVISED = ("Reconstruction", "TC (sampled)", "KL", "ELBO")
@@ -20,7 +20,7 @@ def unsupervised(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
         " The paper found some correlations but no pattern that would help to choose models.",
         scores.have(*UNSUPERVISED),
         scores.metrics,
-        (*UNSUPERVISED, *(score.name for score in METRICS)),
+        (*UNSUPERVISED, *PAPER_METRICS),
         bootstrap,
         seed,
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from dlib_tf2.report import methods, style
 from dlib_tf2.report.dependence import summary
 from dlib_tf2.report.exhibit import Exhibit, having
-from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.scores import PAPER_METRICS
 from dlib_tf2.report.tidy import Scores
 
 _SHAPE = (
@@ -29,12 +29,12 @@ def violins_by_method(scores: Scores) -> Exhibit:
         " that the ranges of the methods overlap heavily: which method is used matters less than"
         " its strength and the seed."
     )
-    needs = tuple(score.name for score in METRICS)
+    empty = Exhibit("violins_by_method", "Scores by method", reading, numbers, PAPER_METRICS)
     if not scores.metrics:
-        return Exhibit("violins_by_method", "Scores by method", reading, numbers, needs)
+        return empty
     figure, axes = style.grid(scores.datasets, scores.metrics, 1.95, 1.55)
     for row, dataset in zip(axes, scores.datasets, strict=True):
-        models = scores.models[scores.models["dataset"] == dataset]
+        models = scores.on(dataset)
         for axis, metric in zip(row, scores.metrics, strict=True):
             style.violins(
                 axis,
@@ -47,21 +47,12 @@ def violins_by_method(scores: Scores) -> Exhibit:
                     for name, method in shown.items()
                 ],
             )
-    return Exhibit(
-        "violins_by_method",
-        "Scores by method",
-        reading,
-        numbers,
-        needs,
-        figure,
-        behind=having(scores, scores.metrics),
-    )
+    return dataclasses.replace(empty, figure=figure, behind=having(scores, scores.metrics))
 
 
 def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
     """Violins per strength on one dataset: rows methods, columns metrics."""
-    models = scores.models[scores.models["dataset"] == dataset]
-    needs = tuple(score.name for score in METRICS)
+    models = scores.on(dataset)
     name, title = f"violins_by_strength_{_slug(dataset)}", f"Scores by strength on {dataset}"
     reading = (
         f"Each violin holds the seeds of one strength of a method. {_SHAPE} Scales are shared"
@@ -75,8 +66,9 @@ def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
         for method, how in methods.methods(scores.methods).items()
         if (models["method"] == method).any()
     }
+    empty = Exhibit(name, title, reading, numbers, PAPER_METRICS, dataset=dataset)
     if not scores.metrics or not shown:
-        return Exhibit(name, title, reading, numbers, needs, dataset=dataset)
+        return empty
     figure, axes = style.grid([how.title for how in shown.values()], scores.metrics, 1.95, 1.5)
     for row, (method, how) in zip(axes, shown.items(), strict=True):
         settings = (
@@ -100,12 +92,12 @@ def violins_by_strength(scores: Scores, dataset: str) -> Exhibit:
             style.violins(axis, groups)
             axis.set_xlabel(of_axis, labelpad=1)
     behind = having(scores, scores.metrics, dataset)
-    return Exhibit(name, title, reading, numbers, needs, figure, dataset=dataset, behind=behind)
+    return dataclasses.replace(empty, figure=figure, behind=behind)
 
 
 def _ticks(settings: pd.DataFrame) -> tuple[list[str], str]:
-    """Labels of a method's settings and the name of their axis: strengths, or ranks where more than
-    a strength names the settings.
+    """Labels of a method's settings and the name of their axis: the strengths, or ranks if a
+    setting is more than its strength.
     """
     if settings["strength"].notna().all():
         names, values = zip(*(setting.split(" = ") for setting in settings["setting"]), strict=True)

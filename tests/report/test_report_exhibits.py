@@ -2,6 +2,8 @@
 another way.
 """
 
+import dataclasses
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -167,7 +169,7 @@ def test_settings_that_lack_seeds_of_one_metric_alone_are_said():
     table = table[~((table["metric"] == "mig") & (table["seed"] == 2) & (table["strength"] == 10))]
     shown = variance(tidy.prepare(table))
     assert shown.notes == [
-        "Of single metrics more settings have fewer than 3 seeds and are not used: MIG 5 of 36."
+        "For single metrics more settings have fewer than 3 seeds and are not used: MIG 5 of 36."
     ]
     assert shown.numbers.set_index("metric").loc[["MIG", "SAP"], "models"].tolist() == [93, 108]
 
@@ -204,7 +206,7 @@ def test_variance_uses_settings_with_three_seeds_only(scores):
     models = scores.models
     few = (models["method"] == "beta_vae") & (models["seed"] > 1)
     none = (models["dataset"] == "shapes3d") & (models["seed"] > 1)
-    shown = variance(tidy.Scores(models[~few & ~none], "s", scores.metrics, (), scores.measured))
+    shown = variance(dataclasses.replace(scores, models=models[~few & ~none]))
     numbers = shown.numbers.set_index(["dataset", "metric"])
     assert numbers.loc["cars3d", "MIG"][["models", "settings"]].tolist() == [150, 30]
     assert numbers.loc["shapes3d", "MIG"]["models"] == 0

@@ -375,7 +375,7 @@ def test_bad_input_is_one_line(folder, tmp_path, run_command):
         assert err.count("\n") == 1
         return err
 
-    assert "there is no file" in said(
+    assert "does not exist; make it with" in said(
         f"--results={tmp_path / 'no.csv'}", f"--output_dir={tmp_path / 'out'}"
     )
     (tmp_path / "mine.txt").write_text("mine")

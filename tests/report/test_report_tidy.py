@@ -252,7 +252,7 @@ def test_a_trial_with_other_settings_never_replaces_the_studys_own_model(table, 
     scores = tidy.prepare(pd.concat([own, trial]))
     pd.testing.assert_frame_equal(scores.models, tidy.prepare(own).models)
     assert scores.notes == [
-        "Further training runs of models that are already counted are left out: 1, of which 1 made"
+        "Further training runs of models that are already counted are left out: 1, 1 of them made"
         " with other settings than the study's own."
     ]
     # a trial that is the only run is shown, and named
@@ -487,7 +487,8 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
     unnumbered = tidy.prepare(part.drop(columns="model_num"), expected=lambda study: whole(1800))
     assert unnumbered.absent.empty
     assert unnumbered.notes == [
-        "Not every model has a model_num: which models of the study are absent cannot be listed."
+        "Not every model has a model_num: the report cannot list the models of the study that are"
+        " absent."
     ]
     small = tidy.prepare(part, expected=lambda study: 3)
     assert small.expected is None
@@ -507,14 +508,14 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
         (
             "none.csv",
             None,
-            "there is no file .*none.csv; make it with dlib_aggregate_results --output=",
+            ".*none.csv does not exist; make it with dlib_aggregate_results --output=",
         ),
         ("table.xlsx", "", "must end in .parquet, .csv, .json"),
         ("empty.csv", "", "cannot be read"),
         (
             "other.csv",
             "a,b\n1,2\n",
-            "has no column dataset, method, hyperparameters, strength, seed, representation,"
+            "has no column dataset, method, hyperparameters, seed, strength, representation,"
             " metric, key, value",
         ),
         ("half.parquet", "PAR1 and then no more", "cannot be read"),
@@ -528,17 +529,17 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
         (
             "text.csv",
             "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0,mean,mig,mig,high\n",
-            "a column value that is not of numbers",
+            "a column value that holds other things than numbers",
         ),
         (
             "steps.csv",
             "dataset,method,hyperparameters,strength,seed,representation,metric,key,value,steps\nd,m,{},1,0,mean,mig,mig,1,a\n",
-            "a column steps that is not of numbers",
+            "a column steps that holds other things than numbers",
         ),
         (
             "seed.csv",
             "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0.5,mean,mig,mig,1\n",
-            "a column seed with fractions, expected whole numbers",
+            "a column seed with fractions; it must hold whole numbers",
         ),
     ],
 )
