@@ -53,7 +53,7 @@ def _one_study(
     chosen = sizes.index[0] if study is None else study
     if chosen not in sizes:
         raise UserError(
-            f"the table holds nothing of the study {study!r}, only of"
+            f"the table has no scores of the study {study!r}, only of"
             f" {', '.join(map(repr, sizes.index))}"
         )
     for name, count in sizes.items():
@@ -77,7 +77,7 @@ def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> 
     )
     if backend is not None and backend not in sizes:
         raise UserError(
-            f"the table holds no scores from trees of {backend!r}, only of"
+            f"the table has no scores from trees of {backend!r}, only of"
             f" {', '.join(map(repr, sizes.index)) or 'none'}"
         )
     chosen = backend or (sizes.index[0] if len(sizes) else None)
@@ -152,7 +152,7 @@ def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
     for column, title in _VERSIONS.items():
         rows = table if column in TRAIN_VERSIONS else table[table["metric"] != "train"]
-        found = sorted(map(str, rows[column].dropna().unique())) if column in table else []
+        found = sorted(map(str, rows[column].dropna().unique()))
         if len(found) > 1:
             notes.append(f"Mixed versions of {title}: {', '.join(found)}.")
     changed = table[table["changes"].fillna("") != ""].drop_duplicates(_KEY)
@@ -170,7 +170,7 @@ def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
         notes.append(
             f"Different numbers of training updates are mixed within a method: {', '.join(mixed)}."
         )
-    if "num_latent" in table and table["num_latent"].nunique() > 1:
+    if table["num_latent"].nunique() > 1:
         notes.append(
             "Models of different numbers of latent dimensions are mixed:"
             f" {_list(table['num_latent'])}."

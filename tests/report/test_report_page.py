@@ -382,7 +382,7 @@ def test_bad_input_is_one_line(folder, tmp_path, run_command):
     assert "holds files that dlib_tf2 did not write" in said(
         f"--results={folder / 'results.parquet'}", f"--output_dir={tmp_path}"
     )
-    with pytest.raises(UserError, match="nothing of the study 'x'"):
+    with pytest.raises(UserError, match="no scores of the study 'x'"):
         build(folder / "results.parquet", tmp_path / "out", study="x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt"]
 

@@ -139,7 +139,7 @@ def test_one_study_is_chosen_and_the_others_are_named(table):
     assert len(tidy.prepare(both, study="small_study").models) == 108
     assert len(tidy.prepare(both, study="").models) == 18
     with pytest.raises(
-        UserError, match="nothing of the study 'nope', only of 'synthetic_study', 'small_study', ''"
+        UserError, match="scores of the study 'nope', only of 'synthetic_study', 'small_study', ''"
     ):
         tidy.prepare(both, study="nope")
 
