@@ -218,10 +218,10 @@ def prepare(
             " are absent."
         )
     if not (table["representation"] == "mean").any() and table["representation"].notna().any():
-        there = ", ".join(sorted(table["representation"].dropna().unique()))
+        codes = ", ".join(sorted(table["representation"].dropna().unique()))
         notes.append(
             "The table has no scores of mean codes, and the report shows metrics of no other codes;"
-            f" its representations: {there}."
+            f" its representations: {codes}."
         )
     return Scores(
         models.reset_index(drop=True),
