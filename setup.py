@@ -39,7 +39,7 @@ setup(
         *(".".join(["dlib_tf2", *folder.parts]) for folder in GIN_FOLDERS),
     ],
     package_dir={".".join(["dlib_tf2", *folder.parts]): str(folder) for folder in GIN_FOLDERS},
-    package_data={"": ["*.gin", "*.md", "*.bib", "*.txt", "*.tsv", "*.bash"]},
+    package_data={"": ["*.gin", "*.md", "*.bib", "*.txt", "*.tsv", "*.bash", "*.css"]},
     scripts=sorted(
         str(path.relative_to(ROOT)) for path in (ROOT / "bin").iterdir() if path.is_file()
     ),

@@ -22,7 +22,8 @@ import pyarrow.parquet
 from dlib_tf2 import __version__
 from dlib_tf2.errors import DlibError, UserError, few
 from dlib_tf2.records import results, score_rows
-from dlib_tf2.records.score_rows import COLUMNS, Entry
+from dlib_tf2.records.columns import COLUMNS
+from dlib_tf2.records.score_rows import Entry
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.workers import spread
 
@@ -51,11 +52,11 @@ def aggregate(
         num_workers: processes that read; all cores by default.
 
     Returns:
-        The table, sorted by path; see `score_rows.COLUMNS`.
+        The table, sorted by path; see `records.columns`.
 
     Raises:
-        UserError: no such folder, no record in it, an unknown format, or a file that this command
-            did not write stands in the place of one that it would write.
+        UserError: the folder does not exist or has no record in it, the format is unknown, or a
+            file that this command did not write is where it would write one.
         DlibError: nothing could be read, or the table cannot be written.
     """
     output = check_output(output)
@@ -75,10 +76,11 @@ def aggregate(
 
 
 def check_output(output: str | os.PathLike) -> pathlib.Path:
-    """Refuses, before anything is read, a file that cannot be written or that is not ours.
+    """Refuses, before anything is read, a file that cannot be written or that this command did not
+    write.
 
-    Ours is a .parquet with our mark in its schema, and another file whose content is still what
-    this command wrote, by the SHA-256 in `.<output>.dlib_tf2` beside it.
+    A .parquet is known by a mark in its schema, other files by the SHA-256 that
+    `.<output>.dlib_tf2` has of them.
 
     Raises:
         UserError: its ending is unknown, it is a folder, or it or the list of damaged files beside
@@ -148,7 +150,7 @@ def read_tree(
     root = pathlib.Path(input_dir)
     damaged: list[Damaged] = []
     if not root.is_dir():
-        raise UserError(f"{root} is no folder; name one that holds finished runs")
+        raise UserError(f"{root} is not a folder; name one that holds finished runs")
     paths = sorted(find(root, damaged))
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     workers = 1 if len(chunks) < 3 else num_workers or joblib.cpu_count()

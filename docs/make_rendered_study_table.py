@@ -6,8 +6,8 @@ python docs/make_rendered_study_table.py
 
 import pathlib
 
-from dlib_tf2.report import tidy
-from dlib_tf2.report.scores import METRICS, method_title
+from dlib_tf2.report import methods, tidy
+from dlib_tf2.report.scores import METRICS
 
 RESULTS = pathlib.Path(__file__).parent / "rendered_study" / "results.parquet"
 # Heading: (score of the report, decimals).
@@ -41,7 +41,7 @@ def main() -> None:
                     f"{models[name].mean():.{decimals}f}" for name, decimals in COLUMNS.values()
                 ]
                 print(
-                    f"| {method_title(method)} | {setting} | {models['seed'].nunique()} |"
+                    f"| {methods.title(method)} | {setting} | {models['seed'].nunique()} |"
                     f" {' | '.join(cells)} |"
                 )
 

@@ -15,7 +15,7 @@ import pytest
 from dlib_tf2 import aggregate_results
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.records import results
-from dlib_tf2.records.score_rows import COLUMNS
+from dlib_tf2.records.columns import COLUMNS
 from dlib_tf2.report import tidy
 
 TREES = "dci.classifier = @sklearn_gradient_boosting\ndci.num_train = 10000\n"
@@ -274,7 +274,7 @@ def test_damaged_files_are_named_and_left_out(tmp_path, capsys):
         )
     ]
     assert "it is damaged (" in side[1]
-    assert "its label seed is 'many', no whole number" in side[-1]
+    assert "its label seed is 'many', not a whole number" in side[-1]
     assert set(table["metric"] + " " + table["representation"].fillna("")) == {
         "train ",
         "mig sampled",
@@ -295,7 +295,7 @@ def test_damaged_files_are_named_and_left_out(tmp_path, capsys):
 
 
 def test_nothing_to_aggregate_is_an_error_not_an_empty_table(tmp_path):
-    with pytest.raises(UserError, match="is no folder; name one that holds finished runs"):
+    with pytest.raises(UserError, match="is not a folder; name one that holds finished runs"):
         aggregate_results.aggregate(tmp_path / "none", tmp_path / "out.csv")
     (tmp_path / "runs").mkdir()
     with pytest.raises(

@@ -87,7 +87,8 @@ def tracked(folder, *suffixes):
 def test_wheel_holds_every_module_every_gin_file_and_the_builders_texts(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {
-        str(path) for path in tracked("dlib_tf2", ".py", ".md", ".bib", ".txt", ".tsv", ".bash")
+        str(path)
+        for path in tracked("dlib_tf2", ".py", ".md", ".bib", ".txt", ".tsv", ".bash", ".css")
     }
     gin_files = {f"dlib_tf2/{path}" for path in tracked("gin_configs", ".gin")}
     assert len(modules) > 20

@@ -1,12 +1,12 @@
 """One step's folder: `config.gin` (operative, parses again) and `results.json` (typed, with its
 whole provenance).
 
-{"step": "train", "format": 1, "values": {...}, "warnings": [], "config": {"train.batch_size": 64,
-...}, "labels": {"dataset": ...},
- "sources": {<module outside of the package>: SHA-256}, "sha256": {<file>: SHA-256},
- "versions": {...}, "device": "cpu", "host": ..., "started": ..., "finished": ..., "seconds": ...,
- "folder": ...,
- "made_from": <the record of the step before, or null>}
+    {"step": "train", "format": 1, "values": {...}, "warnings": [],
+     "config": {"train.batch_size": 64, ...}, "labels": {"dataset": ...},
+     "sources": {<module outside of the package>: SHA-256}, "sha256": {<file>: SHA-256},
+     "versions": {...}, "device": "cpu", "host": ..., "folder": ...,
+     "started": ..., "finished": ..., "seconds": ...,
+     "made_from": <the record of the step before, or null>}
 """
 
 import datetime
@@ -57,18 +57,18 @@ def write_step(
     files: Sequence[str] = (),
     named: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Writes `config.gin`, then `results.json`, whose presence says that the step is complete.
+    """Writes `config.gin`, then `results.json`, which marks the step as complete.
 
     Args:
         folder: the step's folder.
         step: "train", "postprocess" or "evaluate".
         values: what the step measured: numbers, strings, lists and dicts of them; NaN is kept.
         started: time.time() at the start of the step.
-        previous: the record of the step whose folder this one was made from; it is kept whole.
+        previous: the record of the step that this one was made from; the new record holds it whole.
         labels: what later steps look up by name: dataset, method, hyperparameters, metric, ...
         device: what the step ran on.
         config_text: gin text to keep; the operative configuration by default.
-        warnings: what makes the values mean less than they seem to, each a `kind` and a `text`.
+        warnings: reasons why the values mean less than they seem to, each a `kind` and a `text`.
         files: names of files of the folder that the record keeps the SHA-256 of.
         named: registered functions that the step called and its configuration does not name; their
             sources count too.
@@ -184,9 +184,9 @@ def file_hash(path: pathlib.Path) -> str:
 def changed_files(
     folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str]
 ) -> list[str]:
-    """Those of `names` that are no longer the files that a step wrote, by the hashes in its record.
+    """Those of `names` that changed since a step wrote them, by the hashes in its record.
 
-    Files that do not exist, and records made before they kept hashes, have none.
+    A file that does not exist does not count, nor does one that the record has no hash of.
     """
     known = record.get("sha256") or {}
     return [
@@ -197,7 +197,7 @@ def changed_files(
 
 
 def refuse_changed_codes(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
-    """Refuses codes that stand under a record of others.
+    """Refuses codes that are not those of the record.
 
     Raises:
         DlibError: `representation.npz` is not the file that dlib_postprocess wrote.

@@ -12,46 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlib_tf2.records import results
-
-# The columns of the table in their order. Text is empty (missing) where a record does not say: runs
-# outside of a study have no `study`.
-COLUMNS = {
-    "study": "string",
-    "model_num": "Int64",
-    # gin text on top of the study's, joined by "; "; missing where the model is the study's own
-    "changes": "string",
-    "dataset": "string",
-    "method": "string",
-    "hyperparameter": "string",  # the name of the swept one; several are joined by "+"
-    "strength": "float64",  # its value; NaN where there is none, or several
-    "hyperparameters": "string",  # all of them, as JSON
-    "seed": "Int64",
-    "num_latent": "Int64",
-    "steps": "Int64",  # updates of the model
-    "run": "string",  # 8 hex digits that tell training runs apart, also of the same configuration
-    "representation": "string",  # missing for the metric "train"
-    "metric": "string",
-    # what the metric ran: the same as `metric` but for variants of one function
-    "function": "string",
-    "key": "string",
-    "value": "float64",
-    # the classifiers that the score was computed with, joined by "+": never compare scores of
-    # different ones
-    "backend": "string",
-    "evaluation_seed": "Int64",
-    "settings": "string",  # 8 hex digits of the metric's whole configuration, and of a lack of rows
-    "warnings": "string",  # kinds of ScoreWarning, joined by "+"; missing where there is none
-    "version": "string",  # dlib_tf2 when the value was computed
-    "train_version": "string",  # dlib_tf2 when the model was trained
-    "tensorflow": "string",
-    "keras": "string",
-    "scikit_learn": "string",
-    "lightgbm": "string",
-    "numpy": "string",
-    "finished": "string",
-    "seconds": "float64",  # of the step
-    "path": "string",  # of the record, below the input folder
-}
+from dlib_tf2.records.columns import COLUMNS, LABELS, TRAIN_VERSIONS, VERSIONS
 
 
 class Entry(NamedTuple):
@@ -99,13 +60,12 @@ def _shared(
         {}
         if metric == "train"
         else {
-            "representation": _text(record, "representation"),
-            "evaluation_seed": _whole(record, "evaluation_seed"),
+            "representation": _label(record, "representation"),
+            "evaluation_seed": _label(record, "evaluation_seed"),
         }
     )
     return {
-        **{name: _text(record, name) for name in ("study", "dataset", "method")},
-        **{name: _whole(record, name) for name in ("model_num", "seed", "num_latent")},
+        **{name: _label(record, name) for name in LABELS},
         "changes": "; ".join(map(str, results.label(record, "changes", []))) or None,
         **scored,
         "hyperparameter": "+".join(hyperparameters),
@@ -129,13 +89,8 @@ def _shared(
         "backend": "+".join(_backends(step["config"])) if metric != "train" else None,
         "settings": _settings(step) if metric != "train" else None,
         "warnings": "+".join(warning["kind"] for warning in step.get("warnings", [])) or None,
-        "version": versions.get("dlib_tf2"),
-        "train_version": train_versions.get("dlib_tf2"),
-        "tensorflow": train_versions.get("tensorflow"),
-        "keras": train_versions.get("keras"),
-        "scikit_learn": versions.get("scikit-learn"),
-        "lightgbm": versions.get("lightgbm"),
-        "numpy": versions.get("numpy"),
+        **{name: versions.get(package) for name, package in VERSIONS.items()},
+        **{name: train_versions.get(package) for name, package in TRAIN_VERSIONS.items()},
         "finished": step["finished"],
         "seconds": step.get("seconds"),
         "path": path.replace(os.sep, "/"),
@@ -145,7 +100,7 @@ def _shared(
 def _settings(step: Mapping[str, Any]) -> str:
     """A digest of the metric's configuration and, where the table had fewer rows than that asks
     for, of how many it had: equal ones compare."""
-    # not its words
+    # the numbers alone: the words of a warning may change
     few = [
         re.findall(r"\d[\d,]*", told["text"])
         for told in step.get("warnings", [])
@@ -154,17 +109,12 @@ def _settings(step: Mapping[str, Any]) -> str:
     return _digest([step["config"], *few] if few else step["config"])
 
 
-def _text(record: Mapping[str, Any], name: str) -> str | None:
+def _label(record: Mapping[str, Any], name: str) -> str | int | None:
+    """The value of a label, which must have the type of its column."""
     value = results.label(record, name)
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"its label {name} is {value!r}, no text")
-    return value
-
-
-def _whole(record: Mapping[str, Any], name: str) -> int | None:
-    value = results.label(record, name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise ValueError(f"its label {name} is {value!r}, no whole number")
+    kind, what = (str, "a text") if COLUMNS[name] == "string" else (int, "a whole number")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+        raise ValueError(f"its label {name} is {value!r}, not {what}")
     return value
 
 

@@ -4,7 +4,7 @@ dataset.
 
 from dlib_tf2.report import correlation_maps
 from dlib_tf2.report.exhibit import Exhibit
-from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.scores import PAPER_METRICS
 from dlib_tf2.report.tidy import Scores
 
 
@@ -14,20 +14,20 @@ def agreement(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     """
     names = [*scores.metrics, *scores.others]
     reading = (
-        f"{correlation_maps.HOW} The paper found all but Modularity correlated, strongly on the"
-        " dSprites variants and mildly elsewhere, with the pairs BetaVAE and FactorVAE, and MIG"
-        " and DCI, closest."
+        "The paper found all but Modularity correlated, strongly on the dSprites variants and"
+        " mildly elsewhere, with the pairs BetaVAE and FactorVAE, and MIG and DCI, closest."
     )
-    numbers = correlation_maps.per_dataset(scores, names, names, bootstrap, seed)
-    needs = tuple(score.name for score in METRICS)
-    return correlation_maps.maps(
+    if scores.others:
+        keys = ", ".join(f"{name} ({scores.found[name].keys[0]})" for name in scores.others)
+        reading += f" Metrics that the paper does not have, with their keys: {keys}."
+    return correlation_maps.per_dataset(
+        scores,
         "agreement",
         "Agreement of the metrics",
         reading,
-        numbers,
-        "dataset",
         names,
         names,
-        needs,
-        correlation_maps.behind(scores, numbers),
+        PAPER_METRICS,
+        bootstrap,
+        seed,
     )

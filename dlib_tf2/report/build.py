@@ -47,20 +47,20 @@ def build(
 
     Args:
         results: table of dlib_aggregate_results.
-        output_dir: a folder of ours, or one that is empty or does not exist.
+        output_dir: a folder with an earlier report, or one that is empty or does not exist.
         study: which study of the table; by default the one with most models.
         backend: whose boosted trees, such as "lightgbm_exact"; by default those that scored most
             models.
         expected: name of a study -> its models, or their number, where that is known.
         size: number of models in the whole study; by default what `expected` says.
-        sampling: how often is drawn.
+        sampling: number and seed of the random draws.
 
     Returns:
         What the report was made from.
 
     Raises:
-        UserError: the table is missing, damaged, empty, or holds nothing of that study or backend;
-            or the folder is not ours, or another process is at work in it.
+        UserError: the table is missing, damaged, empty, or has no row of that study or backend; or
+            the folder holds something else, or another process writes to it.
         DlibError: a file cannot be written.
     """
     sampling = sampling or Sampling()

@@ -1,8 +1,8 @@
-"""What of a tidy table is comparable: one study, one kind of trees, one run of each model, one
+"""Chooses comparable rows of a tidy table: one study, one kind of trees, one run of each model, one
 configuration of each metric.
 
-Of several the one with most models is taken; each function adds a sentence to `notes` about what it
-leaves out or finds mixed.
+If there are several, the one with most models is taken. Each function adds a sentence to `notes`
+about what it leaves out or finds mixed.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from collections.abc import Callable
 import pandas as pd
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.report.scores import method_title
+from dlib_tf2.records.columns import MODEL, TRAIN_VERSIONS
+from dlib_tf2.report import methods
 
-KEY = ["dataset", "method", "hyperparameters", "seed"]  # tells the models of a study apart
+_KEY = list(MODEL)
 _VERSIONS = {
     "version": "dlib_tf2 (scores)",
     "train_version": "dlib_tf2 (training)",
@@ -22,7 +23,6 @@ _VERSIONS = {
     "lightgbm": "LightGBM",
     "numpy": "NumPy",
 }
-_OF_TRAINING = ("train_version", "tensorflow", "keras")
 
 
 def choose(
@@ -32,11 +32,10 @@ def choose(
     notes: list[str],
     name_settings: Callable[[str, pd.DataFrame], pd.DataFrame] = lambda study, table: table,
 ) -> tuple[pd.DataFrame, str]:
-    """The comparable rows, and the name of their study, whose settings `name_settings` may name
-    anew.
+    """The comparable rows and the name of their study; `name_settings` may rename its settings.
 
     Raises:
-        UserError: there is nothing of that study or backend.
+        UserError: the table has no row of that study or backend.
     """
     table, study = _one_study(table, study, notes)
     table = name_settings(study, table)
@@ -50,11 +49,11 @@ def choose(
 def _one_study(
     table: pd.DataFrame, study: str | None, notes: list[str]
 ) -> tuple[pd.DataFrame, str]:
-    sizes = table.drop_duplicates(["study", *KEY])["study"].value_counts()
+    sizes = table.drop_duplicates(["study", *_KEY])["study"].value_counts()
     chosen = sizes.index[0] if study is None else study
     if chosen not in sizes:
         raise UserError(
-            f"the table holds nothing of the study {study!r}, only of"
+            f"the table has no scores of the study {study!r}, only of"
             f" {', '.join(map(repr, sizes.index))}"
         )
     for name, count in sizes.items():
@@ -73,12 +72,12 @@ def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> 
     sizes = (
         table.assign(trees=trees)
         .dropna(subset="trees")
-        .drop_duplicates([*KEY, "trees"])["trees"]
+        .drop_duplicates([*_KEY, "trees"])["trees"]
         .value_counts()
     )
     if backend is not None and backend not in sizes:
         raise UserError(
-            f"the table holds no scores from trees of {backend!r}, only of"
+            f"the table has no scores from trees of {backend!r}, only of"
             f" {', '.join(map(repr, sizes.index)) or 'none'}"
         )
     chosen = backend or (sizes.index[0] if len(sizes) else None)
@@ -93,22 +92,22 @@ def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> 
 
 
 def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several training runs of one configuration one with the study's own settings, then with
-    most scores, then the newest.
+    """Takes one of several training runs of a configuration: with the study's own settings before
+    others, then the one with most scores, then the newest.
     """
     # `changes` tells runs apart too, where the table names no run.
     table = table.assign(run=table["run"].fillna(""), changed=table["changes"].fillna(""))
-    run = [*KEY, "run", "changed"]
+    run = [*_KEY, "run", "changed"]
     runs = table.groupby(run, as_index=False).agg(rows=("key", "size"), last=("finished", "max"))
     runs["last"] = runs["last"].fillna("").astype(str)
     runs["own"] = runs["changed"] == ""
     best = runs.sort_values(["own", "rows", "last", "run", "changed"]).drop_duplicates(
-        KEY, keep="last"
+        _KEY, keep="last"
     )
     if doubled := len(runs) - len(best):
         changed = int((~runs["own"]).sum() - (~best["own"]).sum())
         kinds = (
-            f", of which {changed:,} made with other settings than the study's own"
+            f", {changed:,} of them made with other settings than the study's own"
             if changed
             else ""
         )
@@ -122,8 +121,8 @@ def _one_run_per_model(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Of several classifiers, configurations or seeds of a metric the one with most models; trees
-    and linear models are two metrics.
+    """Takes the classifier, configuration and seed of a metric that most models have; trees and
+    linear models count as two metrics.
     """
     how = ["backend", "settings", "evaluation_seed"]
     variant = ["function", "representation", "kind"]
@@ -131,12 +130,12 @@ def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     filled["kind"] = filled["backend"].str.contains("gradient_boosting")
     parts = []
     for (function, _, _), rows in table.groupby([filled[name] for name in variant], sort=False):
-        models_of = filled.loc[rows.index, how].join(rows[KEY]).drop_duplicates()
+        models_of = filled.loc[rows.index, how].join(rows[_KEY]).drop_duplicates()
         sizes = models_of.groupby(how).size().sort_values(ascending=False, kind="stable")
         best = sizes.index[0]
         keep = (filled.loc[rows.index, how] == list(best)).all(axis=1)
         if len(sizes) > 1:
-            left = rows[~keep].drop_duplicates(KEY)
+            left = rows[~keep].drop_duplicates(_KEY)
             which = (
                 f"{best[0] or 'no classifier'}, settings {best[1] or 'unknown'}, seed"
                 f" {best[2] or 'unknown'}"
@@ -152,26 +151,26 @@ def _one_configuration(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def _say_what_is_mixed(table: pd.DataFrame, notes: list[str]) -> None:
     for column, title in _VERSIONS.items():
-        rows = table if column in _OF_TRAINING else table[table["metric"] != "train"]
-        found = sorted(map(str, rows[column].dropna().unique())) if column in table else []
+        rows = table if column in TRAIN_VERSIONS else table[table["metric"] != "train"]
+        found = sorted(map(str, rows[column].dropna().unique()))
         if len(found) > 1:
             notes.append(f"Mixed versions of {title}: {', '.join(found)}.")
-    changed = table[table["changes"].fillna("") != ""].drop_duplicates(KEY)
+    changed = table[table["changes"].fillna("") != ""].drop_duplicates(_KEY)
     if len(changed):
         texts = sorted(map(str, changed["changes"].unique()))
         notes.append(
             f"Made with other settings than the study's own: {models(len(changed))}:"
             f" {' | '.join(texts)}."
         )
-    # of each, as FactorVAE's published steps are half as many updates
+    # of each method: FactorVAE's published steps are half as many updates
     steps = table.groupby("method")["steps"]
     if mixed := [
-        f"{method_title(str(method))} ({_list(own)})" for method, own in steps if own.nunique() > 1
+        f"{methods.title(str(method))} ({_list(own)})" for method, own in steps if own.nunique() > 1
     ]:
         notes.append(
             f"Different numbers of training updates are mixed within a method: {', '.join(mixed)}."
         )
-    if "num_latent" in table and table["num_latent"].nunique() > 1:
+    if table["num_latent"].nunique() > 1:
         notes.append(
             "Models of different numbers of latent dimensions are mixed:"
             f" {_list(table['num_latent'])}."

@@ -2,6 +2,7 @@
 what could not be estimated.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import pandas as pd
@@ -12,35 +13,48 @@ from dlib_tf2.report.statistics import MIN_INTERVAL, MIN_PAIRS, rank_correlation
 from dlib_tf2.report.tidy import Scores
 
 HOW = (
-    "Spearman's rank correlation times 100. The numbers below have n and a 95 % bootstrap interval"
+    "Spearman's rank correlation times 100. The numbers below give n and a 95 % bootstrap interval"
     " (over what n counts) for each."
+)
+_TURNED = (
+    " A score that is marked “lower is better” enters with its sign turned: a positive correlation"
+    " means that both scores prefer the same models."
 )
 
 
 def per_dataset(
-    scores: Scores, left: Sequence[str], right: Sequence[str], bootstrap: int, seed: int
-) -> pd.DataFrame:
-    """Rank correlations of the scores `left` with the scores `right` on each dataset: dataset,
-    left, right, rho, low, high, n.
+    scores: Scores,
+    name: str,
+    title: str,
+    reading: str,
+    left: Sequence[str],
+    right: Sequence[str],
+    needs: tuple[str, ...],
+    bootstrap: int,
+    seed: int,
+) -> Exhibit:
+    """A heat map per dataset of the scores `left` against the scores `right`, over all models that
+    have both; higher counts as better for all of them.
     """
-    parts = []
+    models, values = scores.models, scores.directed([*left, *right])
+    parts, used = [], pd.Series(False, index=models.index)
     for dataset in scores.datasets:
-        models = scores.models[scores.models["dataset"] == dataset]
-        table = rank_correlations(models[list(left)], models[list(right)], bootstrap, seed)
+        here = models["dataset"] == dataset
+        table = rank_correlations(
+            values.loc[here, list(left)], values.loc[here, list(right)], bootstrap, seed
+        )
         parts.append(table.assign(dataset=dataset)[["dataset", *table.columns]])
-    return pd.concat(parts, ignore_index=True)
-
-
-def behind(scores: Scores, numbers: pd.DataFrame) -> int:
-    """How many models have both scores of some correlation of `per_dataset` that could be
-    estimated.
-    """
-    used = pd.Series(False, index=scores.models.index)
-    for row in numbers.dropna(subset="rho").itertuples():
-        used |= (scores.models["dataset"] == row.dataset) & scores.models[
-            [row.left, row.right]
-        ].notna().all(axis=1)
-    return int(used.sum())
+        for row in table.dropna(subset="rho").itertuples():
+            used |= here & models[[row.left, row.right]].notna().all(axis=1)
+    labels = scores.labels
+    numbers = pd.concat(parts, ignore_index=True)
+    for side in ("left", "right"):
+        numbers[side] = numbers[side].map(lambda one: labels.get(one, one))
+    rows, columns = ([labels.get(one, one) for one in names] for names in (left, right))
+    how = HOW + (_TURNED if {*rows, *columns} - {*left, *right} else "")
+    return maps(
+        name, title, f"{how} {reading}", numbers, "dataset", rows, columns, needs, int(used.sum())
+    )
 
 
 def maps(
@@ -57,8 +71,9 @@ def maps(
     """One heat map per value of the column `panel` of `numbers`, with rows `left` and columns
     `right`.
     """
+    empty = Exhibit(name, title, reading, numbers, needs)
     if not len(left) or not len(right) or numbers.empty:
-        return Exhibit(name, title, reading, numbers, needs)
+        return empty
     panels = {}
     for value, rows in numbers.groupby(panel, sort=False):
         rho, n = (
@@ -68,16 +83,8 @@ def maps(
             for name in ("rho", "n")
         )
         panels[f"{value} (n = {_span(rows['n'])})"] = (rho, (n >= MIN_INTERVAL).to_numpy())
-    return Exhibit(
-        name,
-        title,
-        reading,
-        numbers,
-        needs,
-        style.heat_maps(panels),
-        notes=not_estimable(numbers),
-        behind=behind,
-    )
+    figure, notes = style.heat_maps(panels), not_estimable(numbers)
+    return dataclasses.replace(empty, figure=figure, notes=notes, behind=behind)
 
 
 def not_estimable(numbers: pd.DataFrame) -> list[str]:
@@ -92,7 +99,7 @@ def not_estimable(numbers: pd.DataFrame) -> list[str]:
     if equal.any():
         notes.append(
             f"Not estimable: {equal.sum():,} of {len(numbers):,} correlations, where one of the two"
-            " scores is the same throughout."
+            " scores is the same for all models."
         )
     short = numbers["rho"].notna() & (numbers["n"] < MIN_INTERVAL)
     if short.any():

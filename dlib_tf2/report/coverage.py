@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from dlib_tf2.report import style
+from dlib_tf2.report import methods, style
 from dlib_tf2.report.exhibit import Exhibit, cells
-from dlib_tf2.report.scores import method_title
 from dlib_tf2.report.tidy import Scores
 
 
@@ -44,7 +43,7 @@ def coverage(scores: Scores) -> Exhibit:
                     column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=shade
                 )
         axis.set_xticks(ranks, [str(rank + 1) for rank in ranks])
-        axis.set_yticks(range(len(scores.methods)), list(map(method_title, scores.methods)))
+        axis.set_yticks(range(len(scores.methods)), list(map(methods.title, scores.methods)))
         axis.set_xlabel("rank of the strength")
         axis.grid(visible=False)
         axis.tick_params(length=0)

@@ -46,24 +46,22 @@ def dependence(scores: Scores, which: str) -> Exhibit:
     names = (f"{which} (sampled)", f"{which} (mean)")
     present = scores.have(*names)
     numbers = summary(scores, present)
-    heading = f"{title.capitalize()} against strength"
+    name, heading = f"dependence_{which.lower()}", f"{title.capitalize()} against strength"
     if not present:
-        return Exhibit(f"dependence_{which.lower()}", heading, reading, numbers, names)
+        return Exhibit(name, heading, reading, numbers, names)
     # methods differ by orders of magnitude
     positive = bool((scores.models[present].min() > 0).all())
     reading += " The scale is logarithmic." if positive else ""
     figure, axes = style.grid(
         scores.datasets,
-        [f"{title}, {name.split()[1].strip('()')} codes" for name in present],
+        [f"{title}, {score.split()[1].strip('()')} codes" for score in present],
         3.4,
         1.9,
         "row",
     )
     for row, dataset in zip(axes, scores.datasets, strict=True):
-        for axis, name in zip(row, present, strict=True):
-            style.lines(
-                axis, scores.models[scores.models["dataset"] == dataset], name, scores.methods
-            )
+        for axis, score in zip(row, present, strict=True):
+            style.lines(axis, scores.on(dataset), score, scores.methods)
             if positive:
                 axis.set_yscale("log")
                 axis.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -73,15 +71,8 @@ def dependence(scores: Scores, which: str) -> Exhibit:
     for axis in axes[-1]:
         axis.set_xlabel("rank of the strength")
     style.method_legend(figure, scores.methods)
-    return Exhibit(
-        f"dependence_{which.lower()}",
-        heading,
-        reading,
-        numbers,
-        names,
-        figure,
-        behind=having(scores, present),
-    )
+    behind = having(scores, present)
+    return Exhibit(name, heading, reading, numbers, names, figure, behind=behind)
 
 
 def summary(scores: Scores, names: list[str]) -> pd.DataFrame:
@@ -89,6 +80,7 @@ def summary(scores: Scores, names: list[str]) -> pd.DataFrame:
     strength.
     """
     key = ["dataset", "method", "setting", "rank"]
+    of_score = ["models", "min", "quartile_1", "median", "quartile_3", "max"]
     parts = []
     for name in names:
         groups = scores.models.dropna(subset=name).groupby(key)[name]
@@ -97,9 +89,9 @@ def summary(scores: Scores, names: list[str]) -> pd.DataFrame:
             .join(groups.quantile([0.25, 0.5, 0.75]).unstack())
             .join(groups.max().rename("max"))
         )
-        table.columns = ["models", "min", "quartile_1", "median", "quartile_3", "max"]
+        table.columns = of_score
         parts.append(table.reset_index().assign(score=name))
-    columns = [*key, "score", "models", "min", "quartile_1", "median", "quartile_3", "max"]
+    columns = [*key, "score", *of_score]
     return (
         pd.concat(parts)[columns].reset_index(drop=True) if parts else pd.DataFrame(columns=columns)
     )

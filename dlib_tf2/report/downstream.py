@@ -2,9 +2,12 @@
 for examples.
 """
 
+import dataclasses
+
 from dlib_tf2.report import correlation_maps, style
 from dlib_tf2.report.exhibit import Exhibit
-from dlib_tf2.report.scores import DOWNSTREAM, EFFICIENCY, METRICS
+from dlib_tf2.report.methods import methods
+from dlib_tf2.report.scores import DOWNSTREAM, EFFICIENCY, PAPER_METRICS
 from dlib_tf2.report.tidy import Scores
 
 _TASKS = (*(score.name for score in DOWNSTREAM), *EFFICIENCY)
@@ -12,27 +15,19 @@ _TASKS = (*(score.name for score in DOWNSTREAM), *EFFICIENCY)
 
 def downstream(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
     """Heat maps metric x (accuracy at each training size, efficiency), one per dataset."""
-    columns = scores.have(*_TASKS)
-    reading = (
-        f"{correlation_maps.HOW} Columns: accuracy, averaged over factors, of logistic regression"
-        " (LR) and gradient boosted trees (GBT) trained on 10 to 10,000 examples, and the"
-        " statistical efficiency: accuracy with 100 examples over that with 10,000. The paper"
-        " found the metrics correlated with the accuracy on the dSprites variants, and no reliable"
-        " gain in efficiency."
-    )
-    numbers = correlation_maps.per_dataset(scores, scores.metrics, columns, bootstrap, seed)
-    needs = (*(score.name for score in METRICS), *_TASKS)
-    title = "Metrics and downstream accuracy"
-    return correlation_maps.maps(
+    return correlation_maps.per_dataset(
+        scores,
         "downstream",
-        title,
-        reading,
-        numbers,
-        "dataset",
+        "Metrics and downstream accuracy",
+        "Columns: accuracy, averaged over factors, of logistic regression (LR) and gradient boosted"
+        " trees (GBT) trained on 10 to 10,000 examples, and the statistical efficiency: accuracy"
+        " with 100 examples over that with 10,000. The paper found the metrics correlated with the"
+        " accuracy on the dSprites variants, and no reliable gain in efficiency.",
         scores.metrics,
-        columns,
-        needs,
-        correlation_maps.behind(scores, numbers),
+        scores.have(*_TASKS),
+        (*PAPER_METRICS, *_TASKS),
+        bootstrap,
+        seed,
     )
 
 
@@ -41,34 +36,36 @@ def efficiency(scores: Scores, classifier: str) -> Exhibit:
     datasets, columns metrics.
     """
     name = f"Efficiency ({classifier})"
-    needs = (*(score.name for score in METRICS), name)
-    title = (
-        "Metrics and statistical efficiency of"
-        f" {'boosted trees' if classifier == 'GBT' else 'logistic regression'}"
-    )
+    kind = "boosted trees" if classifier == "GBT" else "logistic regression"
     reading = (
         "Each point is a model: accuracy with 100 examples over accuracy with 10,000, against a"
         " metric. If disentanglement saved examples, the points would rise to the right."
     )
     columns = ["dataset", "method", "setting", "seed", *scores.metrics, *scores.have(name)]
     numbers = scores.models[columns]
+    empty = Exhibit(
+        f"efficiency_{classifier.lower()}",
+        f"Metrics and statistical efficiency of {kind}",
+        reading,
+        numbers.iloc[:0],
+        (*PAPER_METRICS, name),
+    )
     if name not in scores.models or not scores.metrics:
-        return Exhibit(f"efficiency_{classifier.lower()}", title, reading, numbers.iloc[:0], needs)
+        return empty
     figure, axes = style.grid(scores.datasets, scores.metrics, 1.95, 1.6, "row")
     for row, dataset in zip(axes, scores.datasets, strict=True):
-        models = scores.models[scores.models["dataset"] == dataset]
+        models = scores.on(dataset)
         for axis, metric in zip(row, scores.metrics, strict=True):
-            for method in scores.methods:
-                of_method = models[models["method"] == method]
-                shade, marker = style.colour(method, scores.methods)
+            for name_of_method, method in methods(scores.methods).items():
+                of_method = models[models["method"] == name_of_method]
                 # As a picture inside the drawing: thousands of points would make a page of many
                 # megabytes.
                 axis.scatter(
                     of_method[metric],
                     of_method[name],
                     s=9,
-                    color=shade,
-                    marker=marker,
+                    color=method.colour,
+                    marker=method.marker,
                     alpha=0.55,
                     linewidths=0,
                     rasterized=True,
@@ -79,6 +76,4 @@ def efficiency(scores: Scores, classifier: str) -> Exhibit:
     style.method_legend(figure, scores.methods, marks=False)
     numbers = numbers.dropna(subset=name)
     behind = int(numbers[list(scores.metrics)].notna().any(axis=1).sum())
-    return Exhibit(
-        f"efficiency_{classifier.lower()}", title, reading, numbers, needs, figure, behind=behind
-    )
+    return dataclasses.replace(empty, numbers=numbers, figure=figure, behind=behind)

@@ -1,6 +1,4 @@
-"""What every figure or table of the report returns, and what stands behind it: models used, and
-models that are missing.
-"""
+"""What every figure or table of the report returns, and how many models it was made from."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dlib_tf2.report.scores import method_title
+from dlib_tf2.report import methods
 from dlib_tf2.report.tidy import Scores
 
 
@@ -22,12 +20,12 @@ class Exhibit:
         title: heading on the page.
         reading: how to read it, and what the paper found.
         numbers: what is drawn, as a table; its file is all of it.
-        needs: score columns that it is made from; those that no model has are named as missing.
+        needs: score columns that it is made from; the page names those that no model has.
         figure: None where there is nothing to draw.
         table: rows to show on the page as they are, texts and numbers; None shows none.
         notes: what could not be estimated, and why.
-        dataset: the one that it is about; None is all of them.
-        behind: number of models that what is drawn or estimated was made from; 0 where nothing was.
+        dataset: the only one that it shows; None for all.
+        behind: number of models that it was made from; 0 if nothing is drawn or estimated.
     """
 
     name: str
@@ -43,16 +41,13 @@ class Exhibit:
 
 
 def having(scores: Scores, names: Sequence[str], dataset: str | None = None) -> int:
-    """The number of models that have at least one of the scores, which some model has."""
-    models = (
-        scores.models if dataset is None else scores.models[scores.models["dataset"] == dataset]
-    )
-    return int(models[list(names)].notna().any(axis=1).sum())
+    """How many models have at least one of the scores."""
+    return int(scores.on(dataset)[list(names)].notna().any(axis=1).sum())
 
 
 def cells(scores: Scores, dataset: str | None = None) -> pd.DataFrame:
-    """Every model of the design that the table itself spans: all datasets x settings of a method x
-    seeds that occur in it.
+    """A row for every combination of the datasets, settings of a method and seeds in the table,
+    whether or not the table has that model.
     """
     models = scores.models
     settings = models[["method", "setting", "rank"]].drop_duplicates()
@@ -67,8 +62,8 @@ def cells(scores: Scores, dataset: str | None = None) -> pd.DataFrame:
 
 
 def missing(scores: Scores, needs: tuple[str, ...], dataset: str | None = None) -> pd.DataFrame:
-    """The models of `cells` that lack one of the scores (that some model has), with what they lack;
-    "model" where there is none at all.
+    """The models of `cells` that lack a score that some other model has, with the names of what
+    they lack, or "model" for a model that is not in the table.
     """
     columns = scores.have(*needs)
     key = ["dataset", "method", "setting", "seed"]
@@ -87,9 +82,7 @@ def missing(scores: Scores, needs: tuple[str, ...], dataset: str | None = None) 
 
 
 def standing(scores: Scores, item: Exhibit) -> str:
-    """A sentence: how many models are behind a figure, of all or of one dataset, and what is
-    missing against the design.
-    """
+    """A sentence: how many models a figure was made from, and which are missing."""
     needs, dataset, behind = item.needs, item.dataset, item.behind
     if not behind:
         why = (
@@ -102,11 +95,7 @@ def standing(scores: Scores, item: Exhibit) -> str:
     expected = scores.expected if dataset is None else scores.expected_on.get(dataset)
     where = "" if dataset is None else f" on {dataset}"
     if expected is not None:
-        there = (
-            len(scores.models)
-            if dataset is None
-            else int((scores.models["dataset"] == dataset).sum())
-        )
+        there = len(scores.on(dataset))
         parts = [f"{behind:,} of the {expected:,} models of {scores.study or 'the study'}{where}"]
         if there < expected:
             parts.append(f"{expected - there:,} are missing")
@@ -125,7 +114,7 @@ def standing(scores: Scores, item: Exhibit) -> str:
     if not gaps.empty:
         groups = gaps.groupby(["dataset", "method", "setting"], sort=False)["seed"].size()
         shown = [
-            f"{dataset} {method_title(method)} {setting}: {count}"
+            f"{dataset} {methods.title(method)} {setting}: {count}"
             for (dataset, method, setting), count in groups.head(3).items()
         ]
         rest = f"; and {len(groups) - 3:,} more settings" if len(groups) > 3 else ""

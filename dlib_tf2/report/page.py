@@ -1,82 +1,20 @@
-"""The report as one HTML page that works offline: drawings inline, styles of its own, no script."""
+"""The report as one HTML page that works offline: drawings and styles inline, no script."""
 
 import html
+import pathlib
 import re
 from collections.abc import Sequence, Sized
 
 import pandas as pd
 
+from dlib_tf2.report import methods
 from dlib_tf2.report.exhibit import Exhibit, cells, standing
-from dlib_tf2.report.scores import method_title
 from dlib_tf2.report.sections import Sampling
 from dlib_tf2.report.tidy import Scores
 
 _MOST_ROWS = 60  # of a table of numbers on the page; the file has all
-_STYLE = """
-:root { --ink: #1d2430; --soft: #5b6675; --line: #dfe4ea; --link: #0b5cad; --warn: #fff6e0;
-  --warnline: #e0a100; }
-* { box-sizing: border-box; }
-body { margin: 0; color: var(--ink); background: #f6f7f9;
-  font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
-.page { display: grid; grid-template-columns: 17rem minmax(0, 1fr); max-width: 96rem;
-  margin: 0 auto; }
-nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow-y: auto;
-  padding: 1.6rem 1.2rem; font-size: .87rem; }
-nav p { margin: 1rem 0 .2rem; font-weight: 600; line-height: 1.3; }
-nav a { display: block; padding: .14rem 0 .14rem .7rem; border-left: 2px solid var(--line);
-  color: var(--soft); text-decoration: none; }
-nav a:hover { color: var(--link); border-color: var(--link); }
-main { padding: 1.6rem 1.6rem 4rem; min-width: 0; }
-h1 { margin: .2rem 0 .4rem; font-size: 1.9rem; line-height: 1.2; }
-h2 { margin: 2.6rem 0 .8rem; font-size: 1.4rem; }
-h3 { margin: 0 0 .3rem; font-size: 1.1rem; }
-a { color: var(--link); overflow-wrap: anywhere; }
-section.exhibit { margin: 0 0 1.4rem; padding: 1.2rem 1.4rem; background: #fff;
-  border: 1px solid var(--line); border-radius: 8px; }
-.reading, .lead { max-width: 54rem; margin: .2rem 0 .8rem; }
-.figure { overflow-x: auto; }
-.figure svg { display: block; max-width: 100%; height: auto; }
-.figure svg text { font-family: inherit; }
-.standing { margin: .7rem 0 0; color: var(--soft); font-size: .87rem; max-width: 60rem; }
-.standing b { color: var(--ink); font-weight: 600; }
-.note { margin: .6rem 0; padding: .5rem .8rem; background: var(--warn);
-  border-left: 4px solid var(--warnline);
-  font-size: .92rem; max-width: 60rem; }
-.nothing { padding: 1.1rem; background: #f1f3f5; color: var(--soft); border-radius: 6px; }
-.scroll { overflow-x: auto; container-type: inline-size; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums;
-  margin: .6rem 0; }
-th, td { padding: .24rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom;
-  line-height: 1.25; }
-th.text, td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
-td.missing { color: #7d8794; white-space: normal; line-height: 1.1; }
-details { margin-top: .6rem; font-size: .87rem; }
-summary { cursor: pointer; color: var(--link); }
-.facts { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; padding: 0; list-style: none; }
-.facts li { padding: .6rem 1rem; background: #fff; border: 1px solid var(--line);
-  border-radius: 8px; }
-.facts b { display: block; font-size: 1.25rem; line-height: 1.3; }
-.facts span { color: var(--soft); font-size: .85rem; }
-@media (max-width: 60rem) { .page { display: block; } nav { position: static; max-height: none;
-  } main { padding: 1rem .8rem 3rem; } }
-@media print { body { background: #fff; } nav { display: none; }
-  .page { display: block; } section.exhibit { break-inside: avoid; border: 0; padding: 0; } }
-"""
-# A table that is wider than its card becomes a list: a block per row, each value beside its
-# column's name. The widths hold numbers of today's lengths in (most columns, width of the card).
-_LISTS = ((3, "24rem"), (5, "36rem"), (8, "58rem"), (99, "84rem"))
-_STYLE += "".join(
-    f"""@container (max-width: {width}) {{ .to{most} thead {{ display: none; }}
-  .to{most} tr {{ display: block; padding: .4rem 0; border-bottom: 1px solid var(--line); }}
-  .to{most} td {{ display: flex; justify-content: space-between; gap: 1rem; border: 0;
-    padding: .1rem 0;
-    text-align: right; white-space: normal; overflow-wrap: anywhere; }}
-  .to{most} td::before {{ content: attr(data-label); color: var(--soft); text-align: left; }} }}
-"""
-    for most, width in _LISTS
-)
+_STYLE = pathlib.Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+_TO = (3, 5, 8, 99)  # most columns of the kinds of tables that the styles know
 
 Section = tuple[str, Sequence[tuple[Exhibit, str | None]]]
 
@@ -96,7 +34,8 @@ def render(scores: Scores, made: Sequence[Section], sampling: Sampling) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
 <title>Disentanglement report: {html.escape(name)}</title>
-<style>{_STYLE}</style>
+<style>
+{_STYLE}</style>
 </head>
 <body>
 <div class="page">
@@ -115,8 +54,8 @@ def render(scores: Scores, made: Sequence[Section], sampling: Sampling) -> str:
 
 
 def inline(svg: str, name: str, title: str) -> str:
-    """A drawing to stand in a page beside others: no XML header, and no identifiers but those it
-    refers to, which are its own.
+    """A drawing that can stand in a page with others: without an XML header, and with only the
+    identifiers that it uses, each made unique by the drawing's name.
     """
     svg = svg[svg.index("<svg") :]
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
@@ -159,13 +98,13 @@ def _opening(scores: Scores, sampling: Sampling) -> str:
         (f"{len(scores.datasets)}", f"dataset{_s(scores.datasets)}: {', '.join(scores.datasets)}"),
         (
             f"{len(scores.methods)}",
-            f"method{_s(scores.methods)}: {', '.join(map(method_title, scores.methods))}",
+            f"method{_s(scores.methods)}: {', '.join(map(methods.title, scores.methods))}",
         ),
         (f"{models['seed'].nunique()}", f"seed{_s(models['seed'].unique())}"),
         (" / ".join(f"{steps:,}" for steps in scores.steps) or "unknown", "training updates"),
     ]
     absent = (
-        ", and the models of the study of which it has nothing in <a"
+        ", and the models of the study that it has nothing of in <a"
         ' href="numbers/absent.csv">numbers/absent.csv</a>'
     )
     absent = absent if len(scores.absent) else ""
@@ -197,7 +136,7 @@ datasets, settings and seeds that occur in this table in
 
 
 def _whole_or_part(scores: Scores) -> list[str]:
-    """Says that scores or models of a study are missing, or that nobody can tell."""
+    """Sentences on the scores and models of the study that are missing."""
     found = len(scores.models)
     of = scores.models[[*scores.metrics, *scores.others]].notna().sum()
     if len(of) and of.min() < found:
@@ -228,8 +167,8 @@ def _of_study(scores: Scores) -> list[str]:
         ]
     if scores.expected is None:
         return [
-            "How many models the whole study has is not known here: models of which no dataset,"
-            " setting or seed occurs in the table are not counted as missing."
+            "The size of the whole study is not known here: a model whose dataset, setting or seed"
+            " does not occur in the table does not count as missing."
         ]
     return []
 
@@ -291,7 +230,7 @@ def _table(table: pd.DataFrame) -> str:
     more = (
         f"<p>The first {_MOST_ROWS} of {len(table):,} rows.</p>" if len(table) > _MOST_ROWS else ""
     )
-    most = next(most for most, _ in _LISTS if len(names) <= most)
+    most = next(most for most in _TO if len(names) <= most)
     return (
         '<div class="scroll"><table'
         f' class="to{most}"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
@@ -302,7 +241,7 @@ def _table(table: pd.DataFrame) -> str:
 def _value(value: object) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return "not estimable"
-    # a text that is empty says that there is none
+    # an empty text means that the record has no value
     return f"{value:.4g}" if isinstance(value, float) else str(value) or "–"
 
 

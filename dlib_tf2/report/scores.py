@@ -1,5 +1,5 @@
-"""Which rows of the tidy table are which score of the paper, and in which order the paper names
-methods and metrics.
+"""Which rows of the tidy table are which score: the paper's, by the names that it has on axes, and
+the headline of every other metric.
 """
 
 import re
@@ -7,15 +7,23 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from dlib_tf2.metrics.declaration import headline
+
 
 class Score(NamedTuple):
-    """One score of the paper: the rows of the tidy table that hold it."""
+    """One score: the rows of the tidy table that hold it."""
 
     name: str  # on axes
     functions: tuple[str, ...]  # metric functions, of our own and of the old library's names
     keys: tuple[str, ...]
     representation: str | None = "mean"
     backend: str = ""  # what the name of the classifier must contain
+    higher_is_better: bool = True
+
+    @property
+    def label(self) -> str:
+        """The name, and the direction where a lower value is better."""
+        return self.name if self.higher_is_better else f"{self.name}, lower is better"
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of `table` that hold this score."""
@@ -27,30 +35,46 @@ class Score(NamedTuple):
         return table[chosen.fillna(False)]
 
 
-# Disentanglement metrics in the paper's order (A) to (F); for all of them more is better.
+def _declared(
+    name: str,
+    function: str,
+    old_functions: tuple[str, ...] = (),
+    old_keys: tuple[str, ...] = (),
+    representation: str = "mean",
+) -> Score:
+    """The score that a metric declares, which may have had other names."""
+    declared = headline(function)
+    assert declared is not None, function
+    functions, keys = (function, *old_functions), (declared.key, *old_keys)
+    return Score(name, functions, keys, representation, "", declared.higher_is_better)
+
+
+# The paper's metrics in its order, (A) to (F).
 METRICS = (
-    Score("BetaVAE", ("beta_vae", "beta_vae_sklearn"), ("eval_accuracy",)),
-    Score("FactorVAE", ("factor_vae", "factor_vae_score", "factor_vae_metric"), ("eval_accuracy",)),
-    Score("MIG", ("mig",), ("mig", "discrete_mig")),
-    Score("DCI", ("dci",), ("disentanglement",)),
-    Score("Modularity", ("modularity_explicitness",), ("modularity", "modularity_score")),
-    Score("SAP", ("sap", "sap_score"), ("sap", "sap_score", "SAP_score")),
+    _declared("BetaVAE", "beta_vae", ("beta_vae_sklearn",)),
+    _declared("FactorVAE", "factor_vae", ("factor_vae_score", "factor_vae_metric")),
+    _declared("MIG", "mig", (), ("discrete_mig",)),
+    _declared("DCI", "dci"),
+    _declared("Modularity", "modularity_explicitness", (), ("modularity_score",)),
+    _declared("SAP", "sap", ("sap_score",), ("sap_score", "SAP_score")),
 )
-DEPENDENCE = tuple(
-    Score(
-        f"{name} ({representation})",
-        ("unsupervised", "unsupervised_metrics", "unsupervised_scores"),
-        keys,
-        representation,
+PAPER_METRICS = tuple(score.name for score in METRICS)
+_TC = {
+    name: _declared(
+        f"TC ({name})",
+        "unsupervised",
+        ("unsupervised_metrics", "unsupervised_scores"),
+        representation=name,
     )
-    for name, keys in (
-        ("TC", ("gaussian_total_correlation",)),
-        ("MI", ("mutual_information", "mutual_info_score")),
-    )
-    for representation in ("sampled", "mean")
+    for name in ("sampled", "mean")
+}
+_MI_KEYS = ("mutual_information", "mutual_info_score")
+DEPENDENCE = (
+    *_TC.values(),
+    *(score._replace(name=f"MI ({name})", keys=_MI_KEYS) for name, score in _TC.items()),
 )
 TRAINING = tuple(
-    Score(name, ("train",), (key,), None)
+    Score(name, ("train",), (key,), None, higher_is_better=name == "ELBO")
     for name, key in (("Reconstruction", "reconstruction_loss"), ("KL", "kl"), ("ELBO", "elbo"))
 )
 CLASSIFIERS = {"LR": "logistic_regression", "GBT": "gradient_boosting"}
@@ -63,60 +87,27 @@ DOWNSTREAM = tuple(
 # accuracy with 100 over that with 10,000
 EFFICIENCY = {f"Efficiency ({name})": (f"{name}100", f"{name}10000") for name in CLASSIFIERS}
 
-# Metrics that are summed up over many keys, and no score of disentanglement.
-_NO_SCORE = {"train", "unified_scores", "fairness", "irs_matrix"}
-
-_METHODS = {
-    "vae": "VAE",
-    "beta_vae": "β-VAE",
-    "factor_vae": "FactorVAE",
-    "beta_tc_vae": "β-TCVAE",
-    "dip_vae_i": "DIP-VAE-I",
-    "dip_vae_ii": "DIP-VAE-II",
-    "annealed_vae": "AnnealedVAE",
-}
-_SYMBOLS = {"beta": "β", "gamma": "γ", "lambda_od": "λ", "c_max": "C"}
-
 
 def other_metrics(table: pd.DataFrame) -> tuple[Score, ...]:
-    """The headline score of every other metric in the table: the key named like the function, or
-    else the first one that is a score.
+    """The score of every other metric in the table: the one that it declares, or, where it declares
+    none, the key named like the function, or else the first key that is no detail; higher counts as
+    better then.
     """
-    known = {
+    own = {
         function for score in (*METRICS, *DEPENDENCE, *DOWNSTREAM) for function in score.functions
-    } | _NO_SCORE
-    found = []
-    rows = table[(table["representation"] == "mean") & ~table["function"].isin(known)]
-    for function, keys in rows.groupby("function")["key"]:
-        names = [
-            key for key in keys.unique() if not re.search(r":|\.|train|^num_|^test_overlap$", key)
-        ]
-        if names:
-            found.append(
-                Score(
-                    f"{function}.{names[0]}",
-                    (function,),
-                    (function if function in names else names[0],),
-                )
-            )
-    return tuple(score._replace(name=_short(score)) for score in found)
+    }
+    rows = table[(table["representation"] == "mean") & ~table["function"].isin(own)]
+    return tuple(
+        score
+        for function, keys in rows.groupby("function")["key"]
+        if (score := _other(str(function), list(keys.unique()))) is not None
+    )
 
 
-def _short(score: Score) -> str:
-    (function,), (key,) = score.functions, score.keys
-    return function if key == function or key.startswith(function) else f"{function} {key}"
-
-
-def method_title(method: str) -> str:
-    """The paper's name of a method."""
-    return _METHODS.get(method, method)
-
-
-def method_order(methods: set[str]) -> list[str]:
-    """Methods in the paper's order, unknown ones after them by name."""
-    return [name for name in _METHODS if name in methods] + sorted(methods - set(_METHODS))
-
-
-def symbol(hyperparameter: str) -> str:
-    """The paper's letter of a hyperparameter."""
-    return _SYMBOLS.get(hyperparameter, hyperparameter)
+def _other(function: str, keys: list[str]) -> Score | None:
+    if function.isidentifier() and headline(function):  # the name of a file
+        return _declared(function, function)
+    names = [key for key in keys if not re.search(r":|\.|train|^num_|^test_overlap$", key)]
+    if not names:
+        return None
+    return Score(function, (function,), (function if function in names else names[0],))

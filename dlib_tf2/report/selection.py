@@ -7,12 +7,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dlib_tf2.report.exhibit import Exhibit
-from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.scores import PAPER_METRICS
 from dlib_tf2.report.statistics import Win, win_probability
 from dlib_tf2.report.tidy import Scores
 
-# (same metric, same dataset) -> the paper's percentage; the third is read off less surely than the
-# others.
+# (same metric, same dataset) -> the paper's percentage; the third is the least certain.
 _PAPER = {
     (True, True): "80.7 %",
     (True, False): "59.3 %",
@@ -66,13 +65,12 @@ def selection(scores: Scores, draws: int, seed: int) -> Exhibit:
         f" error of the draws alone. Drawn from {_sizes(cube)}."
     )
     notes = _why_not(numbers, cube, draws)
-    needs = tuple(score.name for score in METRICS)
     return Exhibit(
         "selection",
         "Does a choice transfer? Odds against random selection",
         reading,
         numbers,
-        needs,
+        PAPER_METRICS,
         None,
         shown,
         notes,
@@ -81,21 +79,21 @@ def selection(scores: Scores, draws: int, seed: int) -> Exhibit:
 
 
 def score_cube(scores: Scores) -> NDArray[np.float64]:
-    """The paper's metrics as an array [metrics, datasets, settings, seeds], NaN where there is
-    none.
+    """The paper's metrics as an array [metrics, datasets, settings, seeds], higher is better, NaN
+    where there is none.
     """
-    models = scores.models
+    models, values = scores.models, scores.directed(scores.metrics)
     axes = [pd.factorize(models[name], sort=True) for name in ("dataset", "seed")]
     setting, settings = pd.factorize(models["method"] + " " + models["setting"], sort=True)
     cube = np.full((len(scores.metrics), len(axes[0][1]), len(settings), len(axes[1][1])), np.nan)
     for number, metric in enumerate(scores.metrics):
-        cube[number, axes[0][0], setting, axes[1][0]] = models[metric]
+        cube[number, axes[0][0], setting, axes[1][0]] = values[metric]
     return cube
 
 
 def _behind(cube: NDArray[np.float64]) -> int:
-    """How many models can be drawn: those with a score on a metric, dataset and seed where there
-    are at least two settings.
+    """How many models can be drawn: those with a score on a metric, dataset and seed that have it
+    for at least two settings.
     """
     there = np.isfinite(cube)
     drawn = there & (there.sum(axis=2, keepdims=True) >= 2)
@@ -117,7 +115,5 @@ def _why_not(numbers: pd.DataFrame, cube: NDArray[np.float64], draws: int) -> li
             f" datasets where these must differ; here: {_sizes(cube)}."
         )
     if ((numbers["draws"] > 0) & (numbers["draws"] < draws)).any():
-        notes.append(
-            "Models are missing, so that many draws could not be made; see the number of draws."
-        )
+        notes.append("Models are missing: some draws could not be made, see the number of draws.")
     return notes

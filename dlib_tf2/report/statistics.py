@@ -64,9 +64,8 @@ def rank_correlations(
     """Spearman's rank correlation of every column of `left` with every column of `right`, over the
     rows where both are finite.
 
-    The interval is a percentile bootstrap over rows, with ranks (ties share their mean) taken anew
-    in every draw. It depends on `seed` and the data alone, and treats rows as independent of each
-    other.
+    The interval is a percentile bootstrap over rows that ranks every draw again (ties share their
+    mean rank). It depends on `seed` and the data only, and treats rows as independent.
 
     Args:
         left: [n, p] scores, a row per model.
@@ -76,9 +75,8 @@ def rank_correlations(
         level: coverage of the interval.
 
     Returns:
-        A row per pair: left, right, rho, low, high, n. rho is NaN below `MIN_PAIRS` rows or where a
-            column is constant, the interval below
-        `MIN_INTERVAL` rows.
+        A row per pair: left, right, rho, low, high, n. rho is NaN with fewer than `MIN_PAIRS` rows
+        or a constant column, the interval with fewer than `MIN_INTERVAL` rows.
     """
     columns = [np.asarray(table, dtype=np.float64).T for table in (left, right)]  # [p, n], [q, n]
     finite = [np.isfinite(table) for table in columns]
@@ -110,11 +108,11 @@ def win_probability(
     """The probability that a setting chosen on one metric, dataset and seed beats a random setting
     elsewhere (the study's table 1).
 
-    A draw takes a metric, a dataset and a seed, and there the best setting (ties by lot); then
-    another seed, and another metric or dataset where asked; then compares the chosen setting with
-    one drawn uniformly from all settings that have a score at the target. A tie, also of the chosen
-    setting with itself, counts as half: a choice that means nothing wins with probability 0.5
-    exactly.
+    A draw takes a metric, a dataset and a seed, and chooses the best setting there (a random one of
+    several). The target has another seed, and another metric or dataset where asked. There the
+    draw compares the chosen setting with a random one of those that have a score. A tie counts as
+    half, also that of the chosen setting with itself: a choice that means nothing wins with
+    probability 0.5 exactly.
 
     Args:
         scores: [metrics, datasets, settings, seeds], higher is better, NaN where a model is

@@ -1,9 +1,11 @@
 """Question 4: is there a strength or a method to recommend? Scores against the strength."""
 
+import dataclasses
+
 from dlib_tf2.report import style
 from dlib_tf2.report.dependence import summary
 from dlib_tf2.report.exhibit import Exhibit, having
-from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.scores import PAPER_METRICS
 from dlib_tf2.report.tidy import Scores
 
 
@@ -14,26 +16,17 @@ def score_against_strength(scores: Scores) -> Exhibit:
         " band is the quartiles. The paper found no method that dominates and no strategy for the"
         " strength that holds across datasets and metrics."
     )
-    needs = tuple(score.name for score in METRICS)
     numbers = summary(scores, list(scores.metrics))
+    empty = Exhibit(
+        "score_against_strength", "Scores against strength", reading, numbers, PAPER_METRICS
+    )
     if not scores.metrics:
-        return Exhibit("score_against_strength", "Scores against strength", reading, numbers, needs)
+        return empty
     figure, axes = style.grid(scores.datasets, scores.metrics, 1.95, 1.55)
     for row, dataset in zip(axes, scores.datasets, strict=True):
         for axis, metric in zip(row, scores.metrics, strict=True):
-            style.lines(
-                axis, scores.models[scores.models["dataset"] == dataset], metric, scores.methods
-            )
+            style.lines(axis, scores.on(dataset), metric, scores.methods)
     for axis in axes[-1]:
         axis.set_xlabel("rank of the strength")
     style.method_legend(figure, scores.methods)
-    behind = having(scores, scores.metrics)
-    return Exhibit(
-        "score_against_strength",
-        "Scores against strength",
-        reading,
-        numbers,
-        needs,
-        figure,
-        behind=behind,
-    )
+    return dataclasses.replace(empty, figure=figure, behind=having(scores, scores.metrics))

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
-from dlib_tf2.report.scores import method_order, method_title
+from dlib_tf2.report.methods import methods
 
 RC: Any = {
     "font.family": "sans-serif",
@@ -38,25 +38,7 @@ RC: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's fonts
     "svg.hashsalt": "dlib_tf2",  # the same table gives the same file
 }
-# Okabe and Ito's colours, which people with colour vision deficiencies can tell apart; markers for
-# those who print in grey.
-_COLOURS = {
-    "beta_vae": ("#0072B2", "o"),
-    "factor_vae": ("#D55E00", "s"),
-    "beta_tc_vae": ("#009E73", "^"),
-    "dip_vae_i": ("#CC79A7", "D"),
-    "dip_vae_ii": ("#E69F00", "v"),
-    "annealed_vae": ("#56B4E9", "P"),
-    "vae": ("#444444", "X"),
-}
-_OTHERS = (("#8c564b", "<"), ("#7f7f7f", ">"), ("#bcbd22", "p"), ("#1f3d7a", "h"))
 _FEW = 6  # below, a density is an invention: the points are shown alone
-
-
-def colour(method: str, methods: Sequence[str]) -> tuple[str, str]:
-    """(colour, marker) of a method among all methods of a report."""
-    unknown = [name for name in method_order(set(methods)) if name not in _COLOURS]
-    return _COLOURS[method] if method in _COLOURS else _OTHERS[unknown.index(method) % len(_OTHERS)]
 
 
 def grid(
@@ -103,42 +85,47 @@ def _broken(title: str, inches: float) -> str:
     return "\n".join(lines)
 
 
-def method_legend(figure: Figure, methods: Sequence[str], marks: bool = True) -> None:
+def method_legend(figure: Figure, names: Sequence[str], marks: bool = True) -> None:
     """One legend above all panels."""
+    shown = methods(names).values()
     handles = [
         Line2D(
             [],
             [],
-            color=colour(name, methods)[0],
-            marker=colour(name, methods)[1],
+            color=method.colour,
+            marker=method.marker,
             linestyle="-" if marks else "",
             markersize=5,
         )
-        for name in methods
+        for method in shown
     ]
-    columns = max(1, min(len(methods), int(figure.get_figwidth() // 1.25)))
-    figure.legend(
-        handles,
-        list(map(method_title, methods)),
-        loc="outside upper center",
-        ncols=columns,
-        frameon=False,
-    )
+    columns = max(1, min(len(shown), int(figure.get_figwidth() // 1.25)))
+    titles = [method.title for method in shown]
+    figure.legend(handles, titles, loc="outside upper center", ncols=columns, frameon=False)
 
 
-def lines(axis: Axes, models: pd.DataFrame, score: str, methods: Sequence[str]) -> None:
+def lines(axis: Axes, models: pd.DataFrame, score: str, names: Sequence[str]) -> None:
     """Median and quartiles over seeds against the rank of the strength, a line per method."""
-    for method in methods:
-        of_method = models[models["method"] == method].dropna(subset=score)
+    for name, method in methods(names).items():
+        of_method = models[models["method"] == name].dropna(subset=score)
         if of_method.empty:
             continue
         summary = of_method.groupby("rank")[score].quantile([0.25, 0.5, 0.75]).unstack()
-        shade, marker = colour(method, methods)
         axis.plot(
-            summary.index, summary[0.5], color=shade, marker=marker, markersize=4, linewidth=1.4
+            summary.index,
+            summary[0.5],
+            color=method.colour,
+            marker=method.marker,
+            markersize=4,
+            linewidth=1.4,
         )
         axis.fill_between(
-            summary.index, summary[0.25], summary[0.75], color=shade, alpha=0.13, linewidth=0
+            summary.index,
+            summary[0.25],
+            summary[0.75],
+            color=method.colour,
+            alpha=0.13,
+            linewidth=0,
         )
     ranks = sorted(models["rank"].unique())
     axis.set_xticks(ranks, [str(rank + 1) for rank in ranks])
@@ -244,13 +231,14 @@ def heat_maps(
     across: int = 3,
 ) -> Figure:
     """A heat map per title (values, which of them are sure), `across` in a row."""
-    rows, columns = next(iter(panels.values()))[0].shape
-    across = max(1, min(across, len(panels), int(13 // (columns * cell[0] + 1.4))))
+    first = next(iter(panels.values()))[0]
+    rows, columns = first.shape
+    at_rows, at_columns = (max(map(len, map(str, names))) for names in (first.index, first.columns))
+    wide = columns * cell[0] + max(1.4, 0.07 * at_rows)
+    high = rows * cell[1] + max(1.3, 0.05 * at_columns)
+    across = max(1, min(across, len(panels), int(13 // wide)))
     down = -(-len(panels) // across)
-    figure = Figure(
-        figsize=(max(4.2, across * (columns * cell[0] + 1.4)), down * (rows * cell[1] + 1.3)),
-        layout="constrained",
-    )
+    figure = Figure(figsize=(max(4.2, across * wide), down * high), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False)
     for axis, (title, (values, sure)) in zip(axes.flat, panels.items(), strict=False):
         heat_map(axis, values, sure)

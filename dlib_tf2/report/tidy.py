@@ -1,5 +1,5 @@
-"""The tidy table of dlib_aggregate_results -> one row per model, one column per score, and a note
-for all that was left out or is mixed.
+"""From the tidy table of dlib_aggregate_results to a row per model and a column per score, with
+notes on what was left out and what is mixed.
 """
 
 import functools
@@ -16,61 +16,17 @@ import numpy as np
 import pandas as pd
 
 from dlib_tf2.errors import UserError
+from dlib_tf2.records.columns import COLUMNS, MODEL, NUMBERS, SCORE, TEXTS, WHOLE
 from dlib_tf2.report import scores as known
-from dlib_tf2.report.choose import KEY, choose
+from dlib_tf2.report.choose import choose
+from dlib_tf2.report.methods import methods, symbol
 from dlib_tf2.report.scores import Score
 
 # a whole study: its models (model_num, dataset, ...), only their number, or not known
 Whole = int | Sequence[Mapping[str, Any]] | None
 
-_NEEDED = (
-    "dataset",
-    "method",
-    "hyperparameters",
-    "strength",
-    "seed",
-    "representation",
-    "metric",
-    "key",
-    "value",
-)
-_OPTIONAL = [
-    "study",
-    "model_num",
-    "hyperparameter",
-    "function",
-    "backend",
-    "evaluation_seed",
-    "settings",
-    "run",
-    "steps",
-]
-_OPTIONAL += ["finished", "changes"]
-_TEXT = [
-    "study",
-    "dataset",
-    "method",
-    "hyperparameter",
-    "hyperparameters",
-    "run",
-    "representation",
-    "metric",
-    "function",
-    "key",
-]
-_TEXT += [
-    "changes",
-    "backend",
-    "settings",
-    "version",
-    "train_version",
-    "tensorflow",
-    "keras",
-    "scikit_learn",
-    "lightgbm",
-    "numpy",
-]
-_TEXT += ["finished", "path"]
+_KEY = list(MODEL)
+_NEEDED = (*MODEL, "strength", *SCORE)
 
 
 @dataclass(frozen=True)
@@ -82,20 +38,22 @@ class Scores:
             method, from 0), seed, model_num, and a column per score that any model has; NaN where a
             model has none.
         study: its name; empty for runs outside of a study.
-        metrics: the paper's disentanglement metrics that the table holds; `others`: metrics that
-            the paper does not have.
+        metrics: the paper's disentanglement metrics that the table holds.
+        others: metrics that the paper does not have.
+        found: the scores that the table holds, by name.
         measured: a row per metric and representation: what computed it, on how many models.
         notes: what is mixed, doubled or left out, a sentence each.
         expected: number of models in the whole study, where it is known.
-        expected_on: the same of each dataset, where that is known.
-        steps: numbers of training updates that occur.
-        absent: the models of the whole study of which the table has nothing, where they are known.
+        expected_on: the same for each dataset.
+        steps: the different numbers of training updates.
+        absent: the models of the study that the table has no row of, where they are known.
     """
 
     models: pd.DataFrame
     study: str
     metrics: tuple[str, ...]
     others: tuple[str, ...]
+    found: Mapping[str, Score]
     measured: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     expected: int | None = None
@@ -111,7 +69,25 @@ class Scores:
     @property
     def methods(self) -> list[str]:
         """Names of methods, in the paper's order."""
-        return known.method_order(set(self.models["method"]))
+        return list(methods(self.models["method"]))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Name on axes -> the name with its direction, of the scores where lower is better."""
+        return {
+            name: score.label for name, score in self.found.items() if not score.higher_is_better
+        }
+
+    def directed(self, names: Sequence[str]) -> pd.DataFrame:
+        """The columns of these scores, in which higher is better: with their sign turned where
+        lower is.
+        """
+        signs = {name: -1.0 if name in self.labels else 1.0 for name in names}
+        return self.models[list(signs)] * pd.Series(signs)
+
+    def on(self, dataset: str | None) -> pd.DataFrame:
+        """The models of a dataset; of all datasets for None."""
+        return self.models if dataset is None else self.models[self.models["dataset"] == dataset]
 
     def have(self, *names: str) -> list[str]:
         """Those of the named scores that some model has."""
@@ -122,7 +98,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     """Reads a table that dlib_aggregate_results wrote.
 
     Raises:
-        UserError: there is no such file, it is no such table, or it is empty.
+        UserError: the file does not exist, is not such a table, or is empty.
     """
     path = pathlib.Path(path)
     readers = {".parquet": pd.read_parquet, ".csv": _read_csv, ".json": _read_json}
@@ -132,7 +108,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
         )
     if not path.is_file():
         raise UserError(
-            f"there is no file {path}; make it with dlib_aggregate_results --output={path}"
+            f"{path} does not exist; make it with dlib_aggregate_results --output={path}"
         )
     try:
         table = readers[path.suffix](path)
@@ -151,19 +127,19 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
         )
     if table.empty:
         raise UserError(f"{path} holds no scores; aggregate finished runs first")
-    for name in {"strength", "seed", "value", "model_num", "steps", "num_latent"} & set(table):
+    for name in {*WHOLE, *NUMBERS} & set(table):
         try:
             table[name] = pd.to_numeric(table[name])
-            whole = name in ("strength", "value") or (table[name].dropna() % 1 == 0).all()
+            whole = name in NUMBERS or (table[name].dropna() % 1 == 0).all()
         except (ValueError, TypeError) as error:
             raise UserError(
-                f"{path} has a column {name} that is not of numbers ({error}); make it again with"
-                " dlib_aggregate_results"
+                f"{path} has a column {name} that holds other things than numbers ({error}); make"
+                " it again with dlib_aggregate_results"
             ) from error
         if not whole:
             raise UserError(
-                f"{path} has a column {name} with fractions, expected whole numbers; make it again"
-                " with dlib_aggregate_results"
+                f"{path} has a column {name} with fractions; it must hold whole numbers: make it"
+                " again with dlib_aggregate_results"
             )
     return _typed(table)
 
@@ -176,7 +152,7 @@ def prepare(
     size: int | None = None,
 ) -> Scores:
     """Chooses one study, one kind of trees, one configuration of each metric and one run of each
-    model, and says what was left out.
+    model, and notes what was left out.
 
     Args:
         table: rows of `read`.
@@ -193,7 +169,7 @@ def prepare(
     notes: list[str] = []
     expected = functools.cache(expected)
     table = table.reset_index(drop=True).assign(
-        **{name: pd.NA for name in _OPTIONAL if name not in table}
+        **{name: pd.NA for name in COLUMNS if name not in table}
     )
     table = _typed(table)
     table = table.assign(
@@ -216,8 +192,10 @@ def prepare(
     )
     models = _models(table)
     others = known.other_metrics(table)
-    for score in (*known.METRICS, *others, *known.DEPENDENCE, *known.TRAINING, *known.DOWNSTREAM):
+    scores = (*known.METRICS, *others, *known.DEPENDENCE, *known.TRAINING, *known.DOWNSTREAM)
+    for score in scores:
         _add(models, score, table)
+    found = {score.name: score for score in scores if score.name in models}
     for name, (few, many) in known.EFFICIENCY.items():
         if few in models and many in models:
             models[name] = (models[few] / models[many]).where(models[many] > 0)
@@ -236,21 +214,21 @@ def prepare(
         absent = [one for one in design if one["model_num"] not in there]
     elif design:
         notes.append(
-            "Not every model has a model_num: which models of the study are absent cannot be"
-            " listed."
+            "Not every model has a model_num: the report cannot list the models of the study that"
+            " are absent."
         )
     if not (table["representation"] == "mean").any() and table["representation"].notna().any():
-        found = ", ".join(sorted(table["representation"].dropna().unique()))
+        codes = ", ".join(sorted(table["representation"].dropna().unique()))
         notes.append(
-            "The table has no scores of mean codes, of which metrics are shown here; its"
-            f" representations: {found}."
+            "The table has no scores of mean codes, and the report shows metrics of no other codes;"
+            f" its representations: {codes}."
         )
-    present = tuple(score.name for score in known.METRICS if score.name in models)
     return Scores(
         models.reset_index(drop=True),
         study,
-        present,
-        tuple(score.name for score in others if score.name in models),
+        tuple(score.name for score in known.METRICS if score.name in found),
+        tuple(score.name for score in others if score.name in found),
+        found,
         _measured(table),
         notes,
         size,
@@ -261,22 +239,22 @@ def prepare(
 
 
 def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
-    """Names settings by all that the study binds, in methods whose models differ in more than
-    strength and seed.
+    """Names the settings of a method by everything that the study binds, if its models differ in
+    more than strength and seed.
 
     Raises:
-        UserError: the study's file is not at hand, and its models cannot be told apart.
+        UserError: that is so, and no file defines the study.
     """
     numbers = pd.to_numeric(table["model_num"])
     own = numbers.notna() & (table["changes"].fillna("") == "")
-    several = numbers[own].groupby([table.loc[own, name] for name in KEY]).nunique().reset_index()
+    several = numbers[own].groupby([table.loc[own, name] for name in _KEY]).nunique().reset_index()
     mixed = own & table["method"].isin(several.loc[several["model_num"] > 1, "method"])
     if not mixed.any():
         return table
     if isinstance(whole, int) or whole is None:
         raise UserError(
-            "models of one method, strength and seed differ in other settings, which only the"
-            " study's file tells; run where that is"
+            "models of one method, strength and seed differ in other settings, and only the"
+            " study's file says which; run in the folder of that file"
         )
     bindings = {one["model_num"]: one["bindings"] for one in whole}
     named = numbers[mixed].map(bindings).fillna(table["hyperparameters"])
@@ -287,8 +265,8 @@ def _by_bindings(table: pd.DataFrame, whole: Whole) -> pd.DataFrame:
 
 
 def _with_hyperparameters(table: pd.DataFrame) -> pd.DataFrame:
-    """One text for equal hyperparameters, 4 or 4.0, and one where a table of other origin gives
-    nothing but the strength.
+    """One text for equal hyperparameters, be they 4 or 4.0; made from the strength if the table, of
+    another program, gives nothing else.
     """
     strength = table["strength"].astype(float)
     given = table["hyperparameters"].fillna("{}")
@@ -328,12 +306,12 @@ def _canonical(text: str) -> str:
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Text columns as text: one that holds no value comes with any type from a file."""
-    return table.astype({name: "string" for name in _TEXT if name in table})
+    """Text columns as text: a file may give an empty one any type."""
+    return table.astype({name: "string" for name in TEXTS if name in table})
 
 
 def _read_csv(path: pathlib.Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "string"))  # type: ignore[arg-type]
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXTS, "string"))  # type: ignore[arg-type]
 
 
 def _read_json(path: pathlib.Path) -> pd.DataFrame:
@@ -341,12 +319,12 @@ def _read_json(path: pathlib.Path) -> pd.DataFrame:
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
-    columns = [*KEY, "hyperparameter", "strength", "model_num"]
+    columns = [*_KEY, "hyperparameter", "strength", "model_num"]
     models = (
         table.sort_values("model_num", kind="stable")
-        .drop_duplicates(KEY)[columns]
+        .drop_duplicates(_KEY)[columns]
         .sort_index()
-        .set_index(KEY, drop=False)
+        .set_index(_KEY, drop=False)
     )
     models = models.assign(
         strength=models["strength"].astype(float),
@@ -355,7 +333,7 @@ def _models(table: pd.DataFrame) -> pd.DataFrame:
     names = models["hyperparameter"].astype("string").fillna("")
     settings = [
         (
-            f"{known.symbol(name)} = {strength:.12g}"
+            f"{symbol(name)} = {strength:.12g}"
             if np.isfinite(strength)
             else text
             if text != "{}"
@@ -403,9 +381,9 @@ def _add(models: pd.DataFrame, score: Score, table: pd.DataFrame) -> None:
     rows = (
         score.of(table)
         .sort_values("finished", kind="stable", na_position="first")
-        .drop_duplicates(KEY, keep="last")
+        .drop_duplicates(_KEY, keep="last")
     )
-    values = rows.set_index(KEY)["value"].astype(float)
+    values = rows.set_index(_KEY)["value"].astype(float)
     if np.isfinite(values).any():
         models[score.name] = values.where(np.isfinite(values)).reindex(models.index)
 
@@ -415,7 +393,7 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
     columns = ["metric", "representation", "backend", "settings", "evaluation_seed"]
     filled = table.assign(**{name: table[name].astype("string").fillna("") for name in columns})
     count = (
-        filled.drop_duplicates([*columns, *KEY])
+        filled.drop_duplicates([*columns, *_KEY])
         .groupby(columns)
         .size()
         .rename("models")

@@ -2,13 +2,14 @@
 datasets.
 """
 
+import dataclasses
 import itertools
 
 import pandas as pd
 
 from dlib_tf2.report import correlation_maps
 from dlib_tf2.report.exhibit import Exhibit
-from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.scores import PAPER_METRICS
 from dlib_tf2.report.statistics import rank_correlations
 from dlib_tf2.report.tidy import Scores
 
@@ -26,7 +27,6 @@ def transfer(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
         " setting and seed. The paper found that good settings transfer between dSprites and"
         " Color-dSprites only."
     )
-    needs = tuple(score.name for score in METRICS)
     columns = ["unit", "metric", "left", "right", "rho", "low", "high", "n"]
     parts = []
     for (unit, key), metric in itertools.product(_UNITS.items(), scores.metrics):
@@ -40,14 +40,8 @@ def transfer(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
         )
     numbers = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     if len(scores.datasets) < 2:
-        return Exhibit(
-            "transfer",
-            title,
-            reading,
-            numbers.iloc[:0],
-            needs,
-            notes=["Not estimable: the table holds a single dataset."],
-        )
+        why = ["Not estimable: the table holds a single dataset."]
+        return Exhibit("transfer", title, reading, numbers.iloc[:0], PAPER_METRICS, notes=why)
     settings = numbers[numbers["unit"] == "settings"]
     shown = correlation_maps.maps(
         "transfer",
@@ -57,19 +51,10 @@ def transfer(scores: Scores, bootstrap: int, seed: int) -> Exhibit:
         "metric",
         scores.datasets,
         scores.datasets,
-        needs,
+        PAPER_METRICS,
         _behind(scores, settings),
     )
-    return Exhibit(
-        "transfer",
-        title,
-        reading,
-        numbers,
-        needs,
-        shown.figure,
-        notes=shown.notes,
-        behind=shown.behind,
-    )
+    return dataclasses.replace(shown, numbers=numbers)
 
 
 def _behind(scores: Scores, numbers: pd.DataFrame) -> int:

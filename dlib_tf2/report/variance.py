@@ -7,7 +7,7 @@ import pandas as pd
 
 from dlib_tf2.report import style
 from dlib_tf2.report.exhibit import Exhibit
-from dlib_tf2.report.scores import METRICS
+from dlib_tf2.report.scores import PAPER_METRICS
 from dlib_tf2.report.statistics import MIN_SEEDS, explained_variance
 from dlib_tf2.report.tidy import Scores
 
@@ -42,13 +42,12 @@ def variance(scores: Scores) -> Exhibit:
     notes = _what_is_left_out(scores, numbers)
     estimated = numbers.dropna(subset="setting_r2")
     figure = _bars(scores, estimated) if len(estimated) else None
-    needs = tuple(score.name for score in METRICS)
     return Exhibit(
         "variance",
         "What explains the scores",
         reading,
         numbers,
-        needs,
+        PAPER_METRICS,
         figure,
         _readable(numbers, scores),
         notes,
@@ -86,8 +85,8 @@ def explained(scores: Scores, names: list[str]) -> pd.DataFrame:
 
 
 def _used(scores: Scores, dataset: str, name: str) -> pd.DataFrame:
-    """The models of a dataset whose setting has the score of enough seeds."""
-    models = scores.models[scores.models["dataset"] == dataset].dropna(subset=name)
+    """The models of a dataset with a setting that has this score for enough seeds."""
+    models = scores.on(dataset).dropna(subset=name)
     cell = models["method"] + " " + models["setting"]
     return models[cell.map(cell.value_counts()) >= MIN_SEEDS]
 
@@ -113,7 +112,7 @@ def _what_is_left_out(scores: Scores, numbers: pd.DataFrame) -> list[str]:
     if len(more := lacking[lacking > few]):
         which = ", ".join(f"{name} {number:,}" for name, number in more.items())
         notes.append(
-            f"Of single metrics more settings have fewer than {MIN_SEEDS} seeds and are not used:"
+            f"For single metrics more settings have fewer than {MIN_SEEDS} seeds and are not used:"
             f" {which} of {len(counts):,}."
         )
     if missing := int(numbers["setting_r2"].isna().sum()):
@@ -130,7 +129,7 @@ def _bars(scores: Scores, numbers: pd.DataFrame):
     figure, axes = style.grid([""], datasets, 2.3, 0.24 * len(metrics) + 0.5, "all")
     for axis, dataset in zip(axes[0], datasets, strict=True):
         rows = numbers[numbers["dataset"] == dataset].set_index("metric").reindex(metrics)
-        # of a single method nothing is due to the choice of one
+        # a single method explains nothing: there is no choice
         method = rows["method_r2"].fillna(0)
         widths = {
             "method": method,

@@ -1,5 +1,5 @@
-"""Studies: ordered lists of configurations, found by file; what a folder of their models says; and
-many models at once.
+"""Studies: ordered lists of configurations, found by file; the state of their models in a folder;
+and sweeps that run many models at once.
 """
 
 from dlib_tf2.studies.finding import find, known_names, models_of

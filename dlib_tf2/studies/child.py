@@ -1,5 +1,5 @@
-"""One model in a process of its own: a dlib_reproduce whose output goes to a log, and which stops,
-saved, when its parent dies.
+"""One model in a process of its own: a dlib_reproduce that writes its output to a log, and that
+saves and stops when its parent dies.
 """
 
 import ctypes
@@ -58,8 +58,8 @@ def start(task: Task) -> subprocess.Popen:
 
 
 def run(task: Task) -> int:
-    """Runs the process to its end and returns its exit code, negative for a signal; an interruption
-    is handed on to it.
+    """Runs the process to its end and returns its exit code, negative for a signal; passes an
+    interruption on to it.
     """
     process = start(task)
     try:
@@ -69,8 +69,8 @@ def run(task: Task) -> int:
 
 
 def stop(processes: list[subprocess.Popen], seconds: float) -> None:
-    """Asks processes to save and end, and kills what is left after `seconds`, with the workers that
-    it started.
+    """Asks processes to save and end; after `seconds` kills those that are left, with the workers
+    that they started.
     """
     for process in processes:
         if process.poll() is None:

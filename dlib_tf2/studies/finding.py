@@ -1,5 +1,5 @@
-"""A study by its name, which is the name of a file: `studies/<name>.py` in the current folder, or
-one of `named/`.
+"""Finds a study by the name of its file: `studies/<name>.py` in the current folder, or one of
+`named/`.
 """
 
 import difflib
@@ -26,7 +26,7 @@ def find(name: str) -> Study:
     """Loads a study.
 
     Raises:
-        UserError: there is none of that name, or its file fails or makes no `STUDY`.
+        UserError: no study has that name, or its file fails or defines no `STUDY`.
     """
     for folder in (pathlib.Path("studies"), _SHIPPED):
         path = folder / f"{name}.py"
@@ -35,22 +35,24 @@ def find(name: str) -> Study:
     known = known_names()
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    raise UserError(f"unknown study {name!r}{hint}; the known ones are {', '.join(known)}")
+    raise UserError(f"unknown study {name!r}{hint}; the known studies are {', '.join(known)}")
 
 
 def models_of(name: str) -> list[dict[str, Any]] | None:
-    """A row of model_num, dataset, method, bindings and seed for each model of a study; None where
-    no file defines it.
+    """A row of model_num, dataset, method, bindings and seed for each model of a study; None if no
+    file defines the study.
     """
     if name not in known_names():
         return None
-    rows = (
-        (one.dataset, one.setting.method, ", ".join(one.setting.bindings), one.seed)
-        for one in find(name).configurations
-    )
     return [
-        dict(zip(("model_num", "dataset", "method", "bindings", "seed"), (n, *row), strict=True))
-        for n, row in enumerate(rows)
+        {
+            "model_num": number,
+            "dataset": dataset,
+            "method": setting.method,
+            "bindings": ", ".join(setting.bindings),
+            "seed": seed,
+        }
+        for number, (dataset, setting, seed) in enumerate(find(name).configurations)
     ]
 
 

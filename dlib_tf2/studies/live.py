@@ -28,11 +28,11 @@ class Live:
         """Shows the row.
 
         Args:
-            done: models that are done, also from earlier.
-            running: models at work, also in other sweeps.
-            failed: models that failed for good.
+            done: models that are done, earlier ones included.
+            running: models that run, those of other sweeps included.
+            failed: models that failed and are not tried again.
             left: models that wait.
-            finished: those that this sweep finished, by which it knows its pace.
+            finished: models that this sweep finished, which give its pace.
             last: whether this is the end.
         """
         now = time.monotonic()

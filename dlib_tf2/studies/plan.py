@@ -1,5 +1,5 @@
-"""One model of a study as it is to be run: which gin files and bindings, which representations,
-which metrics, and their fingerprint.
+"""What dlib_reproduce runs for one model of a study: gin files and bindings, representations,
+metrics, and their fingerprint.
 """
 
 import functools
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlib_tf2.configuration import gin_utils, sources
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import check_names
 from dlib_tf2.studies.finding import find
 from dlib_tf2.studies.study import Configuration
 
@@ -24,15 +24,15 @@ class Plan:
 
     Attributes:
         study: its name.
-        model_num: the model's number; None where a model that exists is scored.
-        configuration: the model; None likewise.
+        model_num: the model's number; None if a model that exists is scored.
+        configuration: the model; None if a model that exists is scored.
         suite: name of the suite of metrics.
         changes: what the user bound on top of the study, in order.
         files: gin files, in order.
         bindings: gin text on top of them, `changes` last.
         representations: names.
         metrics: names.
-        dataset: what the model is trained on, which `changes` may have replaced; None where one
+        dataset: what the model is trained on, which `changes` may have replaced; None if a model
             that exists is scored.
     """
 
@@ -49,8 +49,8 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The study's configuration and what was bound on top of it; empty where a model that
-        exists is scored.
+        """The study's configuration and what was bound on top of it; empty if a model that exists
+        is scored.
         """
         changed = f"; changed: {'; '.join(self.changes)}" if self.changes else ""
         return f"{self.configuration}{changed}" if self.configuration else ""
@@ -140,19 +140,9 @@ def _resolved(
     """Checks gin text, and reads representations, metrics and the dataset from it."""
     keys = ("postprocess.representations", "evaluate.metrics", "train.dataset")
     bound = gin_utils.bound_values(files, bindings, keys)
-    return *(_names(bound[key], key) for key in keys[:2]), bound[keys[2]]
-
-
-def _names(value: object, key: str) -> tuple[str, ...]:
-    if (
-        not isinstance(value, list | tuple)
-        or not value
-        or not all(isinstance(name, str) for name in value)
-    ):
-        raise UserError(
-            f"{key} is {value!r}; expected a list of one or more names, such as ['mean']"
-        )
-    return tuple(dict.fromkeys(value))
+    for key, example in zip(keys, ("mean", "mig"), strict=False):
+        check_names(key, bound[key], example)
+    return *(tuple(dict.fromkeys(bound[key])) for key in keys[:2]), bound[keys[2]]
 
 
 @functools.cache

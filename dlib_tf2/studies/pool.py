@@ -11,8 +11,8 @@ from dlib_tf2.studies.child import Task
 
 
 class Ended(NamedTuple):
-    """A process that ended: its exit code, negative for a signal; or None where it was lost with
-    its node, for a reason.
+    """A process that ended: its exit code, negative for a signal, or None and a reason if it was
+    lost with its node.
     """
 
     model_num: int
@@ -77,7 +77,7 @@ class Pool:
 
 
 def environment(cpus_per_run: int, gpus_per_run: float) -> dict[str, str]:
-    """Variables that keep a process to its share of the cores, and of a GPU that it has with
+    """Variables that keep a process to its share of the cores, and of a GPU that it shares with
     others.
     """
     threads = (
@@ -88,7 +88,7 @@ def environment(cpus_per_run: int, gpus_per_run: float) -> dict[str, str]:
     )
     variables = {name: str(cpus_per_run) for name in threads}
     if 0 < gpus_per_run < 1:
-        # or the first process takes all of its memory
+        # otherwise the first process takes all of its memory
         variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     return variables
 

@@ -34,7 +34,7 @@ class RayPool:
 
         Raises:
             UserError: Ray is not installed.
-            DlibError: there is no such cluster.
+            DlibError: no cluster has that address.
         """
         try:
             import ray
@@ -43,11 +43,8 @@ class RayPool:
                 "Ray is not installed; install the extra: pip install 'dlib_tf2[ray]', or leave out"
                 " --ray_address"
             ) from error
-        self._ray, self._workers, self._share = (
-            ray,
-            workers,
-            {"CPU": float(cpus_per_run), "GPU": float(gpus_per_run)},
-        )
+        self._ray, self._workers = ray, workers
+        self._share = {"CPU": float(cpus_per_run), "GPU": float(gpus_per_run)}
         options: dict[str, Any] = {"address": address}
         if address == "local":
             options |= {
@@ -121,9 +118,7 @@ class RayPool:
         self._running[self._run.remote(task)] = task.model_num
 
     def ended(self) -> list[Ended]:
-        """The models that ended since the last call; one whose worker or node was lost is among
-        them.
-        """
+        """The models that ended since the last call, or that lost their worker or node."""
         if not self._running:
             return []
         ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
@@ -140,14 +135,11 @@ class RayPool:
         return found
 
     def stop(self, seconds: float) -> None:
-        """Interrupts those that run, each of which saves first, and leaves the cluster."""
+        """Interrupts the running models, which save first, and leaves the cluster."""
         for reference in self._running:
             self._ray.cancel(reference, force=False)
-        (
+        if self._running:
             self._ray.wait(list(self._running), num_returns=len(self._running), timeout=seconds)
-            if self._running
-            else None
-        )
         self._ray.shutdown()
 
 

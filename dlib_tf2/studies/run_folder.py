@@ -1,14 +1,13 @@
-"""The folder of one model of a study: whose it is, who works in it, and whether it is done or why
-it failed.
+"""The folder of one model of a study: what it belongs to, whether a process works in it, and
+whether the model is done or why it failed.
 
-<output_dir>/study.json              the study, its suite and the changes: the same for all models
-of the folder <output_dir>/<model_num>/model/      of the training     codes/<representation>/
-scores/<representation>/<metric>/
-                         done.json   there once all of it is, with the fingerprint that it was made
-                         by and the sizes of its files
-                         failed.json why the last attempt failed
-                         scored.json whose scores these are, where a model from elsewhere is scored
-                         .lock       locked by the process that works here, for as long as it lives
+    <output_dir>/study.json       the study, its suite and the changes, the same for all models
+    <output_dir>/<model_num>/
+        model/  codes/<representation>/  scores/<representation>/<metric>/
+        done.json     the fingerprint of what made the results, and their sizes; written last
+        failed.json   why the last attempt failed
+        scored.json   the model that the scores belong to, if it came from elsewhere
+        .lock         held by the process that works here, for as long as it lives
 """
 
 import datetime
@@ -32,8 +31,8 @@ MODEL = Written(exactly("done.json", "failed.json", _SCORED_FILE))
 
 
 class State(NamedTuple):
-    """What a folder says about a model: "done", "running", "failed", "stopped" (begun, nobody at
-    work), "outdated" or "missing".
+    """What a folder says about a model: "done", "running", "failed", "stopped" (begun, but no
+    process works on it), "outdated" or "missing".
     """
 
     kind: str
@@ -41,12 +40,12 @@ class State(NamedTuple):
 
 
 def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
-    """Makes `output_dir` the folder of a study, or accepts the one that it is, or one of which no
-    model was begun.
+    """Makes `output_dir` the folder of a study, or accepts one that already is, or one of another
+    study that has no model yet.
 
     Raises:
-        UserError: it is another study's, of another suite or with other changes, or not ours, or
-            does not say whose it is.
+        UserError: it has models of another study, another suite or other changes, or holds
+            something else, or its study.json is damaged.
     """
     folder = claim_folder(output_dir, "study")
     there, identity = _read_study(folder), _identity(plan)
@@ -60,8 +59,8 @@ def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
 def claim_scores(
     output_dir: str | os.PathLike, plan: Plan, model_dir: str | os.PathLike
 ) -> pathlib.Path:
-    """Makes `output_dir` the folder of the scores of a model from elsewhere, or accepts the one
-    that it is.
+    """Makes `output_dir` the folder of the scores of a model from elsewhere, or accepts one that
+    already is.
 
     Raises:
         UserError: it holds something else, or scores of another model, study or suite, or with
@@ -78,12 +77,12 @@ def claim_scores(
 
 
 def _identity(plan: Plan) -> dict[str, object]:
-    """What all that is made by a plan has in common."""
+    """What all results of a plan have in common."""
     return {"study": plan.study, "suite": plan.suite, "gin_bindings": list(plan.changes)}
 
 
 def _difference(there: dict, identity: dict[str, object]) -> str:
-    """The first entry in which a folder differs, as text; empty where there is none."""
+    """The first entry in which a folder differs, as text; empty if none does."""
     keys = (key for key, value in identity.items() if there.get(key) != value)
     return next((f"{key} {there.get(key)!r}, not of {identity[key]!r}" for key in keys), "")
 
@@ -95,11 +94,10 @@ def _is_begun(folder: pathlib.Path) -> bool:
 
 
 def plans_of(output_dir: str | os.PathLike) -> tuple[str, Callable[[int], Plan]]:
-    """The name of the study whose folder this is, and what its models are made by: model_num ->
-    plan.
+    """The name of the study that a folder belongs to, and the plan of each model by its number.
 
     Raises:
-        UserError: it is no study's.
+        UserError: it belongs to no study.
     """
     there = _read_study(pathlib.Path(output_dir))
     if there is None:
@@ -112,10 +110,10 @@ def plans_of(output_dir: str | os.PathLike) -> tuple[str, Callable[[int], Plan]]
 
 
 def _read_study(folder: pathlib.Path) -> dict | None:
-    """What study.json says; None where there is none.
+    """What study.json says; None if it does not exist.
 
     Raises:
-        UserError: it is damaged, so that nobody can say whose the models are.
+        UserError: it is damaged.
     """
     path = folder / _STUDY_FILE
     there = read_json(path)
@@ -123,14 +121,14 @@ def _read_study(folder: pathlib.Path) -> dict | None:
         return there
     if path.exists():
         raise UserError(
-            f"{path} is damaged, so whose models are here is not known; restore it, or choose"
+            f"{path} is damaged, so the study of these models is not known; restore it, or choose"
             " another --output_dir"
         )
     return None
 
 
 def claim_model(folder: str | os.PathLike) -> pathlib.Path:
-    """Makes the folder of one model, or accepts the one that it is.
+    """Makes the folder of one model, or accepts one that already is.
 
     Raises:
         UserError: it holds something else.
@@ -139,12 +137,12 @@ def claim_model(folder: str | os.PathLike) -> pathlib.Path:
 
 
 def is_done(folder: pathlib.Path, fingerprint: str, thorough: bool = True) -> bool:
-    """Whether all was made by this fingerprint, and is still there.
+    """Whether all results have this fingerprint and are still there.
 
     Args:
         folder: the model's folder.
-        fingerprint: what it is to be made by.
-        thorough: also read every record; without, which is for thousands of models, look whether it
+        fingerprint: of the plan.
+        thorough: read every record; otherwise, for thousands of models, only look whether it
             exists.
     """
     done = read_json(folder / "done.json")
@@ -156,8 +154,8 @@ def is_done(folder: pathlib.Path, fingerprint: str, thorough: bool = True) -> bo
 
 
 def _holds_parts(folder: pathlib.Path, done: dict, thorough: bool) -> bool:
-    """Whether all parts that done.json lists are there; one without a list, as another program
-    leaves it, does not count.
+    """Whether all parts that done.json lists are there; a done.json without a list does not
+    count.
     """
     parts = done.get("parts")
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
@@ -169,7 +167,7 @@ def _holds_parts(folder: pathlib.Path, done: dict, thorough: bool) -> bool:
 
 
 def _size(path: pathlib.Path) -> int | None:
-    """Size of a file, by which a damaged one shows; None where there is none."""
+    """Size of a file, which shows whether it was damaged; None if it does not exist."""
     try:
         return path.stat().st_size
     except OSError:
@@ -179,11 +177,11 @@ def _size(path: pathlib.Path) -> int | None:
 def write_done(
     folder: pathlib.Path, fingerprint: str, parts: Sequence[str], seconds: dict[str, float]
 ) -> None:
-    """Says that all is made.
+    """Records that everything is done.
 
     Args:
         folder: the model's folder.
-        fingerprint: what it was made by.
+        fingerprint: of the plan.
         parts: folders of finished steps, relative to it or absolute.
         seconds: of each step that this run made.
     """
@@ -201,7 +199,7 @@ def write_done(
 
 
 def write_failure(folder: pathlib.Path, reason: str, exit_code: int) -> None:
-    """Says why an attempt failed."""
+    """Records why an attempt failed."""
     results.write_json(
         folder / "failed.json", {"reason": reason, "exit_code": exit_code, **_where()}
     )
@@ -212,8 +210,8 @@ def state(folder: pathlib.Path, fingerprint: str | None = None) -> State:
 
     Args:
         folder: the model's folder.
-        fingerprint: what it is to be made by; what is whole and of another one is "outdated". Any
-            by default.
+        fingerprint: of the plan; complete results of another one are "outdated". By default any
+            will do.
     """
     if not folder.is_dir():
         return State("missing")
@@ -230,7 +228,7 @@ def state(folder: pathlib.Path, fingerprint: str | None = None) -> State:
 
 
 def read_json(path: pathlib.Path) -> dict | None:
-    """The object in a file; None where there is none or it is damaged."""
+    """The object in a file; None if the file does not exist or is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

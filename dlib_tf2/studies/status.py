@@ -1,5 +1,5 @@
-"""What the folder of a study says, read from it alone: which models are done, running, failed and
-why, stopped, outdated, missing.
+"""Which models of a study are done, running, failed and why, stopped, outdated or missing, read
+from its folder alone.
 """
 
 import os
@@ -18,7 +18,7 @@ KINDS = ("done", "running", "failed", "stopped", "outdated", "missing")
 def states(
     output_dir: str | os.PathLike, models: str = "", study: str | None = None
 ) -> tuple[str, dict[int, State]]:
-    """The study whose folder it is, and the state of each of its models.
+    """The study that a folder belongs to, and the state of each of its models.
 
     Args:
         output_dir: the folder.
@@ -26,7 +26,7 @@ def states(
         study: its name, where the caller expects one.
 
     Raises:
-        UserError: it is no study's folder, or another's, or the study is not known here.
+        UserError: it belongs to no study or to another, or the study is not known here.
     """
     folder = pathlib.Path(output_dir)
     name, plan = run_folder.plans_of(folder)
@@ -44,8 +44,8 @@ def states(
 
 
 def describe(output_dir: str | os.PathLike, models: str = "", study: str | None = None) -> str:
-    """The states as text: a count of each kind, the reason of each failure, and the numbers of what
-    is not done.
+    """The states as text: a count of each kind, the reason of each failure, and the numbers of the
+    models that are not done.
     """
     name, found = states(output_dir, models, study)
     by_kind: dict[str, Sequence[int]] = {

@@ -84,7 +84,7 @@ class Study:
         """The model of a number.
 
         Raises:
-            UserError: there is none; a negative number does not count from the end.
+            UserError: no model has it; a negative number does not count from the end.
         """
         if not 0 <= model_num < len(self):
             raise UserError(

@@ -38,7 +38,7 @@ class Sweep:
         output_dir: the study's folder.
         backend: where they run.
         retries: how often a model is started again after it failed.
-        arguments: flags of dlib_reproduce beside --model_num.
+        arguments: flags of dlib_reproduce in addition to --model_num.
         """
         self._plans, self._backend, self._retries, self._arguments = (
             plans,
@@ -119,13 +119,13 @@ class Sweep:
             if time.monotonic() - looked < _ELSEWHERE_SECONDS:
                 continue
             self._elsewhere[number] = time.monotonic()
-            # done, or stopped, which is found out when its turn comes
+            # done or stopped: its next turn shows which
             if not is_locked(self._model(number)):
                 del self._elsewhere[number]
                 self._left.appendleft(number)
 
     def _take(self, ended: Ended) -> None:
-        """Decides what becomes of a model whose process ended."""
+        """Decides what happens to a model after its process ended."""
         number, code = ended.model_num, ended.exit_code
         seconds = time.monotonic() - self._running.pop(number)
         if code == EXIT_DONE:
@@ -133,11 +133,11 @@ class Sweep:
             self._finished += 1
             self._live.say(f"model {number} done in {seconds:.0f} s")
             return
-        # another sweep was faster, or a lost worker's process is still saving
+        # another sweep took it first, or the process of a lost worker is still saving
         if is_locked(self._model(number)):
             self._elsewhere[number] = time.monotonic()
             return
-        # looked at after the lock, which the other lets go once it is done
+        # checked after the lock, which the other process releases once it is done
         if is_done(self._folder, number, self._plans[number]):
             self._done.add(number)
             return
@@ -173,7 +173,7 @@ class Sweep:
         try:
             run_folder.claim_model(self._model(number))
             run_folder.write_failure(self._model(number), reason, code)
-        except DlibError as error:  # a folder that is not ours stays as it is; the reason was said
+        except DlibError as error:  # a folder of something else stays as it is
             self._live.say(f"model {number}: {error}")
 
     def _log(self, number: int) -> str:

@@ -2,6 +2,8 @@
 another way.
 """
 
+import dataclasses
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from dlib_tf2.report.agreement import agreement
 from dlib_tf2.report.coverage import coverage
 from dlib_tf2.report.dependence import dependence
 from dlib_tf2.report.downstream import downstream, efficiency
+from dlib_tf2.report.methods import methods
 from dlib_tf2.report.sections import Sampling, sections
 from dlib_tf2.report.selection import score_cube, selection
 from dlib_tf2.report.strengths import score_against_strength
@@ -91,6 +94,29 @@ def test_agreement_is_scipys_spearman(scores):
     assert f"{round(100 * expected)}" in texts
 
 
+def test_a_metric_where_lower_is_better_is_marked_and_agrees_with_what_it_mirrors():
+    table = synthetic.table(datasets=("cars3d",), seeds=2)
+    rows = table[table["metric"] == "mig"]
+    mirrored = rows.assign(
+        metric="fairness",
+        function="fairness",
+        key="mean_fairness:mean_pred:mean_sens",
+        value=-rows["value"],
+    )
+    scores = tidy.prepare(pd.concat([table, mirrored]))
+    shown = agreement(scores, 100, 0)
+    rho = shown.numbers.set_index(["left", "right"])["rho"]
+    assert rho["MIG", "fairness, lower is better"] == pytest.approx(1)
+    assert rho["fairness, lower is better", "SAP"] == pytest.approx(rho["MIG", "SAP"])
+    assert "fairness, lower is better" in [
+        text.get_text() for text in panels(shown.figure)[0].get_yticklabels()
+    ]
+    assert "enters with its sign turned" in shown.reading
+    assert "fairness (mean_fairness:mean_pred:mean_sens)" in shown.reading
+    assert shown.behind == 72
+    assert "sign turned" not in downstream(scores, 100, 0).reading  # no score in it is turned
+
+
 def test_violins_show_every_group(scores):
     by_method, by_strength = violins_by_method(scores), violins_by_strength(scores, "cars3d")
     assert len(panels(by_method.figure)) == 12
@@ -143,7 +169,7 @@ def test_settings_that_lack_seeds_of_one_metric_alone_are_said():
     table = table[~((table["metric"] == "mig") & (table["seed"] == 2) & (table["strength"] == 10))]
     shown = variance(tidy.prepare(table))
     assert shown.notes == [
-        "Of single metrics more settings have fewer than 3 seeds and are not used: MIG 5 of 36."
+        "For single metrics more settings have fewer than 3 seeds and are not used: MIG 5 of 36."
     ]
     assert shown.numbers.set_index("metric").loc[["MIG", "SAP"], "models"].tolist() == [93, 108]
 
@@ -180,7 +206,7 @@ def test_variance_uses_settings_with_three_seeds_only(scores):
     models = scores.models
     few = (models["method"] == "beta_vae") & (models["seed"] > 1)
     none = (models["dataset"] == "shapes3d") & (models["seed"] > 1)
-    shown = variance(tidy.Scores(models[~few & ~none], "s", scores.metrics, (), scores.measured))
+    shown = variance(dataclasses.replace(scores, models=models[~few & ~none]))
     numbers = shown.numbers.set_index(["dataset", "metric"])
     assert numbers.loc["cars3d", "MIG"][["models", "settings"]].tolist() == [150, 30]
     assert numbers.loc["shapes3d", "MIG"]["models"] == 0
@@ -226,7 +252,17 @@ def test_selection_is_drawn_from_the_cube_of_scores(scores):
 
 def test_unsupervised_and_downstream_take_their_rows_and_columns(scores):
     shown = unsupervised(scores, 100, 0).numbers
-    assert list(shown["left"].unique()) == ["Reconstruction", "TC (sampled)", "KL", "ELBO"]
+    assert list(shown["left"].unique()) == [
+        "Reconstruction, lower is better",
+        "TC (sampled), lower is better",
+        "KL, lower is better",
+        "ELBO",
+    ]
+    one = shown[(shown["dataset"] == "cars3d") & (shown["right"] == "MIG")].set_index("left")["rho"]
+    models = scores.models[scores.models["dataset"] == "cars3d"]
+    for name, sign in (("KL", -1), ("ELBO", 1)):
+        expected = sign * stats.spearmanr(models[name], models["MIG"]).statistic
+        assert one[f"{name}, lower is better" if sign < 0 else name] == pytest.approx(expected)
     assert list(shown["right"].unique()) == METRICS
     tasks = downstream(scores, 100, 0).numbers
     assert list(tasks["left"].unique()) == METRICS
@@ -341,9 +377,10 @@ def test_unknown_methods_and_long_names_are_drawn():
     mine = table.assign(method="my_method", run="m" + table["model_num"].astype(str))
     scores = tidy.prepare(pd.concat([table, mine]))
     assert scores.methods == ["beta_vae", "my_method"]
-    assert style.colour("my_method", scores.methods) not in [
-        style.colour(name, scores.methods) for name in synthetic.METHODS
-    ]
+    shown = methods([*synthetic.METHODS, "my_method"])
+    mine = shown.pop("my_method")
+    assert (mine.title, mine.short) == ("my_method", "my_method")
+    assert mine.colour not in [method.colour for method in shown.values()]
     figure = score_against_strength(scores).figure
     title = panels(figure)[-1].texts[0].get_text()
     assert title == "rendered_\nshapes3d/small"

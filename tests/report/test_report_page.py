@@ -375,14 +375,14 @@ def test_bad_input_is_one_line(folder, tmp_path, run_command):
         assert err.count("\n") == 1
         return err
 
-    assert "there is no file" in said(
+    assert "does not exist; make it with" in said(
         f"--results={tmp_path / 'no.csv'}", f"--output_dir={tmp_path / 'out'}"
     )
     (tmp_path / "mine.txt").write_text("mine")
     assert "holds files that dlib_tf2 did not write" in said(
         f"--results={folder / 'results.parquet'}", f"--output_dir={tmp_path}"
     )
-    with pytest.raises(UserError, match="nothing of the study 'x'"):
+    with pytest.raises(UserError, match="no scores of the study 'x'"):
         build(folder / "results.parquet", tmp_path / "out", study="x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt"]
 

@@ -10,6 +10,7 @@ import pytest
 import synthetic
 
 from dlib_tf2.errors import UserError
+from dlib_tf2.metrics import declaration
 from dlib_tf2.report import scores as known
 from dlib_tf2.report import tidy
 from dlib_tf2.report.exhibit import Exhibit, cells, missing, standing
@@ -138,7 +139,7 @@ def test_one_study_is_chosen_and_the_others_are_named(table):
     assert len(tidy.prepare(both, study="small_study").models) == 108
     assert len(tidy.prepare(both, study="").models) == 18
     with pytest.raises(
-        UserError, match="nothing of the study 'nope', only of 'synthetic_study', 'small_study', ''"
+        UserError, match="scores of the study 'nope', only of 'synthetic_study', 'small_study', ''"
     ):
         tidy.prepare(both, study="nope")
 
@@ -251,7 +252,7 @@ def test_a_trial_with_other_settings_never_replaces_the_studys_own_model(table, 
     scores = tidy.prepare(pd.concat([own, trial]))
     pd.testing.assert_frame_equal(scores.models, tidy.prepare(own).models)
     assert scores.notes == [
-        "Further training runs of models that are already counted are left out: 1, of which 1 made"
+        "Further training runs of models that are already counted are left out: 1, 1 of them made"
         " with other settings than the study's own."
     ]
     # a trial that is the only run is shown, and named
@@ -361,24 +362,53 @@ def test_a_table_of_sampled_codes_alone_is_said_to_be_one(table):
     scores = tidy.prepare(table[table["metric"] == "mig"].assign(representation="sampled"))
     assert scores.metrics == ()
     assert scores.notes == [
-        "The table has no scores of mean codes, of which metrics are shown here; its"
-        " representations: sampled."
+        "The table has no scores of mean codes, and the report shows metrics of no other codes;"
+        " its representations: sampled."
     ]
 
 
 def test_metrics_that_the_paper_does_not_have_join_by_their_headline(table):
     rows = table[table["metric"] == "mig"]
     extra = [
-        rows.assign(metric="mcc", function="mcc", key="num_factors_scored", value=5.0),
-        rows.assign(metric="mcc", function="mcc", key="mcc_pearson"),
-        rows.assign(metric="infomec", function="infomec", key="modularity"),
-        rows.assign(metric="infomec", function="infomec", key="compactness", value=0.0),
-        rows.assign(metric="fairness", function="fairness", key="mean_fairness"),
-        rows.assign(metric="strong", function="strong", key="10:mean_test_accuracy"),
+        rows.assign(metric=name, function=function, key=key, value=sign * rows["value"])
+        for name, function, key, sign in (
+            ("mcc", "mcc", "num_factors_scored", 0),
+            ("mcc", "mcc", "mcc_pearson", 1),
+            ("quick", "infomec", "modularity", 0),
+            ("quick", "infomec", "explicitness", 1),
+            ("fairness", "fairness", "mean_fairness", 0),
+            ("fairness", "fairness", "mean_fairness:mean_pred:mean_sens", -1),
+            ("jemmig", "jemmig", "jemmig", 0),  # lower is better, and not what jemmig declares
+            ("mine", "mine", "num_rows", 0),
+            ("mine", "mine", "something", 1),
+            ("yours", "scope/yours", "1:yours", 1),
+        )
     ]
     scores = tidy.prepare(pd.concat([table, *extra]))
-    assert scores.others == ("infomec modularity", "mcc")
-    pd.testing.assert_series_equal(scores.models["mcc"], scores.models["MIG"], check_names=False)
+    assert scores.others == ("fairness", "infomec", "mcc", "mine")
+    for name, sign in (("fairness", -1), ("infomec", 1), ("mcc", 1), ("mine", 1)):
+        assert (scores.models[name] == sign * scores.models["MIG"]).all()
+    assert scores.labels["fairness"] == "fairness, lower is better"
+    assert not {"mcc", "mine", "MIG", "ELBO"} & set(scores.labels)
+    directed = scores.directed(["fairness", "MIG", "KL", "ELBO"])
+    expected = [scores.models["MIG"], scores.models["MIG"], -scores.models["KL"]]
+    assert [directed[name].tolist() for name in ("fairness", "MIG", "KL")] == [
+        values.tolist() for values in expected
+    ]
+    assert directed["ELBO"].equals(scores.models["ELBO"])
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_metric_is_shown_as_its_own_file_declares(table, declared, monkeypatch, tmp_path):
+    higher = f"Headline(key='error', higher_is_better={not declared}, low=0, high=1, random=0.5"
+    (tmp_path / "new_metric.py").write_text(f"HEADLINE = {higher}, cost='instant')\n")
+    monkeypatch.setattr(declaration, "__file__", str(tmp_path / "declaration.py"))
+    rows = table[table["metric"] == "mig"].assign(metric="new", function="new_metric")
+    scores = tidy.prepare(
+        pd.concat([table, rows.assign(key="new_metric"), rows.assign(key="error", value=0.5)])
+    )
+    assert set(scores.models["new_metric"]) == {0.5}
+    assert ("new_metric" in scores.labels) == declared
 
 
 def test_scores_that_are_not_finite_are_missing(table):
@@ -457,7 +487,8 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
     unnumbered = tidy.prepare(part.drop(columns="model_num"), expected=lambda study: whole(1800))
     assert unnumbered.absent.empty
     assert unnumbered.notes == [
-        "Not every model has a model_num: which models of the study are absent cannot be listed."
+        "Not every model has a model_num: the report cannot list the models of the study that are"
+        " absent."
     ]
     small = tidy.prepare(part, expected=lambda study: 3)
     assert small.expected is None
@@ -477,14 +508,14 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
         (
             "none.csv",
             None,
-            "there is no file .*none.csv; make it with dlib_aggregate_results --output=",
+            ".*none.csv does not exist; make it with dlib_aggregate_results --output=",
         ),
         ("table.xlsx", "", "must end in .parquet, .csv, .json"),
         ("empty.csv", "", "cannot be read"),
         (
             "other.csv",
             "a,b\n1,2\n",
-            "has no column dataset, method, hyperparameters, strength, seed, representation,"
+            "has no column dataset, method, hyperparameters, seed, strength, representation,"
             " metric, key, value",
         ),
         ("half.parquet", "PAR1 and then no more", "cannot be read"),
@@ -498,17 +529,17 @@ def test_what_is_missing_is_counted_against_the_tables_own_design(table):
         (
             "text.csv",
             "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0,mean,mig,mig,high\n",
-            "a column value that is not of numbers",
+            "a column value that holds other things than numbers",
         ),
         (
             "steps.csv",
             "dataset,method,hyperparameters,strength,seed,representation,metric,key,value,steps\nd,m,{},1,0,mean,mig,mig,1,a\n",
-            "a column steps that is not of numbers",
+            "a column steps that holds other things than numbers",
         ),
         (
             "seed.csv",
             "dataset,method,hyperparameters,strength,seed,representation,metric,key,value\nd,m,{},1,0.5,mean,mig,mig,1\n",
-            "a column seed with fractions, expected whole numbers",
+            "a column seed with fractions; it must hold whole numbers",
         ),
     ],
 )

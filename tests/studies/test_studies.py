@@ -284,7 +284,7 @@ def test_the_bindings_of_the_page_replace_each_dsprites_dataset_by_its_rendered_
         ),
         (
             ("rendered_study", 0, None, ["evaluate.metrics = []"]),
-            r"evaluate.metrics is \[\]; expected a list of one or more names",
+            r"evaluate.metrics is \[\]; expected a list of names, such as",
         ),
     ],
 )

@@ -221,7 +221,7 @@ def test_a_damaged_study_file_is_not_taken_over(script, tmp_path, text):
         with pytest.raises(
             UserError,
             match=(
-                r"study.json is damaged, so whose models are here is not known; restore it, or"
+                r"study.json is damaged, so the study of these models is not known; restore it, or"
                 r" choose another"
             ),
         ):
