@@ -5,7 +5,6 @@ representation is derived.
 import inspect
 import json
 import os
-import pathlib
 import re
 import sys
 import time
@@ -24,7 +23,7 @@ from dlib_tf2.records import results
 from dlib_tf2.representations import representation
 from dlib_tf2.representations.table import Table
 from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
-from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.paths import AnyPath, as_path
 from dlib_tf2.system.progress import Progress
 from dlib_tf2.training import saved_model
 from dlib_tf2.training.saved_model import load_network
@@ -85,7 +84,7 @@ def postprocess(
             _write_representation(folder, name, seed, posterior, settings[name])
 
 
-def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Posterior | None:
+def _saved_posterior(folder: AnyPath, made_from: dict) -> representation.Posterior | None:
     """The posterior of an earlier run; None where there is none or it is damaged."""
     if not results.is_complete(folder):
         return None
@@ -200,7 +199,7 @@ def _settings(name: str, seed: int) -> dict[str, Any]:
 
 
 def _write_representation(
-    folder: pathlib.Path, name: str, seed: int, posterior: representation.Posterior, settings: dict
+    folder: AnyPath, name: str, seed: int, posterior: representation.Posterior, settings: dict
 ) -> None:
     started, target = time.time(), folder / name
     here = sources.of_names([f"{name}_representation"])
@@ -225,7 +224,7 @@ def _write_representation(
     print(target / "representation.npz")
 
 
-def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
+def _is_made_from(folder: AnyPath, target: AnyPath) -> bool:
     """Whether a representation is whole, and of the posterior that is in the folder now."""
     if not results.is_complete(target):
         return False
@@ -234,7 +233,7 @@ def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
     return _load_or_none(representation.Representation, target, "representation.npz") is not None
 
 
-def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, here: dict) -> None:
+def _refuse_other_settings(target: AnyPath, record: dict, settings: dict, here: dict) -> None:
     values = record["values"]
     other = [
         f"with {key} {values.get(key)}, not {now}"
@@ -249,7 +248,7 @@ def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, h
         )
 
 
-def _load_or_none(kind: type[T], folder: pathlib.Path, name: str) -> T | None:
+def _load_or_none(kind: type[T], folder: AnyPath, name: str) -> T | None:
     """Reads a table; None where it is missing, damaged or changed, which is reported, since it is
     made again.
     """

@@ -5,7 +5,6 @@ wherever it stopped.
 import json
 import math
 import os
-import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from dlib_tf2.models.vae import VAE
 from dlib_tf2.records import results
 from dlib_tf2.seeds import derive_seed
 from dlib_tf2.system.folders import Written, exactly, hold_folder
-from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.paths import AnyPath, as_path
 from dlib_tf2.training import checkpoints, saved_model
 from dlib_tf2.training.engine import Engine
 from dlib_tf2.training.interruptions import (
@@ -168,15 +167,15 @@ def train(
             raise UserError(
                 f'train.{name} must be a dictionary such as {{"beta": 4.0}}, got {value!r}'
             )
-    for name, value in (
+    for name, maker in (
         ("model", model),
         ("encoder", encoder),
         ("decoder", decoder),
         ("optimizer", optimizer),
     ):
-        if not callable(value):
+        if not callable(maker):
             raise UserError(
-                f"train.{name} must be a reference such as @conv_encoder, with its @, got {value!r}"
+                f"train.{name} must be a reference such as @conv_encoder, with its @, got {maker!r}"
             )
     if not isinstance(method, str):
         raise UserError(f"train.method must be a name such as 'beta_vae', got {method!r}")
@@ -339,7 +338,7 @@ def _batches(
     return strategy.distribute_datasets_from_function(slices)
 
 
-def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bool) -> None:
+def _check_identity(folder: AnyPath, settings: Mapping[str, Any], chief: bool) -> None:
     """Refuses a folder whose run was another one; a new folder gets this run's identity."""
     used = {
         key: value
@@ -352,9 +351,7 @@ def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bo
         results.write_json(folder / _IDENTITY, identity)
 
 
-def _refuse_other_run(
-    folder: pathlib.Path, here: Mapping[str, Any], keys: Iterable[str] = ()
-) -> None:
+def _refuse_other_run(folder: AnyPath, here: dict[str, Any], keys: Iterable[str] = ()) -> None:
     """Refuses a folder whose run differs in one of `keys`, by default in anything."""
     path = folder / _IDENTITY
     if not path.exists():
@@ -392,7 +389,7 @@ def _refuse_other_run(
         )
 
 
-def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | None:
+def _finished_values(folder: AnyPath, steps: int) -> dict[str, float] | None:
     if not results.is_complete(folder):
         return None
     record = results.read_step(folder)
@@ -410,7 +407,7 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
     return values
 
 
-def _export(folder: pathlib.Path, name: str, network: keras.Model, trained: keras.Model) -> None:
+def _export(folder: AnyPath, name: str, network: keras.Model, trained: keras.Model) -> None:
     """Saves the weights in a float32 copy of a network, made outside of any strategy, as
     `<name>.keras`.
     """

@@ -18,7 +18,7 @@ from dlib_tf2.datasets.download import RemoteFile, check_all, fetch, find_all, t
 from dlib_tf2.datasets.hash_record import record
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
 from dlib_tf2.errors import DlibError, UserError, few
-from dlib_tf2.system.paths import RemotePath
+from dlib_tf2.system.paths import AnyPath, RemotePath
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -82,7 +82,7 @@ def no_config(name: str, config: str) -> None:
         raise UserError(f"{name} has no configs, got {name}/{config}; write {name}")
 
 
-def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.ndarray, TableInfo]:
+def open_table(recipe: Recipe, data_dir: AnyPath, name: str) -> tuple[np.ndarray, TableInfo]:
     """Opens the table of a prepared dataset.
 
     Args:

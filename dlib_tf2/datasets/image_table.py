@@ -21,7 +21,7 @@ from dlib_tf2.datasets.versions import change_line
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.locks import own_turn
-from dlib_tf2.system.paths import RemotePath
+from dlib_tf2.system.paths import AnyPath, RemotePath
 
 TABLES = "dlib_tables"  # the folder of all tables in a data folder
 FILE, ABOUT = "images.npy", "table.json"  # of one table
@@ -87,7 +87,7 @@ class TableInfo:
         )
 
 
-def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
+def table_folder(data_dir: AnyPath, source: str) -> pathlib.Path:
     """Where the table of `source` (name/config/version) lives; of a data_dir in a bucket, the local
     folder that it is copied to.
 
@@ -96,7 +96,7 @@ def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
     """
     folder = data_dir / TABLES / source
     if not isinstance(folder, RemotePath):
-        return folder
+        return pathlib.Path(folder)
     local = table_cache.local_folder(folder)
     if folder.is_dir():
         try:

@@ -14,7 +14,7 @@ import gin
 from dlib_tf2.datasets import image_table, table_check
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.errors import DlibError, Interrupted, UserError, few
-from dlib_tf2.system.paths import RemotePath, as_path
+from dlib_tf2.system.paths import AnyPath, RemotePath, as_path
 
 if TYPE_CHECKING:
     from dlib_tf2.datasets import downloaded
@@ -144,13 +144,12 @@ def prepare_all(
     from dlib_tf2.datasets import downloaded
 
     folder, manual = data_folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None
+    local = pathlib.Path(folder)
     # Into a bucket one copies what was prepared locally, as `load` says.
     recipes = {name: () if isinstance(folder, RemotePath) else _recipes(name) for name in names}
-    needs = downloaded.plan(
-        [recipe for part in recipes.values() for recipe in part], folder, manual
-    )
+    needs = downloaded.plan([recipe for part in recipes.values() for recipe in part], local, manual)
     if len(names) > 1 and needs != downloaded.Needs():
-        needs.check(f"all {len(names)} datasets", folder)
+        needs.check(f"all {len(names)} datasets", local)
     failures: dict[str, DlibError] = {}
     verified: set[pathlib.Path | None] = {None}  # folders of tables, which several names may share
     for name in names:
@@ -159,7 +158,7 @@ def prepare_all(
                 if (
                     table := image_table.table_folder(folder, recipe.source).resolve()
                 ) not in verified:
-                    downloaded.prepare(recipe, folder, manual)
+                    downloaded.prepare(recipe, local, manual)
                     verified.add(table)
             dataset = load(name, data_dir)
             if (there := table_check.folder_of(dataset.base)) not in verified:
@@ -208,10 +207,10 @@ def _module(base: str) -> ModuleType:
         return importlib.import_module(f"dlib_tf2.datasets.named.{base}")
 
 
-def data_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
+def data_folder(data_dir: str | os.PathLike | None) -> AnyPath:
     """The folder that `data_dir` stands for, as in `load`."""
-    folder = as_path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    folder = folder if isinstance(folder, RemotePath) else folder.expanduser()
+    named = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    folder = as_path(named).expanduser()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder; choose another data_dir")
     return folder

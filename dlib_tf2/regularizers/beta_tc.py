@@ -7,13 +7,11 @@ from collections.abc import Callable
 
 import gin
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.replicas import gather_global, replica_index
-
-tfd = tfp.distributions
 
 # (log q(z_jl | x_i) [b, B, d] of this replica's codes j under the global batch's posteriors i; the
 # column i of each row's own posterior [b]) -> the total correlation in nats, the mean over the

@@ -48,7 +48,7 @@ def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
         UserError: it is another study's, of another suite or with other changes, or not ours, or
             does not say whose it is.
     """
-    folder = claim_folder(output_dir, "study")
+    folder = pathlib.Path(claim_folder(output_dir, "study"))
     there, identity = _read_study(folder), _identity(plan)
     if there is not None and (other := _difference(there, identity)) and _is_begun(folder):
         raise UserError(f"{folder} holds models of {other}; choose another --output_dir")
@@ -135,7 +135,7 @@ def claim_model(folder: str | os.PathLike) -> pathlib.Path:
     Raises:
         UserError: it holds something else.
     """
-    return claim_folder(folder, MODEL_STEP)
+    return pathlib.Path(claim_folder(folder, MODEL_STEP))
 
 
 def is_done(folder: pathlib.Path, fingerprint: str, thorough: bool = True) -> bool:

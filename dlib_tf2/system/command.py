@@ -147,8 +147,8 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
             ),
             EXIT_USER,
         )
-    # gin names the configurable that an error passed through: most often one that was given a value
-    # of a wrong kind.
+    # gin names the configurable that an error passed through: most often one of its values has the
+    # wrong type.
     inside = re.search(r"In call to configurable '([^']+)'", text)
     if (
         inside
@@ -156,10 +156,10 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         and not os.environ.get("DLIB_TRACEBACK")
     ):
         # From inside a graph the error comes wrapped in the lines of its code.
-        reason = re.search(r"^ *(\w+Error: .+)", text, re.MULTILINE) or re.match(r"(.*)", text)
-        shown = f"gin: {inside[1]}: {reason[1] if reason else text}"
+        wrapped = re.search(r"^ *(\w+Error: .+)", text, re.MULTILINE)
         return (
-            f"{shown}; correct what it is given (DLIB_TRACEBACK=1 shows where it failed)",
+            f"gin: {inside[1]}: {wrapped[1] if wrapped else text.partition(chr(10))[0]}; correct"
+            " what it is given (DLIB_TRACEBACK=1 shows where it failed)",
             EXIT_USER,
         )
     return None
@@ -250,7 +250,8 @@ def _one_word_each(arguments: Sequence[str]) -> list[str]:
 def _add_settings() -> None:
     """Makes the settings of --set the last of FLAGS.gin_bindings."""
     if settings := "set" in flags.FLAGS and flags.FLAGS["set"].value:
-        flags.FLAGS.gin_bindings = [*flags.FLAGS.gin_bindings, *map(_binding, settings)]
+        bindings = flags.FLAGS["gin_bindings"]
+        bindings.value = [*flags.FLAGS.gin_bindings, *map(_binding, settings)]
 
 
 def _binding(setting: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.system.files import atomic_write, temporary_names
 from dlib_tf2.system.locks import LOCK, only_process
-from dlib_tf2.system.paths import RemotePath, as_path
+from dlib_tf2.system.paths import AnyPath, RemotePath, as_path
 
 MARKER = ".dlib_tf2"
 
@@ -44,7 +44,7 @@ def exactly(*names: str) -> dict[str, None]:
     return {re.escape(name): None for name in names}
 
 
-def refuse_foreign(folder: str | os.PathLike, step: str) -> pathlib.Path:
+def refuse_foreign(folder: str | os.PathLike, step: str) -> AnyPath:
     """Refuses an output folder that `step` may not write to; touches nothing.
 
     Raises:
@@ -72,7 +72,7 @@ def refuse_foreign(folder: str | os.PathLike, step: str) -> pathlib.Path:
     return folder
 
 
-def claim_folder(folder: str | os.PathLike, step: str) -> pathlib.Path:
+def claim_folder(folder: str | os.PathLike, step: str) -> AnyPath:
     """Makes `folder` that of a step: creates it with our marker, or accepts one that the step may
     write to.
 
@@ -94,7 +94,7 @@ def hold_folder(
     written: Written,
     overwrite: bool = False,
     keep: Sequence[str | os.PathLike] = (),
-) -> Iterator[pathlib.Path]:
+) -> Iterator[AnyPath]:
     """Claims a folder and keeps other processes out of it for the block.
 
     Temporary files of a process that was killed there are deleted. A bucket has no locks: nobody
@@ -126,7 +126,7 @@ def hold_folder(
         yield folder
 
 
-def delete_written(folder: pathlib.Path, written: Written) -> None:
+def delete_written(folder: AnyPath, written: Written) -> None:
     """Deletes what a step wrote in a folder, and folders inside that are empty then.
 
     The caller holds the folder's lock. Links are deleted, not followed.
@@ -145,7 +145,7 @@ def delete_written(folder: pathlib.Path, written: Written) -> None:
                     _delete_empty(path)
 
 
-def _delete_leftovers(folder: pathlib.Path, written: Written) -> None:
+def _delete_leftovers(folder: AnyPath, written: Written) -> None:
     """Deletes temporary files. No living process owns one: the caller holds the folder's lock."""
     files = [pattern for pattern, inside in written.names.items() if inside is None]
     temporary = [temporary_names(pattern) for pattern in (*files, re.escape(MARKER))]
@@ -159,16 +159,16 @@ def _delete_leftovers(folder: pathlib.Path, written: Written) -> None:
                 _delete_leftovers(path, inside)
 
 
-def _matching(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+def _matching(folder: AnyPath, pattern: str) -> list[AnyPath]:
     return sorted(path for path in folder.iterdir() if re.fullmatch(pattern, path.name))
 
 
-def _is_of(folder: pathlib.Path, written: Written) -> bool:
+def _is_of(folder: AnyPath, written: Written) -> bool:
     """Whether this is a folder, and the one that a step writes."""
     return folder.is_dir() and (not written.step or _owner(folder) == written.step)
 
 
-def _delete_empty(folder: pathlib.Path) -> None:
+def _delete_empty(folder: AnyPath) -> None:
     """Deletes a folder that holds nothing, or only our marker; a locked one keeps both."""
     left = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     if left == [MARKER]:
@@ -178,7 +178,7 @@ def _delete_empty(folder: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _deleting(path: pathlib.Path) -> Iterator[None]:
+def _deleting(path: AnyPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -188,16 +188,14 @@ def _deleting(path: pathlib.Path) -> Iterator[None]:
         ) from error
 
 
-def _make(folder: pathlib.Path) -> None:
-    if isinstance(folder, RemotePath):
-        return
+def _make(folder: AnyPath) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DlibError(f"cannot make {folder}: {error.strerror}; choose another folder") from error
 
 
-def _owner(folder: pathlib.Path) -> str | None:
+def _owner(folder: AnyPath) -> str | None:
     """The step that a folder's marker names; the names that older ones list do not count."""
     try:
         step = json.loads((folder / MARKER).read_text(encoding="utf-8"))["step"]
@@ -206,11 +204,11 @@ def _owner(folder: pathlib.Path) -> str | None:
     return step if isinstance(step, str) else None
 
 
-def _is_temporary_marker(path: pathlib.Path) -> bool:
+def _is_temporary_marker(path: AnyPath) -> bool:
     return re.fullmatch(temporary_names(re.escape(MARKER)), path.name) is not None
 
 
-def _refuse_inside(folder: pathlib.Path, keep: Sequence[str | os.PathLike]) -> None:
+def _refuse_inside(folder: AnyPath, keep: Sequence[str | os.PathLike]) -> None:
     target = folder.resolve()
     for other in map(as_path, keep):
         if target == other.resolve() or target in other.resolve().parents:

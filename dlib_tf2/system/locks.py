@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.system.paths import RemotePath
+from dlib_tf2.system.paths import AnyPath, RemotePath
 
 LOCK = ".lock"  # never deleted: a second file of this name would be a second lock
 _SECONDS = 2.0  # longer than `is_locked` takes, which holds the lock for a moment
 
 
 @contextlib.contextmanager
-def only_process(folder: pathlib.Path) -> Iterator[None]:
+def only_process(folder: AnyPath) -> Iterator[None]:
     """Holds the lock of a folder, and refuses a second process there.
 
     A bucket has no locks, nor have some file systems: there nobody is refused.
@@ -46,7 +46,7 @@ def only_process(folder: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def own_turn(path: pathlib.Path, say_busy: Callable[[], None]) -> Iterator[None]:
+def own_turn(path: str | os.PathLike, say_busy: Callable[[], None]) -> Iterator[None]:
     """Holds a lock file; while another process does, calls `say_busy` once and waits."""
     with open(path, "a", encoding="utf-8") as file:
         if not _take(file.fileno()):
@@ -67,7 +67,7 @@ def is_locked(folder: pathlib.Path) -> bool:
     return False
 
 
-def _open(path: pathlib.Path) -> int | None:
+def _open(path: AnyPath) -> int | None:
     """A descriptor of the lock file; None in a folder that cannot be written, where nobody
     works.
     """

@@ -41,7 +41,7 @@ class Run:
         self._writer = (
             tf.summary.create_file_writer(os.path.join(folder, "summaries"))
             if self._chief
-            else None
+            else tf.summary.create_noop_writer()
         )
 
     def train(self, batches: Callable[[int], Iterable]) -> None:

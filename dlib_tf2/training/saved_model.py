@@ -15,7 +15,7 @@ import keras
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.records import results
 from dlib_tf2.system.files import atomic_write, sync_folder
-from dlib_tf2.system.paths import RemotePath, as_path, local_copy
+from dlib_tf2.system.paths import AnyPath, RemotePath, as_path, local_copy
 
 NETWORKS = ("encoder.keras", "decoder.keras")
 PICTURES = ("reconstructions.png", "traversals.png")  # in the folder "pictures"
@@ -30,7 +30,7 @@ class SavedModel(NamedTuple):
     record: dict[str, Any]
 
 
-def save_network(folder: pathlib.Path, name: str, network: keras.Model) -> None:
+def save_network(folder: AnyPath, name: str, network: keras.Model) -> None:
     """Writes `<folder>/<name>.keras`, whole or not at all.
 
     Raises:
@@ -43,7 +43,7 @@ def save_network(folder: pathlib.Path, name: str, network: keras.Model) -> None:
                 with atomic_write(folder / f"{name}.keras") as file, open(saved, "rb") as content:
                     shutil.copyfileobj(content, file)
         else:
-            _save_locally(folder, name, network)
+            _save_locally(pathlib.Path(folder), name, network)
     except OSError as error:
         raise DlibError(
             f"cannot write {folder / name}.keras ({error}); free space and run again: training is"
@@ -63,7 +63,7 @@ def _save_locally(folder: pathlib.Path, name: str, network: keras.Model) -> None
         temporary.unlink(missing_ok=True)
 
 
-def is_whole(path: pathlib.Path) -> bool:
+def is_whole(path: AnyPath) -> bool:
     """Whether a network's file is there and not cut off."""
     if not path.is_file():
         return False
@@ -72,7 +72,7 @@ def is_whole(path: pathlib.Path) -> bool:
 
 
 def check_unchanged(
-    folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str] = NETWORKS
+    folder: AnyPath, record: Mapping[str, Any], names: Sequence[str] = NETWORKS
 ) -> None:
     """Refuses networks whose bytes are not those that training wrote.
 

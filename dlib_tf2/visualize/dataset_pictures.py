@@ -5,7 +5,6 @@ of all factors.
 import dataclasses
 import math
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +19,7 @@ from dlib_tf2.errors import UserError
 from dlib_tf2.seeds import generator
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.folders import Written, exactly, hold_folder, refuse_foreign
+from dlib_tf2.system.paths import AnyPath
 
 PICTURES = ("factors.png", "samples.png", "factors.gif")
 MAX_VALUES = 10  # of a factor in its row; of a larger factor evenly spaced values are shown
@@ -36,7 +36,7 @@ _FRAME_MS, _CAPTION_LINE = 250, 20
 
 def draw(
     name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
-) -> list[pathlib.Path]:
+) -> list[AnyPath]:
     """Draws `factors.png`, `samples.png` and `factors.gif` into `output_dir` and prints their
     paths.
 
@@ -67,7 +67,7 @@ def draw(
     return paths
 
 
-def _draw_all(dataset: GroundTruthDataset, paths: Sequence[pathlib.Path]) -> None:
+def _draw_all(dataset: GroundTruthDataset, paths: Sequence[AnyPath]) -> None:
     for path, figure in zip(
         paths, (_factors_figure(dataset), _samples_figure(dataset)), strict=False
     ):
