@@ -4,9 +4,10 @@
 again to resume.
 """
 
+import difflib
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 EXIT_DONE, EXIT_FAILURE, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 75
 FEW = 3  # reasons that stand in one line
@@ -36,6 +37,25 @@ def few(reasons: Sequence[str]) -> str:
     """The first reasons of a list, and how many more there are: fifty do not stand in one line."""
     rest = len(reasons) - FEW
     return "; ".join(reasons[:FEW]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its type if the message is empty."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
+
+
+def suggest(name: str, known: Collection[str], otherwise: str = "") -> str:
+    """The end of a message about an unknown name: the known name that is closest to it.
+
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+        otherwise: what to say where no name is close; by default the end is empty.
+    """
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    otherwise = f"did you mean {close[0]}?" if close else otherwise
+    return otherwise and f"; {otherwise}"
 
 
 def check_number(least: float, **values: object) -> None:

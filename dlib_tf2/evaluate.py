@@ -19,7 +19,15 @@ import numpy as np
 
 from dlib_tf2.configuration import gin_utils, metric_config, sources
 from dlib_tf2.configuration.metric_config import MetricCall
-from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole, few
+from dlib_tf2.errors import (
+    DlibError,
+    Interrupted,
+    ScoreWarning,
+    UserError,
+    check_whole,
+    few,
+    first_line,
+)
 from dlib_tf2.metrics import collecting, repeats
 from dlib_tf2.records import results
 from dlib_tf2.representations.representation import Representation
@@ -381,7 +389,7 @@ def _raise_failures(
 
 
 def _reason(error: Exception, table: Representation) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    first = first_line(error)
     return (
         _named(first, table) if isinstance(error, DlibError) else f"{type(error).__name__}: {first}"
     )

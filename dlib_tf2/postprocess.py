@@ -167,7 +167,8 @@ def encode_all(
         rows = slice(done, done + len(images))
         mean[rows], log_variance[rows] = (output.numpy() for output in encode(images))
         done = rows.stop
-        progress.report(done, every_seconds=2.0)
+        progress.advance(len(images))
+    progress.finish()
     factors = data.visible_factors(index)
     sizes = tuple(data.space.sizes[data.space.names.index(name)] for name in data.visible)
     return representation.Posterior(mean, log_variance, factors, data.visible, sizes)

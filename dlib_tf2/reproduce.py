@@ -19,7 +19,7 @@ from typing import Any
 
 from dlib_tf2.configuration import gin_utils, metric_config
 from dlib_tf2.datasets import loading
-from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted, UserError
+from dlib_tf2.errors import EXIT_FAILURE, DlibError, Interrupted, UserError, first_line
 from dlib_tf2.records import results
 from dlib_tf2.studies import run_folder
 from dlib_tf2.studies.plan import Plan
@@ -153,7 +153,7 @@ class _Steps:
         except Exception as error:  # whatever it is, the scores do not depend on pictures
             print(
                 f"warning: no pictures of {self._model} ({type(error).__name__}:"
-                f" {_first_line(error)})",
+                f" {first_line(error)})",
                 file=sys.stderr,
             )
 
@@ -184,19 +184,13 @@ def _failure_is_kept(folder: pathlib.Path) -> Iterator[None]:
     except Interrupted:
         raise
     except DlibError as error:
-        run_folder.write_failure(folder, _first_line(error), error.exit_code)
+        run_folder.write_failure(folder, first_line(error), error.exit_code)
         raise
     except Exception as error:
         run_folder.write_failure(
-            folder, f"{type(error).__name__}: {_first_line(error)}", EXIT_FAILURE
+            folder, f"{type(error).__name__}: {first_line(error)}", EXIT_FAILURE
         )
         raise
-
-
-def _first_line(error: BaseException) -> str:
-    return next(
-        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-    )
 
 
 def describe(

@@ -6,7 +6,6 @@ before it loads either.
 """
 
 import contextlib
-import difflib
 import importlib.util  # noqa: F401  gin 0.5 looks for importlib.util without importing it
 import os
 import pathlib
@@ -18,7 +17,7 @@ from gin import config_parser
 from gin.config_parser import BindingStatement, ImportStatement
 
 from dlib_tf2.configuration import gin_names
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, suggest
 
 Statement: TypeAlias = BindingStatement | ImportStatement
 
@@ -50,11 +49,9 @@ def find_file(name: str) -> pathlib.Path:
             kind = "a folder" if (folder / name).is_dir() else "no regular file"
             raise UserError(f"{folder / name} is {kind}; name a gin file")
     known = [str(path.relative_to(packaged)) for path in packaged.rglob("*.gin")]
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"; did you mean {' or '.join(close)}?" if close else "; correct the name"
     raise UserError(
         f"gin file {name!r} not found in the current folder ({pathlib.Path.cwd()}) or in"
-        f" {packaged}{hint}"
+        f" {packaged}{suggest(name, known, 'correct the name')}"
     )
 
 
@@ -232,9 +229,10 @@ def _refuse_unknown_macros(
     ) - {"gin.REQUIRED"}
     for name in (_scoped(statement) for statement in in_bindings if not statement.arg_name):
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
-            hint = f"; did you mean {', '.join(close)}?" if close else "; the files define no macro"
-            raise UserError(f"no parsed gin file defines the macro {name}{hint}")
+            otherwise = f"the files define {', '.join(sorted(known)) or 'no macro'}"
+            raise UserError(
+                f"no parsed gin file defines the macro {name}{suggest(name, known, otherwise)}"
+            )
 
 
 def _refuse_unset_macros(statements: Sequence[BindingStatement]) -> None:

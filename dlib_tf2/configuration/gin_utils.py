@@ -16,7 +16,7 @@ from typing import Any
 
 import gin
 
-from dlib_tf2.configuration.gin_names import close_or, registered_names
+from dlib_tf2.configuration.gin_names import registered_names
 from dlib_tf2.configuration.gin_text import (
     bound_value,
     bound_values,
@@ -26,7 +26,7 @@ from dlib_tf2.configuration.gin_text import (
     open_text,
     typed_bindings,
 )
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line, suggest
 
 __all__ = [
     "bound_value",
@@ -148,7 +148,7 @@ def _one_line_errors() -> Iterator[None]:
         raise UserError("gin: " + " | ".join(lines[:3]) + _remedy(str(error))) from error
     except (Exception, SystemExit) as error:  # of a module that gin text imports
         # gin adds lines of its own
-        module, reason = traceback.extract_tb(error.__traceback__)[-1], str(error).split("\n")[0]
+        module, reason = traceback.extract_tb(error.__traceback__)[-1], first_line(error)
         raise UserError(
             f"gin: importing {module.filename} ended in {type(error).__name__}({reason}) at line"
             f" {module.lineno}; correct the module"
@@ -160,14 +160,14 @@ def _one_line_errors() -> Iterator[None]:
 def _remedy(message: str) -> str:
     """What to write instead of a name that gin does not know; empty for other errors."""
     if match := re.match(r"No configurable matching (?:reference )?'@?(?:.*/)?([\w.]+)", message):
-        return close_or(
+        return suggest(
             match[1], registered_names(), "import the module that registers it, or correct the name"
         )
     if match := re.match(
         r"Configurable '([^']*)' doesn't have a parameter named '([^']*)'", message
     ):
         known = list(inspect.signature(gin.get_configurable(match[1])).parameters)
-        return close_or(match[2], known, f"it has {', '.join(known) or 'none'}")
+        return suggest(match[2], known, f"it has {', '.join(known) or 'none'}")
     return ""
 
 

@@ -6,7 +6,6 @@ folder) exists. It runs the registered function NAME, or, where the file says `N
 = @other`, another one; both inside the gin scope NAME.
 """
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import gin
 
 from dlib_tf2.configuration import gin_utils
-from dlib_tf2.errors import UserError, check_names
+from dlib_tf2.errors import UserError, check_names, suggest
 
 
 @gin.register
@@ -74,14 +73,13 @@ def files(names: Sequence[str]) -> list[str]:
         try:
             gin_utils.find_file(file)
         except UserError as error:
-            close = difflib.get_close_matches(name, known(), n=1, cutoff=0.4)
-            hint = f"; did you mean {close[0]}?" if close else ""
             if name == "udr":
                 raise UserError(
                     "udr scores several representations by each other, not one: run dlib_udr"
                 ) from error
             raise UserError(
-                f"unknown metric {name!r}; the known ones are {', '.join(known())}{hint}"
+                f"unknown metric {name!r}; the known ones are {', '.join(known())}"
+                f"{suggest(name, known())}"
             ) from error
     return found
 

@@ -18,6 +18,7 @@ from dlib_tf2.datasets.download import RemoteFile, check_all, fetch, find_all, t
 from dlib_tf2.datasets.hash_record import record
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
 from dlib_tf2.errors import DlibError, UserError, few
+from dlib_tf2.system.locks import own_turn
 from dlib_tf2.system.paths import AnyPath, RemotePath
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
                 f"cannot write {folder}: {error.strerror}; change its permissions or choose another"
                 " data_dir"
             ) from error
-        with image_table.lock(folder, recipe.source, ".prepare.lock"):
+        with own_turn(folder, recipe.source, ".prepare.lock"):
             _prepare(recipe, data_dir, manual_dir, folder)
     _say(f"{recipe.source} is prepared in {data_dir}")
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dlib_tf2.datasets import image_table
 from dlib_tf2.system.files import atomic_write
+from dlib_tf2.system.locks import own_turn
 
 if TYPE_CHECKING:
     from dlib_tf2.datasets.download import RemoteFile
@@ -34,7 +34,7 @@ def record(files: "Sequence[RemoteFile]", folder: pathlib.Path) -> None:
     """
     if all(file.sha256 or file.name in recorded(folder) for file in files):
         return
-    with image_table.lock(folder, RECORD, f".{RECORD}.lock"):
+    with own_turn(folder, RECORD, f".{RECORD}.lock"):
         rows = recorded(folder)
         for file in files:
             path = folder / file.name

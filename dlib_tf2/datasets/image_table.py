@@ -2,7 +2,6 @@
 process that opens it.
 """
 
-import contextlib
 import dataclasses
 import errno
 import json
@@ -16,12 +15,12 @@ import numpy as np
 
 from dlib_tf2.datasets import checksums, table_cache
 from dlib_tf2.datasets.factor_space import FactorSpace
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.datasets.versions import change_line
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.locks import own_turn
 from dlib_tf2.system.paths import AnyPath, RemotePath
+from dlib_tf2.system.progress import Progress
 
 TABLES = "dlib_tables"  # the folder of all tables in a data folder
 FILE, ABOUT = "images.npy", "table.json"  # of one table
@@ -101,7 +100,7 @@ def table_folder(data_dir: AnyPath, source: str) -> pathlib.Path:
     if folder.is_dir():
         try:
             local.mkdir(parents=True, exist_ok=True)
-            with lock(local, source):
+            with own_turn(local, source):
                 table_cache.fetch(folder, local)
         except OSError as error:
             raise DlibError(
@@ -145,7 +144,7 @@ def open_or_build(
     try:
         announce(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with lock(folder, info.source):
+        with own_turn(folder, info.source):
             # another process may have built the table while this one waited for the lock
             fault = _fault(folder, info)
             if fault is not None:
@@ -195,7 +194,7 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
     except NotADirectoryError:
         return ""
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"the table cannot be read ({(str(error).splitlines() or [''])[0]})"
+        return f"the table cannot be read ({first_line(error)})"
     if info.source != source:
         return "table.json describes another dataset"
     fault = _fault(folder, info)
@@ -245,7 +244,7 @@ def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
             " data_dir"
         ) from error
     except (OSError, ValueError) as error:
-        return f"the table cannot be read ({str(error).splitlines()[0]})"
+        return f"the table cannot be read ({first_line(error)})"
 
 
 def forget(folder: pathlib.Path, source: str) -> None:
@@ -255,7 +254,7 @@ def forget(folder: pathlib.Path, source: str) -> None:
         UserError: the folder cannot be written.
     """
     try:
-        with lock(folder, source):
+        with own_turn(folder, source):
             (folder / ABOUT).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
@@ -271,16 +270,6 @@ def announce(folder: pathlib.Path) -> None:
     data_dir = next((parent.parent for parent in folder.parents if parent.name == TABLES), folder)
     if not os.path.exists(data_dir):
         _say(f"the data folder {data_dir} does not exist and is created")
-
-
-def lock(
-    folder: pathlib.Path, source: str, name: str = ".lock"
-) -> contextlib.AbstractContextManager[None]:
-    """Holds a lock file in `folder`; while another process does, says so and waits."""
-    return own_turn(
-        folder / name,
-        lambda: _say(f"{source}: another process is preparing it; waiting for it to finish"),
-    )
 
 
 def _check_space(folder: pathlib.Path, info: TableInfo, extra_bytes: int) -> None:

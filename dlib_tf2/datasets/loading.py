@@ -1,6 +1,5 @@
 """`load`: a dataset by its name, which is the name of a file in `named/`."""
 
-import difflib
 import importlib
 import os
 import pathlib
@@ -13,7 +12,7 @@ import gin
 
 from dlib_tf2.datasets import image_table, table_check
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
-from dlib_tf2.errors import DlibError, Interrupted, UserError, few
+from dlib_tf2.errors import DlibError, Interrupted, UserError, few, suggest
 from dlib_tf2.system.paths import AnyPath, RemotePath, as_path
 
 if TYPE_CHECKING:
@@ -219,7 +218,4 @@ def data_folder(data_dir: str | os.PathLike | None) -> AnyPath:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that does not exist: what is known, and the closest of it."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"unknown {what} {name!r}; known: {', '.join(known)}" + (
-        f" (did you mean {close[0]}?)" if close else ""
-    )
+    return f"unknown {what} {name!r}; known: {', '.join(known)}{suggest(name, known)}"

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2 import seeds
 from dlib_tf2.configuration import gin_utils
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, first_line
 from dlib_tf2.representations.table import Table, checked_integers, whole_columns
 from dlib_tf2.system.paths import as_path, local_copy
 
@@ -233,10 +233,9 @@ def _load_array(path: str | os.PathLike, name: str) -> NDArray[Any]:
         RuntimeError,
         zipfile.BadZipFile,
     ) as error:  # RuntimeError: encrypted
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path} is damaged or holds no plain numpy array ({reason}); save it again with"
-            " numpy.save"
+            f"{path} is damaged or holds no plain numpy array ({first_line(error)}); save it again"
+            " with numpy.save"
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.paths import as_path, local_copy
 
@@ -89,9 +89,8 @@ class Table:
             RuntimeError,
             zipfile.BadZipFile,
         ) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DlibError(
-                f"{path} is damaged or not an .npz table ({reason}); {remedy}"
+                f"{path} is damaged or not an .npz table ({first_line(error)}); {remedy}"
             ) from error
         kind, version = str(content.pop("kind", "")), content.pop("format", None)
         names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]

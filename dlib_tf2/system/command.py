@@ -20,6 +20,7 @@ from dlib_tf2.errors import (
     EXIT_USER,
     DlibError,
     UserError,
+    first_line,
 )
 from dlib_tf2.system.quiet import hold_stderr, import_tensorflow
 
@@ -123,7 +124,7 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
     cause, text = _behind_gin(error), str(error).strip()
     if isinstance(cause, DlibError):
         # gin appends lines of its own to what passes through a configurable.
-        return (text or type(error).__name__).splitlines()[0], cause.exit_code
+        return first_line(error), cause.exit_code
     if isinstance(cause, KeyboardInterrupt):
         return _INTERRUPTED, EXIT_INTERRUPTED
     if isinstance(cause, MemoryError) or _is_tensorflow_out_of_memory(cause):
@@ -138,7 +139,7 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         return f"{cause.strerror}: {where}; {remedy}", code
     if isinstance(cause, RuntimeError) and text.startswith("Required bindings for"):
         # gin raises this one when a configurable is called, long after parsing.
-        return f"gin: {text.splitlines()[0]}; add them with --gin_bindings", EXIT_USER
+        return f"gin: {first_line(error)}; add them with --gin_bindings", EXIT_USER
     if isinstance(cause, RecursionError) and not os.environ.get("DLIB_TRACEBACK"):
         return (
             (
@@ -158,7 +159,7 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         # From inside a graph the error comes wrapped in the lines of its code.
         wrapped = re.search(r"^ *(\w+Error: .+)", text, re.MULTILINE)
         return (
-            f"gin: {inside[1]}: {wrapped[1] if wrapped else text.partition(chr(10))[0]}; correct"
+            f"gin: {inside[1]}: {wrapped[1] if wrapped else first_line(error)}; correct"
             " what it is given (DLIB_TRACEBACK=1 shows where it failed)",
             EXIT_USER,
         )

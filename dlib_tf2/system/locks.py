@@ -1,14 +1,13 @@
-"""Locks that end with the process that holds them, however it ends: the only place that takes
-them.
-"""
+"""All file locks. A lock ends with the process that holds it, however that ends."""
 
 import contextlib
 import fcntl
 import os
 import pathlib
 import platform
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from dlib_tf2.errors import UserError
 from dlib_tf2.system.paths import AnyPath, RemotePath
@@ -46,11 +45,18 @@ def only_process(folder: AnyPath) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def own_turn(path: str | os.PathLike, say_busy: Callable[[], None]) -> Iterator[None]:
-    """Holds a lock file; while another process does, calls `say_busy` once and waits."""
-    with open(path, "a", encoding="utf-8") as file:
+def own_turn(folder: pathlib.Path, what: str, name: str = LOCK) -> Iterator[None]:
+    """Holds a lock file; while another process holds it, prints a line and waits.
+
+    Args:
+        folder: the folder of the lock file.
+        what: is prepared under the lock, for the message.
+        name: of the lock file.
+    """
+    with open(folder / name, "a", encoding="utf-8") as file:
         if not _take(file.fileno()):
-            say_busy()
+            busy = f"{what}: another process is preparing it; waiting for it to finish"
+            print(busy, file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -68,9 +74,7 @@ def is_locked(folder: pathlib.Path) -> bool:
 
 
 def _open(path: AnyPath) -> int | None:
-    """A descriptor of the lock file; None in a folder that cannot be written, where nobody
-    works.
-    """
+    """A descriptor of the lock file; None in a folder that cannot be written: nobody works there."""
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
         with contextlib.suppress(OSError):
             return os.open(path, flags, 0o666)
@@ -88,7 +92,7 @@ def _take(descriptor: int) -> bool:
 
 
 def _sign(descriptor: int) -> None:
-    """Writes who holds the lock; the file keeps its times, as all files of a finished folder do."""
+    """Writes who holds the lock; the file keeps its times, like all files of a finished folder."""
     with contextlib.suppress(OSError):
         before = os.fstat(descriptor)
         os.ftruncate(descriptor, 0)

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import IO, Any, Literal, NamedTuple, Protocol, Self
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.quiet import import_tensorflow
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9]+)://+(.*)")
@@ -281,11 +281,11 @@ class RemotePath(os.PathLike):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from error
         except tf.errors.UnimplementedError as error:
             raise UserError(
-                f"TensorFlow cannot use {self} ({_reason(error)}); use gs:// or a mounted folder"
+                f"TensorFlow cannot use {self} ({first_line(error)}); use gs:// or a mounted folder"
             ) from error
         except tf.errors.OpError as error:
             remedy = "check the address, this machine's credentials and the network"
-            raise DlibError(f"cannot use {self} ({_reason(error)}); {remedy}") from error
+            raise DlibError(f"cannot use {self} ({first_line(error)}); {remedy}") from error
 
 
 @contextlib.contextmanager
@@ -304,7 +304,3 @@ def local_copy(path: AnyPath) -> Iterator[pathlib.Path]:
         with path.open() as source, open(target, "wb") as file:
             shutil.copyfileobj(source, file, 16 << 20)
         yield target
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.files import sync_folder
 from dlib_tf2.system.folders import Written, delete_written
 from dlib_tf2.system.paths import as_path
@@ -177,4 +177,4 @@ class Checkpoints:
 
 def _reason(error: Exception) -> str:
     """The first line of an error without the name of TensorFlow's graph node."""
-    return re.sub(r"^\{\{.*?\}\} ", "", (str(error) or type(error).__name__).splitlines()[0])
+    return re.sub(r"^\{\{.*?\}\} ", "", first_line(error))

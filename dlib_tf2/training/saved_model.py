@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.records import results
 from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.paths import AnyPath, RemotePath, as_path, local_copy
@@ -108,8 +108,7 @@ def load_network(model_dir: str | os.PathLike, name: str) -> keras.Model:
         with local_copy(path) as local:
             return keras.saving.load_model(local, compile=False, safe_mode=True)
     except Exception as error:  # zipfile, json, h5py and Keras each raise their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DlibError(f"{path} is damaged ({reason}); {remedy}") from error
+        raise DlibError(f"{path} is damaged ({first_line(error)}); {remedy}") from error
 
 
 def load(model_dir: str | os.PathLike) -> SavedModel:

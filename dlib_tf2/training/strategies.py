@@ -6,7 +6,7 @@ import sys
 
 import tensorflow as tf
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, first_line
 
 NAMES = ("default", "mirrored", "multi_worker", "tpu")
 
@@ -140,6 +140,6 @@ def _tpu(tpu: str | None) -> tf.distribute.Strategy:
     # (ImportError).
     except (ValueError, RuntimeError, OSError, ImportError, tf.errors.OpError) as error:
         raise UserError(
-            f"no TPU answers as --tpu={tpu} ({str(error).splitlines()[0]}); see docs/distributed.md"
+            f"no TPU answers as --tpu={tpu} ({first_line(error)}); see docs/distributed.md"
         ) from error
     return tf.distribute.TPUStrategy(resolver)

@@ -14,7 +14,7 @@ from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.formats import norb, png, resize
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
-from dlib_tf2.datasets.progress import Progress
+from dlib_tf2.system.progress import Progress
 
 # The training split holds five of the ten toys of each category, the test split the others: only
 # together are they the grid.

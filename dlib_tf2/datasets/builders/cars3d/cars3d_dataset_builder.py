@@ -12,8 +12,8 @@ import tensorflow_datasets as tfds
 
 from dlib_tf2.datasets.formats import png, resize
 from dlib_tf2.datasets.named import cars3d
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
+from dlib_tf2.system.progress import Progress
 
 FILE = "nips2015-analogy-data.tar.gz"
 _SOURCE_SIZE = 128  # pixels, high and wide

@@ -9,8 +9,8 @@ import tensorflow_datasets as tfds
 
 from dlib_tf2.datasets.families import mpi3d
 from dlib_tf2.datasets.formats import npz, png
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
+from dlib_tf2.system.progress import Progress
 
 _BLOCK_ROWS = 1024
 

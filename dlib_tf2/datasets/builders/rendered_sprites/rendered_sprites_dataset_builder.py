@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dlib_tf2.datasets.formats import png
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.datasets.renderers import sprites
+from dlib_tf2.system.progress import Progress
 
 
 @dataclasses.dataclass(kw_only=True)
