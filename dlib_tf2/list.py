@@ -123,7 +123,7 @@ def _suite_names() -> list[str]:
 def _suites(_: object) -> str:
     rows = []
     for name in _suite_names():
-        chosen = gin_text.bound_value([f"suites/{name}.gin"], [], "evaluate.metrics") or []
+        chosen = gin_text.GinText([f"suites/{name}.gin"]).value("evaluate.metrics", [])
         rows.append(
             (
                 f"suites/{name}.gin",

@@ -83,6 +83,8 @@ class _Steps:
         self._plan, self._folder, self._data_dir = plan, folder, data_dir
         self._trained = model_dir is not None
         self._model = folder / "model" if model_dir is None else pathlib.Path(model_dir)
+        files = [*metric_config.files(list(plan.metrics)), *plan.files]
+        self._text = gin_utils.GinText(files, plan.bindings, known=plan.text)
         self._seconds: dict[str, float] = {}
 
     def run(self, fingerprint: str) -> None:
@@ -135,12 +137,10 @@ class _Steps:
         delete_written(self._folder, Written({"scores": Written(representations)}))
 
     def _step(self, name: str, work: Callable[[], Any]) -> None:
-        """Runs one step under the configuration of all of them, read anew: what a step used is then
-        its own.
+        """Runs one step under the configuration of all of them, which gin parses anew: what a step
+        used is then its own.
         """
-        gin_utils.parse(
-            [*metric_config.files(list(self._plan.metrics)), *self._plan.files], self._plan.bindings
-        )
+        gin_utils.use(self._text)
         started = time.monotonic()
         work()
         self._seconds[name] = round(time.monotonic() - started, 3)

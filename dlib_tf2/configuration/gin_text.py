@@ -60,71 +60,53 @@ def open_text(path: str | os.PathLike) -> IO[str]:
     return open(path, encoding="utf-8-sig")
 
 
-def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
-    """Refuses what can be seen to be wrong without importing what the files name.
+class GinText:
+    """Gin files and bindings, read once and checked without importing what they name.
 
-    Args:
-        files: gin files, see `find_file`.
+    Attributes:
+        files: the names of the files, in order.
         bindings: gin text that wins over the files.
-
-    Raises:
-        UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used but
-            not set, or set by itself; a macro among the bindings is neither in the files nor used
-            by another binding (gin accepts that in silence); a module, function, parameter or
-            reference of this package does not exist.
     """
-    _checked(files, bindings)
 
+    def __init__(
+        self, files: Sequence[str], bindings: Sequence[str] = (), known: "GinText | None" = None
+    ):
+        """Reads and checks the text.
 
-def _checked(files: Sequence[str], bindings: Sequence[str]) -> list[Statement]:
-    """The statements of files and bindings, in order, after what `check` refuses."""
-    in_files = [statement for name in files for statement in _read_file(name, ())]
-    text = "\n".join(bindings)
-    with syntax_errors("--gin_bindings"):
-        in_bindings = list(_statements(config_parser.ConfigParser(text, _Delegate()), ()))
-    _refuse_unknown_macros(_bindings(in_files), _bindings(in_bindings))
-    _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
-    gin_names.refuse_unknown([*in_files, *in_bindings])
-    return [*in_files, *in_bindings]
+        Args:
+            files: gin files, see `find_file`.
+            bindings: gin text that wins over the files.
+            known: a text whose files are not read again.
 
+        Raises:
+            UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used
+                but not set, or set by itself; a macro among the bindings is neither in the files
+                nor used by another binding (gin accepts that in silence); a module, function,
+                parameter or reference of this package does not exist.
+        """
+        self.files, self.bindings = tuple(files), tuple(bindings)
+        self._read: dict[str, list[Statement]] = {} if known is None else dict(known._read)
+        in_files = [statement for name in files for statement in _read_file(name, (), self._read)]
+        with syntax_errors("--gin_bindings"):
+            parser = config_parser.ConfigParser("\n".join(bindings), _Delegate())
+            in_bindings = list(_statements(parser, (), self._read))
+        _refuse_unknown_macros(_bindings(in_files), _bindings(in_bindings))
+        _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
+        gin_names.refuse_unknown([*in_files, *in_bindings])
+        self._values = _values([*in_files, *in_bindings])
 
-def bound_value(
-    files: Sequence[str], bindings: Sequence[str], key: str, default: Any = None
-) -> Any:
-    """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved;
-    else `default`.
-    """
-    return bound_values(files, bindings, [key], default)[key]
-
-
-def bound_values(
-    files: Sequence[str], bindings: Sequence[str], keys: Sequence[str], default: Any = None
-) -> dict[str, Any]:
-    """What `bound_value` gives for each of `keys`, by one look at the text."""
-    statements = _bindings(_checked(files, bindings))
-    macros = {
-        _scoped(statement): statement.value for statement in statements if not statement.arg_name
-    }
-    # the last one wins
-    found = {
-        f"{_scoped(statement)}.{statement.arg_name}": statement.value for statement in statements
-    }
-    return {key: _plain(found[key], macros) if key in found else default for key in keys}
+    def value(self, key: str, default: Any = None) -> Any:
+        """The value of a parameter, such as "evaluate.metrics", with the values of macros in it;
+        `default` if it has none.
+        """
+        return self._values.get(key, default)
 
 
 def typed_bindings(text: str) -> dict[str, Any]:
     """Reads gin text into {"scope/name.parameter": value}; references become "@name", macros their
     values.
     """
-    macros, values = {}, {}
-    for statement in config_parser.ConfigParser(text, _Delegate()):
-        if not isinstance(statement, BindingStatement):
-            continue
-        if statement.arg_name:
-            values[f"{_scoped(statement)}.{statement.arg_name}"] = statement.value
-        else:
-            macros[_scoped(statement)] = statement.value
-    return {key: _plain(value, macros) for key, value in sorted(values.items())}
+    return _values(list(config_parser.ConfigParser(text, _Delegate())))
 
 
 @contextlib.contextmanager
@@ -165,13 +147,19 @@ class _Delegate(config_parser.ParserDelegate):
         return _Macro(macro_name)
 
 
-def _read_file(name: str, included_by: tuple[str, ...]) -> list[Statement]:
-    """The bindings and imports of a file and of those it includes, in order."""
+def _read_file(
+    name: str, included_by: tuple[str, ...], read: dict[str, list[Statement]]
+) -> list[Statement]:
+    """The bindings and imports of a file and of those it includes, in order; a file in `read` is
+    not opened again, others are added to it.
+    """
     if name in included_by:
         raise UserError(
             f"gin files include each other in a circle: {' -> '.join([*included_by, name])}; remove"
             " one include"
         )
+    if name in read:
+        return read[name]
     try:
         path = find_file(name)
     except UserError as error:
@@ -179,23 +167,37 @@ def _read_file(name: str, included_by: tuple[str, ...]) -> list[Statement]:
             raise UserError(f"{error} (included by {included_by[-1]})") from error
         raise
     with syntax_errors(name), open_text(path) as file:
-        return list(
-            _statements(config_parser.ConfigParser(file, _Delegate()), (*included_by, name))
-        )
+        parser = config_parser.ConfigParser(file, _Delegate())
+        read[name] = list(_statements(parser, (*included_by, name), read))
+    return read[name]
 
 
 def _statements(
-    statements: config_parser.ConfigParser, included_by: tuple[str, ...]
+    statements: config_parser.ConfigParser,
+    included_by: tuple[str, ...],
+    read: dict[str, list[Statement]],
 ) -> Iterator[Statement]:
     for statement in statements:
         if isinstance(statement, config_parser.IncludeStatement):
-            yield from _read_file(statement.filename, included_by)
+            yield from _read_file(statement.filename, included_by, read)
         elif isinstance(statement, BindingStatement | ImportStatement):
             yield statement
 
 
 def _bindings(statements: Sequence[Statement]) -> list[BindingStatement]:
     return [statement for statement in statements if isinstance(statement, BindingStatement)]
+
+
+def _values(statements: Sequence[Any]) -> dict[str, Any]:
+    """The last value of each parameter, with the values of macros in it."""
+    macros, values = {}, {}
+    for statement in statements:
+        if isinstance(statement, BindingStatement):
+            if statement.arg_name:
+                values[f"{_scoped(statement)}.{statement.arg_name}"] = statement.value
+            else:
+                macros[_scoped(statement)] = statement.value
+    return {key: _plain(value, macros) for key, value in sorted(values.items())}
 
 
 def _scoped(statement: BindingStatement) -> str:

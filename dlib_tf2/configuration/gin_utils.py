@@ -18,9 +18,7 @@ import gin
 
 from dlib_tf2.configuration.gin_names import registered_names
 from dlib_tf2.configuration.gin_text import (
-    bound_value,
-    bound_values,
-    check,
+    GinText,
     config_dir,
     find_file,
     open_text,
@@ -29,9 +27,7 @@ from dlib_tf2.configuration.gin_text import (
 from dlib_tf2.errors import DlibError, UserError, first_line, suggest
 
 __all__ = [
-    "bound_value",
-    "bound_values",
-    "check",
+    "GinText",
     "config_dir",
     "find_file",
     "operative_bindings",
@@ -42,6 +38,7 @@ __all__ = [
     "registered_names",
     "resolved_text",
     "typed_bindings",
+    "use",
 ]
 
 
@@ -54,15 +51,23 @@ def parse(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
         bindings: gin text such as "STEPS = 1000", one or more lines each.
 
     Raises:
-        UserError: what `check` refuses, or a name or parameter that is unknown.
+        UserError: what `GinText` refuses, or a name or parameter that is unknown.
     """
-    check(files, bindings)
+    use(GinText(files, bindings))
+
+
+def use(text: GinText) -> None:
+    """Replaces the whole gin configuration by a text that was read before.
+
+    Raises:
+        UserError: a name or parameter is unknown.
+    """
     gin.clear_config()
     _find_files()
     with _one_line_errors():
-        for name in files:
+        for name in text.files:
             gin.parse_config_file(str(find_file(name)))
-        gin.parse_config([binding for binding in bindings if binding.strip()])
+        gin.parse_config([binding for binding in text.bindings if binding.strip()])
         gin.finalize()
 
 

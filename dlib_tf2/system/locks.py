@@ -74,7 +74,7 @@ def is_locked(folder: pathlib.Path) -> bool:
 
 
 def _open(path: AnyPath) -> int | None:
-    """A descriptor of the lock file; None in a folder that cannot be written: nobody works there."""
+    """A descriptor of the lock file; None where the folder cannot be written, so nobody works."""
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
         with contextlib.suppress(OSError):
             return os.open(path, flags, 0o666)

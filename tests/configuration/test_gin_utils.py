@@ -54,7 +54,7 @@ def refused(write):
             gin_utils.parse(files, bindings)
         text, said = str(caught.value), []
         try:
-            gin_utils.check(files, bindings)
+            gin_utils.GinText(files, bindings)
         except UserError as error:
             said.append(str(error))
         assert said in ([], [text])
@@ -327,8 +327,8 @@ class TestMistakes:
 
 def test_checking_imports_neither_tensorflow_nor_what_the_files_name():
     code = (
-        "import sys; from dlib_tf2 import gin_utils; gin_utils.check(['quickstart.gin'], ['STEPS ="
-        " 3']); print(*sys.modules)"
+        "import sys; from dlib_tf2.configuration import gin_utils;"
+        " gin_utils.GinText(['quickstart.gin'], ['STEPS = 3']); print(*sys.modules)"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
