@@ -240,26 +240,11 @@ def check(
         UserError: gin text names a parameter that does not exist, or a dataset is unknown or not
             prepared.
     """
-    code = """if True:
-        import json, sys
-        from dlib_tf2.system import command
-        from dlib_tf2.errors import DlibError
-        command.import_tensorflow()
-        from dlib_tf2 import datasets, evaluate, postprocess, train
-        from dlib_tf2.configuration import gin_utils
-        texts, names, data_dir = json.load(sys.stdin)
-        try:
-            for files, bindings in texts:
-                gin_utils.parse(files, bindings)
-            for name in names:
-                datasets.load(name, data_dir)
-        except DlibError as error:
-            sys.exit(str(error))
-    """
     texts = [
         ([*metric_config.files(list(plan.metrics)), *plan.files], plan.bindings) for plan in plans
     ]
     asked = json.dumps([texts, list(datasets), None if data_dir is None else os.fspath(data_dir)])
+    code = "from dlib_tf2 import reproduce; reproduce.check_here()"
     ended = subprocess.run(
         [sys.executable, "-c", code], input=asked, stderr=subprocess.PIPE, text=True, check=False
     )
@@ -270,3 +255,20 @@ def check(
                 f"cannot open {', '.join(datasets)}",
             )
         )
+
+
+def check_here() -> None:
+    """The process that `check` starts: reads what to check from stdin, and exits with the line of
+    the first mistake.
+    """
+    command.import_tensorflow()
+    from dlib_tf2 import evaluate, postprocess, train  # noqa: F401  gin must know them
+
+    texts, names, data_dir = json.load(sys.stdin)
+    try:
+        for files, bindings in texts:
+            gin_utils.parse(files, bindings)
+        for name in names:
+            loading.load(name, data_dir)
+    except DlibError as error:
+        sys.exit(str(error))

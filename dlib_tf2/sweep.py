@@ -4,7 +4,6 @@ import functools
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import joblib
 
@@ -30,9 +29,8 @@ def run(
     gpus_per_run: float = 0.0,
     ray_address: str | None = None,
     retries: int = 2,
-    **_: Any,
 ) -> None:
-    """Runs models of a study; the arguments are the flags of dlib_sweep, and others are ignored.
+    """Runs models of a study; the arguments are the flags of dlib_sweep.
 
     Raises:
         UserError: a flag does not fit, or a dataset is not prepared; nothing was started then.

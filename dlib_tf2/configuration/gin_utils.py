@@ -96,8 +96,7 @@ def dry_run_text(stage: str, **given: Any) -> str:
 
     Args:
         stage: a gin-configurable stage function, e.g. "train".
-        given: what the command passes itself and so wins over gin, such as its flags; None is not
-            passed, other names do not count.
+        given: the arguments that the command passes, which win over gin; None is not passed.
     """
     given = {name: value for name, value in given.items() if value is not None and value != []}
     bound = gin.get_bindings(stage, resolve_references=False)

@@ -4,12 +4,13 @@ of errors.py.
 
 import ast
 import errno
+import inspect
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 
@@ -24,7 +25,14 @@ from dlib_tf2.errors import (
 )
 from dlib_tf2.system.quiet import hold_stderr, import_tensorflow
 
-__all__ = ["define_gin_flags", "hold_stderr", "import_tensorflow", "refuse_flags", "run"]
+__all__ = [
+    "define_gin_flags",
+    "flags_for",
+    "hold_stderr",
+    "import_tensorflow",
+    "refuse_flags",
+    "run",
+]
 
 _INTERRUPTED = "interrupted; run the same command again to resume"
 _REMEDIES = {
@@ -103,6 +111,12 @@ def refuse_flags(beside: str, *names: str) -> None:
     for name in names:
         if flags.FLAGS[name].present:
             raise UserError(f"--{name} means nothing beside {beside}; leave it out")
+
+
+def flags_for(function: Callable[..., Any]) -> dict[str, Any]:
+    """The values of the flags that are named like parameters of a function, as its arguments."""
+    names = inspect.signature(function).parameters
+    return {name: flags.FLAGS[name].value for name in names if name in flags.FLAGS}
 
 
 def _run(main: Callable[[], None], required: Sequence[str]) -> int:
