@@ -10,7 +10,7 @@ import numbers
 from collections.abc import Collection, Sequence
 
 EXIT_DONE, EXIT_FAILURE, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 75
-FEW = 3  # reasons that stand in one line
+FEW = 3  # reasons in one line
 
 
 class DlibError(Exception):
@@ -34,7 +34,7 @@ class Interrupted(DlibError):
 
 
 def few(reasons: Sequence[str]) -> str:
-    """The first reasons of a list, and how many more there are: fifty do not stand in one line."""
+    """The first reasons of a list, and how many more there are: a line cannot hold fifty."""
     rest = len(reasons) - FEW
     return "; ".join(reasons[:FEW]) + (f"; and {rest} more" if rest > 0 else "")
 
@@ -62,7 +62,7 @@ def check_number(least: float, **values: object) -> None:
     """Raises UserError unless every value is a finite number, no bool, of at least `least`; names
     are for the message.
 
-    Dots are no part of a keyword: `BetaKL__beta` is said as "BetaKL.beta".
+    A keyword cannot hold a dot: write `BetaKL__beta` for "BetaKL.beta".
     """
     for name, value in values.items():
         if (
@@ -109,8 +109,8 @@ class ScoreWarning(UserWarning):
 
     Attributes:
         kind: a word for programs: "overlap", "few_rows", "many_values" or "no_active_code".
-        text: what is so, for people.
-        binding: the setting that changes it, such as "disjoint = True"; empty where none does.
+        text: the sentence for people.
+        binding: the setting that avoids it, such as "disjoint = True"; empty if there is none.
     """
 
     def __init__(self, kind: str, text: str, binding: str = ""):

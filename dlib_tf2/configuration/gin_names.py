@@ -1,6 +1,6 @@
-"""The names in gin text, looked up in the source of this package, which is read and not imported.
+"""Looks up the names in gin text in the source of this package, without importing it.
 
-What a module from elsewhere registers cannot be known here: gin itself checks it when it parses.
+What other modules register is not known here: gin checks it when it parses.
 """
 
 import ast

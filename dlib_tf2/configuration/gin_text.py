@@ -1,8 +1,6 @@
-"""Gin files as text and data, read without importing what they name: where files are, what is wrong
-with them, typed values.
+"""Finds, reads and checks gin files without importing what they name, and returns typed values.
 
-Needs neither TensorFlow nor the package's own modules, so that a command can refuse a mistake
-before it loads either.
+A command can so refuse a mistake before it loads TensorFlow or the modules that the files import.
 """
 
 import contextlib
@@ -124,7 +122,7 @@ def syntax_errors(source: str) -> Iterator[None]:
             " file"
         ) from error
     except SyntaxError as error:
-        # Of several lines the last says it; the first may be the address of an object.
+        # The last line holds the reason; the first may be the address of an object.
         reason = str(error.msg).splitlines()[-1].strip().rstrip(".")
         line = (error.text or "").strip()
         where = f"{source}, line {error.lineno}" + (f", {line!r}" if line else "")

@@ -1,5 +1,5 @@
-"""From the name of a metric to what runs: its gin file, its function, and the configuration that a
-result is kept under.
+"""Finds a metric by its name: its gin file, its function, and the configuration that is kept with
+a result.
 
 A metric is called NAME where `gin_configs/metrics/NAME.gin` (or `metrics/NAME.gin` in the current
 folder) exists. It runs the registered function NAME, or, where the file says `NAME/metric.function
@@ -124,10 +124,10 @@ def trees(config: str) -> set[str]:
 
 
 def one_kind_of_trees(calls: Sequence[MetricCall]) -> set[str]:
-    """The boosted trees that metrics grow: one name, or none.
+    """The implementation of boosted trees that metrics use: one name, or none.
 
     Raises:
-        UserError: they grow different ones.
+        UserError: they use different ones.
     """
     found = {call.name: trees(call.config_text) for call in calls}
     if len(kinds := set().union(*found.values())) > 1:
@@ -165,9 +165,7 @@ def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _behind_macros(value: Any) -> Any:
-    """What is bound, with the values of macros, also of those in lists, in the place of their
-    names.
-    """
+    """A bound value in which macros, also those in lists, are replaced by their values."""
     if isinstance(value, list | tuple):
         return type(value)(map(_behind_macros, value))
     if getattr(value, "selector", None) != "gin.macro":

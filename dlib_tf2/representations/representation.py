@@ -1,7 +1,7 @@
-"""Representations: what the encoder says about every example, the codes derived from it, and codes
-of any other origin.
+"""Representations: the encoder's output for every example, the codes derived from it, and codes of
+any other origin.
 
-Numpy only: the seam between TensorFlow and the metrics.
+Numpy only: the boundary between TensorFlow and the metrics.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ class Representation(Table):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Posterior(Table):
-    """What the encoder says about every grid point; representations are derived from it without
+    """The encoder's output for every grid point, from which representations are derived without
     encoding again.
 
     Attributes:

@@ -103,7 +103,7 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
 
 
 def refuse_flags(beside: str, *names: str) -> None:
-    """Refuses flags that would be passed over in silence.
+    """Refuses flags that would have no effect.
 
     Raises:
         UserError: one of the named flags was given.
@@ -132,7 +132,7 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
 
 
 def _explain(error: BaseException) -> tuple[str, int] | None:
-    """The line and the exit code for an error; None for one that nobody foresaw, which keeps its
+    """The line and the exit code for an error; None for an unexpected one, which keeps its
     traceback.
     """
     cause, text = _behind_gin(error), str(error).strip()
@@ -190,7 +190,7 @@ def _behind_gin(error: BaseException) -> BaseException:
 
 
 def _is_tensorflow_out_of_memory(error: BaseException) -> bool:
-    # not imported for this: who did not load it cannot have run out of its memory
+    # not imported here: a process without TensorFlow cannot exhaust TensorFlow's memory
     tensorflow = sys.modules.get("tensorflow")
     return tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
 
@@ -270,7 +270,7 @@ def _add_settings() -> None:
 
 
 def _binding(setting: str) -> str:
-    """The gin text of a setting such as "STEPS=200"; a value that is no gin literal becomes a
+    """The gin text of a setting such as "STEPS=200"; a value that is not a gin literal becomes a
     string.
 
     Args:

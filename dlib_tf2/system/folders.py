@@ -1,8 +1,7 @@
-"""Our output folders: whose a folder is, who works in it, and what in it may be deleted.
+"""Output folders: which step owns a folder, which process works in it, and what may be deleted.
 
-What may be deleted stands in the code of the step that writes it, as exact names or as patterns
-that only its own names match. No file in a folder can add to that, and whatever else lies there
-stays.
+The code of each step lists what may be deleted, as exact names or as patterns that match only its
+own names. No file in a folder can extend that list, and everything else in the folder stays.
 """
 
 import contextlib
@@ -26,12 +25,12 @@ class Written:
     """What a step writes in a folder.
 
     Attributes:
-        names: regular expression of a whole name -> None for files, or what is in folders of that
-            name. They are deleted in this order: first what says that the step is complete, last
-            what says whose the rest is. A deletion that is killed then never leaves a folder that
-            looks complete, or files that pass for those of another run.
+        names: regular expression of a whole name -> None for files, or the content of folders of
+            that name. They are deleted in this order: first the file that marks the step as
+            complete, last the file that names the run. If the deletion is killed, the folder never
+            looks complete, and its files never look like those of another run.
         leftovers: regular expressions of temporary files other than those of `atomic_write`.
-        step: the step whose marker such a folder must carry; empty for one without a marker.
+        step: the step whose marker such a folder must hold; empty for a folder without one.
     """
 
     names: Mapping[str, "Written | None"]
@@ -73,8 +72,8 @@ def refuse_foreign(folder: str | os.PathLike, step: str) -> AnyPath:
 
 
 def claim_folder(folder: str | os.PathLike, step: str) -> AnyPath:
-    """Makes `folder` that of a step: creates it with our marker, or accepts one that the step may
-    write to.
+    """Gives a folder to a step: creates it with our marker, or accepts one that the step may write
+    to.
 
     Raises:
         UserError: what `refuse_foreign` refuses; nothing is touched then.
@@ -97,8 +96,8 @@ def hold_folder(
 ) -> Iterator[AnyPath]:
     """Claims a folder and keeps other processes out of it for the block.
 
-    Temporary files of a process that was killed there are deleted. A bucket has no locks: nobody
-    is kept out of it, and its temporary files go with `overwrite` only.
+    Temporary files of a process that was killed there are deleted. A bucket has no locks: it keeps
+    nobody out, and its temporary files are deleted with `overwrite` only.
 
     Args:
         folder: the output folder.
@@ -127,7 +126,7 @@ def hold_folder(
 
 
 def delete_written(folder: AnyPath, written: Written) -> None:
-    """Deletes what a step wrote in a folder, and folders inside that are empty then.
+    """Deletes what a step wrote in a folder, and the folders inside that this empties.
 
     The caller holds the folder's lock. Links are deleted, not followed.
 
