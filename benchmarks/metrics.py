@@ -97,7 +97,7 @@ def main() -> None:
     names = (
         arguments.metrics.split(",")
         if arguments.metrics
-        else gin_utils.bound_value(suite, [], "evaluate.metrics")
+        else gin_utils.GinText(suite).value("evaluate.metrics")
     )
     gin_utils.parse([*metric_config.files(names), *suite], arguments.gin_bindings)
     table = make_table(arguments.codes)

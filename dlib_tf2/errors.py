@@ -4,12 +4,13 @@
 again to resume.
 """
 
+import difflib
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 EXIT_DONE, EXIT_FAILURE, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 75
-FEW = 3  # reasons that stand in one line
+FEW = 3  # reasons in one line
 
 
 class DlibError(Exception):
@@ -32,23 +33,36 @@ class Interrupted(DlibError):
     exit_code = EXIT_INTERRUPTED
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message that is not empty, or the name of its type."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
-
-
 def few(reasons: Sequence[str]) -> str:
-    """The first reasons of a list, and how many more there are: fifty do not stand in one line."""
+    """The first reasons of a list, and how many more there are: a line cannot hold fifty."""
     rest = len(reasons) - FEW
     return "; ".join(reasons[:FEW]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its type if the message is empty."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
+
+
+def suggest(name: str, known: Collection[str], otherwise: str = "") -> str:
+    """The end of a message about an unknown name: the known name that is closest to it.
+
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+        otherwise: what to say where no name is close; by default the end is empty.
+    """
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    otherwise = f"did you mean {close[0]}?" if close else otherwise
+    return otherwise and f"; {otherwise}"
 
 
 def check_number(least: float, **values: object) -> None:
     """Raises UserError unless every value is a finite number, no bool, of at least `least`; names
     are for the message.
 
-    Dots are no part of a keyword: `BetaKL__beta` is said as "BetaKL.beta".
+    A keyword cannot hold a dot: write `BetaKL__beta` for "BetaKL.beta".
     """
     for name, value in values.items():
         if (
@@ -95,8 +109,8 @@ class ScoreWarning(UserWarning):
 
     Attributes:
         kind: a word for programs: "overlap", "few_rows", "many_values" or "no_active_code".
-        text: what is so, for people.
-        binding: the setting that changes it, such as "disjoint = True"; empty where none does.
+        text: the sentence for people.
+        binding: the setting that avoids it, such as "disjoint = True"; empty if there is none.
     """
 
     def __init__(self, kind: str, text: str, binding: str = ""):

@@ -7,7 +7,6 @@ import inspect
 import logging
 import numbers
 import os
-import pathlib
 import re
 import sys
 import time
@@ -22,12 +21,20 @@ from numpy.typing import ArrayLike
 from dlib_tf2 import seeds
 from dlib_tf2.configuration import gin_utils, metric_config, sources
 from dlib_tf2.configuration.metric_config import MetricCall
-from dlib_tf2.errors import DlibError, Interrupted, ScoreWarning, UserError, check_whole, few
+from dlib_tf2.errors import (
+    DlibError,
+    Interrupted,
+    ScoreWarning,
+    UserError,
+    check_whole,
+    few,
+    first_line,
+)
 from dlib_tf2.metrics import collecting, repeats
 from dlib_tf2.records import results
 from dlib_tf2.representations.representation import Representation
 from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
-from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.paths import AnyPath, as_path
 
 Scores = dict[str, dict[str, float]]
 
@@ -255,7 +262,7 @@ def _load(
 
 
 def _earlier_scores(
-    folder: pathlib.Path, calls: Sequence[MetricCall], labels: Mapping[str, Any]
+    folder: AnyPath, calls: Sequence[MetricCall], labels: Mapping[str, Any]
 ) -> Scores:
     """The scores of the metrics that an earlier run finished on the same table with the same
     parameters.
@@ -288,7 +295,7 @@ def _earlier_scores(
 
 
 def _keep(
-    folder: pathlib.Path,
+    folder: AnyPath,
     call: MetricCall,
     values: dict[str, float],
     labels: Mapping[str, Any],
@@ -357,7 +364,7 @@ def _told(warning: ScoreWarning, call: MetricCall, table: Representation) -> dic
     return {"kind": warning.kind, "text": text}
 
 
-def _print_warnings(folder: pathlib.Path, names: Sequence[str]) -> None:
+def _print_warnings(folder: AnyPath, names: Sequence[str]) -> None:
     """Prints what the records of metrics warn of, each text once for all that share it."""
     records, told = _records(folder), dict[str, list[str]]()
     for name in names:
@@ -367,18 +374,18 @@ def _print_warnings(folder: pathlib.Path, names: Sequence[str]) -> None:
         print(f"warning: {', '.join(those)}: {text}", file=sys.stderr)
 
 
-def _records(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+def _records(folder: AnyPath) -> dict[str, dict[str, Any]]:
     """The finished metrics in an output folder, by name."""
     folders = sorted(path.parent for path in folder.glob("*/results.json"))
     return {path.name: results.read_step(path) for path in folders if results.is_complete(path)}
 
 
-def _all_scores(folder: pathlib.Path) -> Scores:
+def _all_scores(folder: AnyPath) -> Scores:
     return {name: record["values"] for name, record in _records(folder).items()}
 
 
 def _strangers(
-    folder: pathlib.Path, labels: Mapping[str, Any], trees: Set[str] = frozenset()
+    folder: AnyPath, labels: Mapping[str, Any], trees: Set[str] = frozenset()
 ) -> dict[str, str]:
     """The finished metrics that cannot stand beside scores of these codes and trees in one
     scores.json, each with what it is of.
@@ -397,7 +404,7 @@ def _strangers(
 
 
 def _refuse_strangers(
-    folder: pathlib.Path,
+    folder: AnyPath,
     wanted: Sequence[str],
     overwrite: bool,
     labels: Mapping[str, Any],
@@ -415,14 +422,14 @@ def _refuse_strangers(
         )
 
 
-def _remove(folder: pathlib.Path, names: Iterable[str]) -> None:
+def _remove(folder: AnyPath, names: Iterable[str]) -> None:
     """Takes finished metrics back."""
     for name in names:
         (folder / name / "results.json").unlink(missing_ok=True)
 
 
 def _raise_failures(
-    failures: Mapping[str, Exception], total: int, folder: pathlib.Path, table: Representation
+    failures: Mapping[str, Exception], total: int, folder: AnyPath, table: Representation
 ) -> None:
     reasons = few([f"{name}: {_reason(error, table)}" for name, error in failures.items()])
     kind = (
@@ -435,7 +442,7 @@ def _raise_failures(
 
 
 def _reason(error: Exception, table: Representation) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    first = first_line(error)
     return (
         _named(first, table) if isinstance(error, DlibError) else f"{type(error).__name__}: {first}"
     )

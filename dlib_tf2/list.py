@@ -119,7 +119,7 @@ def _suite_names() -> list[str]:
 def _suites(_: object) -> str:
     rows = []
     for name in _suite_names():
-        chosen = gin_text.bound_value([f"suites/{name}.gin"], [], "evaluate.metrics") or []
+        chosen = gin_text.GinText([f"suites/{name}.gin"]).value("evaluate.metrics", [])
         title = _title(_text("suites", name)).partition(": ")[0]
         rows.append((f"suites/{name}.gin", str(len(chosen)), title))
     return _table("Suites", ("--gin_config", "metrics", "title"), rows)

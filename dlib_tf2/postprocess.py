@@ -3,7 +3,6 @@
 import inspect
 import json
 import os
-import pathlib
 import re
 import sys
 import time
@@ -22,7 +21,7 @@ from dlib_tf2.records import results
 from dlib_tf2.representations import representation
 from dlib_tf2.representations.table import Table
 from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
-from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.paths import AnyPath, as_path
 from dlib_tf2.system.progress import Progress
 from dlib_tf2.training import saved_model
 from dlib_tf2.training.saved_model import load_network
@@ -80,7 +79,7 @@ def postprocess(
             _write_representation(folder, name, seed, posterior, settings[name])
 
 
-def _saved_posterior(folder: pathlib.Path, made_from: dict) -> representation.Posterior | None:
+def _saved_posterior(folder: AnyPath, made_from: dict) -> representation.Posterior | None:
     """The posterior of an earlier run; None if it is missing or damaged."""
     if not results.is_complete(folder):
         return None
@@ -150,7 +149,8 @@ def encode_all(
         rows = slice(done, done + len(images))
         mean[rows], log_variance[rows] = (output.numpy() for output in encode(images))
         done = rows.stop
-        progress.report(done, every_seconds=2.0)
+        progress.advance(len(images))
+    progress.finish()
     factors = data.visible_factors(index)
     sizes = tuple(data.space.sizes[data.space.names.index(name)] for name in data.visible)
     return representation.Posterior(mean, log_variance, factors, data.visible, sizes)
@@ -175,7 +175,7 @@ def _settings(name: str, seed: int) -> dict[str, Any]:
 
 
 def _write_representation(
-    folder: pathlib.Path, name: str, seed: int, posterior: representation.Posterior, settings: dict
+    folder: AnyPath, name: str, seed: int, posterior: representation.Posterior, settings: dict
 ) -> None:
     started, target = time.time(), folder / name
     here = sources.of_names([f"{name}_representation"])
@@ -194,7 +194,7 @@ def _write_representation(
     print(target / "representation.npz")
 
 
-def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
+def _is_made_from(folder: AnyPath, target: AnyPath) -> bool:
     """Whether a representation is whole, and made from the posterior now in the folder."""
     if not results.is_complete(target):
         return False
@@ -203,7 +203,7 @@ def _is_made_from(folder: pathlib.Path, target: pathlib.Path) -> bool:
     return _load_or_none(representation.Representation, target, "representation.npz") is not None
 
 
-def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, here: dict) -> None:
+def _refuse_other_settings(target: AnyPath, record: dict, settings: dict, here: dict) -> None:
     both = [(key, record["values"].get(key), now) for key, now in settings.items()]
     other = [f"with {key} {then}, not {now}" for key, then, now in both if then != now]
     if changed := sources.change(record.get("sources"), here):
@@ -213,7 +213,7 @@ def _refuse_other_settings(target: pathlib.Path, record: dict, settings: dict, h
         raise UserError(f"{target} was made {other[0]}; {remedy}")
 
 
-def _load_or_none(kind: type[T], folder: pathlib.Path, name: str) -> T | None:
+def _load_or_none(kind: type[T], folder: AnyPath, name: str) -> T | None:
     """Reads a table; reports one that is missing, damaged or changed, and returns None."""
     try:
         table = kind.load(folder / name)

@@ -1,5 +1,5 @@
-"""Named randomness: one seed serves many uses, and adding or leaving out a use leaves the numbers
-of the others alone.
+"""Named randomness: one seed serves many uses, and each use draws the same numbers whatever other
+uses there are.
 """
 
 import hashlib

@@ -4,7 +4,6 @@ import functools
 import json
 import math
 import os
-import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from dlib_tf2.records import results
 from dlib_tf2.seeds import derive_seed
 from dlib_tf2.system.folders import Written, exactly, hold_folder
 from dlib_tf2.system.locks import refuse_busy
-from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.paths import AnyPath, as_path
 from dlib_tf2.training import checkpoints, saved_model
 from dlib_tf2.training.engine import Engine
 from dlib_tf2.training.interruptions import (
@@ -258,10 +257,10 @@ def _check_network(name: str, network: Any, takes: list[tuple], gives: list[tupl
     """Refuses a network unless it has these input and output shapes, without the batch."""
     if not isinstance(network, keras.Model):
         raise UserError(f"train.{name} must make a keras.Model, got {network!r}")
-    tensors = getattr(network, "inputs", None), getattr(network, "outputs", None)
-    if None in tensors:
+    inputs, outputs = getattr(network, "inputs", None), getattr(network, "outputs", None)
+    if inputs is None or outputs is None:
         return  # a subclass of keras.Model may not know its shapes
-    found = [[tuple(tensor.shape[1:]) for tensor in side] for side in tensors]
+    found = [[tuple(tensor.shape[1:]) for tensor in side] for side in (inputs, outputs)]
     if found != [takes, gives]:
         shown = [" and ".join(map(str, side)) for side in (*found, takes, gives)]
         raise UserError(
@@ -310,7 +309,7 @@ def _batches(
     return strategy.distribute_datasets_from_function(slices)
 
 
-def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bool) -> None:
+def _check_identity(folder: AnyPath, settings: Mapping[str, Any], chief: bool) -> None:
     """Refuses a folder of another run; writes this run's identity to a new folder."""
     used = gin_utils.operative_bindings().items()
     identity = {key: value for key, value in used if key not in _NOT_IDENTITY}
@@ -320,9 +319,7 @@ def _check_identity(folder: pathlib.Path, settings: Mapping[str, Any], chief: bo
         results.write_json(folder / _IDENTITY, identity)
 
 
-def _refuse_other_run(
-    folder: pathlib.Path, here: Mapping[str, Any], keys: Iterable[str] = ()
-) -> None:
+def _refuse_other_run(folder: AnyPath, here: dict[str, Any], keys: Iterable[str] = ()) -> None:
     """Refuses a folder whose run differs in one of `keys`, by default in anything."""
     path = folder / _IDENTITY
     if not path.exists():
@@ -356,7 +353,7 @@ def _refuse_other_run(
         )
 
 
-def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | None:
+def _finished_values(folder: AnyPath, steps: int) -> dict[str, float] | None:
     if not results.is_complete(folder):
         return None
     record = results.read_step(folder)
@@ -374,7 +371,7 @@ def _finished_values(folder: pathlib.Path, steps: int) -> dict[str, float] | Non
     return values
 
 
-def _export(folder: pathlib.Path, name: str, network: keras.Model, trained: keras.Model) -> None:
+def _export(folder: AnyPath, name: str, network: keras.Model, trained: keras.Model) -> None:
     """Saves trained weights as `<name>.keras`, in a network made in float32 under no strategy."""
     network.set_weights(trained.get_weights())
     save_network(folder, name, network)

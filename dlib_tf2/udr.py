@@ -5,7 +5,6 @@ are taken for disentangled ones.
 import functools
 import hashlib
 import os
-import pathlib
 import sys
 import time
 import warnings
@@ -26,7 +25,7 @@ from dlib_tf2.representations.representation import Representation
 from dlib_tf2.representations.table import checked_reals
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.folders import Written, exactly, hold_folder
-from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.paths import AnyPath, as_path
 from dlib_tf2.system.workers import spread
 
 Matrix = NDArray[np.float64]
@@ -296,9 +295,7 @@ def rank_folders(
     return values
 
 
-def _earlier_values(
-    target: pathlib.Path, labels: dict[str, Any], config_text: str
-) -> dict[str, Any]:
+def _earlier_values(target: AnyPath, labels: dict[str, Any], config_text: str) -> dict[str, Any]:
     """The values of a ranking that is there, if it is the one that is asked for."""
     there = results.read_step(target)
     if there["labels"] != labels or there["config"] != gin_utils.typed_bindings(config_text):
@@ -313,7 +310,7 @@ def _earlier_values(
     return there["values"]
 
 
-def _read(folder: pathlib.Path) -> tuple[Representation, dict[str, Any]]:
+def _read(folder: AnyPath) -> tuple[Representation, dict[str, Any]]:
     """The table of a representation folder, and the record of the step that made it."""
     if not (folder / "representation.npz").is_file():
         raise UserError(
@@ -330,7 +327,7 @@ def _read(folder: pathlib.Path) -> tuple[Representation, dict[str, Any]]:
     return table, record
 
 
-def _latent_kl(record: dict[str, Any], folder: pathlib.Path) -> NDArray[np.float64]:
+def _latent_kl(record: dict[str, Any], folder: AnyPath) -> NDArray[np.float64]:
     """The KL per latent, which the step that encoded the images recorded."""
     found = next(
         (

@@ -426,4 +426,4 @@ class TestWithTensorflow:
     def test_an_unknown_dataset_names_the_known_ones(self, outcomes):
         message = one_line("dlib_train", outcomes["unknown dataset"], 2)
         assert message.startswith("unknown dataset 'rendered_sprite'; known: ")
-        assert message.endswith("(did you mean rendered_sprites?)")
+        assert message.endswith("; did you mean rendered_sprites?")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dlib_tf2.errors import UserError, check_number
+from dlib_tf2.errors import UserError, check_number, first_line, suggest
 from dlib_tf2.models.factor_vae import FactorVAE
 from dlib_tf2.regularizers.annealed_kl import AnnealedKL
 from dlib_tf2.regularizers.beta_kl import BetaKL
@@ -41,3 +41,20 @@ def test_numbers_of_any_library_pass(value):
 def test_the_switch_of_the_second_batch_is_no_text():
     with pytest.raises(UserError, match="FactorVAE.second_batch must be True or False, got 'no'"):
         FactorVAE(None, None, None, None, 1.0, second_batch="no")
+
+
+@pytest.mark.parametrize(
+    "message, line",
+    [("one", "one"), ("\n  two \nthree", "two"), ("", "Silent"), (" \n", "Silent")],
+)
+def test_the_first_line_of_an_error_is_never_empty(message, line):
+    class Silent(Exception):
+        pass
+
+    assert first_line(Silent(message)) == line
+
+
+def test_the_closest_name_is_suggested():
+    known = {"steps", "step_size", "seed"}
+    assert suggest("stepz", known) == suggest("stepz", known, "none") == "; did you mean steps?"
+    assert (suggest("zzz", known), suggest("zzz", known, "correct it")) == ("", "; correct it")

@@ -48,6 +48,6 @@ def test_the_glossary_has_ten_words_of_one_line_each():
 
 def test_the_quickstart_scores_what_its_suite_says():
     files = ["suites/quickstart.gin"]
-    assert gin_utils.bound_value(files, [], "evaluate.metrics") == ["mig", "factor_vae", "dci"]
-    assert gin_utils.bound_value(files, [], "dci.num_train") == 1000
-    assert gin_utils.bound_value(files, [], "dci.num_test") == 500
+    assert gin_utils.GinText(files).value("evaluate.metrics") == ["mig", "factor_vae", "dci"]
+    assert gin_utils.GinText(files).value("dci.num_train") == 1000
+    assert gin_utils.GinText(files).value("dci.num_test") == 500

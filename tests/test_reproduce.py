@@ -394,7 +394,7 @@ def test_only_print_shows_gin_text_and_touches_nothing(run_command, tmp_path):
     assert 'include "models/factor_vae.gin"' in out
     assert not os.path.exists(tmp_path / "out")
     (tmp_path / "shown.gin").write_text(out)
-    assert gin_utils.bound_value([str(tmp_path / "shown.gin")], [], "train.seed") == 37
+    assert gin_utils.GinText([str(tmp_path / "shown.gin")]).value("train.seed") == 37
     code, unnamed, err = run_command("dlib_reproduce", *flags[:-1])
     assert (code, err) == (0, "")
     assert unnamed == out.replace(str(tmp_path / "out"), "OUTPUT_DIR")

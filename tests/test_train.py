@@ -547,8 +547,8 @@ def test_networks_that_are_missing_or_cut_are_written_again_from_the_checkpoint(
 
 def test_the_quickstart_saves_before_its_end():
     assert (
-        gin_utils.bound_value(["quickstart.gin"], [], "train.save_steps")
-        <= gin_utils.bound_value(["quickstart.gin"], [], "train.steps") / 4
+        gin_utils.GinText(["quickstart.gin"]).value("train.save_steps")
+        <= gin_utils.GinText(["quickstart.gin"]).value("train.steps") / 4
     )
 
 

@@ -1,10 +1,9 @@
-"""The names in gin text, looked up in the source of this package, which is read and not imported.
+"""Looks up the names in gin text in the source of this package, without importing it.
 
-What a module from elsewhere registers cannot be known here: gin itself checks it when it parses.
+What other modules register is not known here: gin checks it when it parses.
 """
 
 import ast
-import difflib
 import functools
 import importlib.resources
 import pathlib
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 import gin
 from gin.config_parser import BindingStatement, ImportStatement
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, suggest
 
 _PACKAGE = "dlib_tf2"
 # Modules that gin text of finished runs imports under the names they had until version 0.1.
@@ -78,12 +77,6 @@ def registered_names() -> set[str]:
     return {selector.rsplit(".", 1)[-1] for selector, _ in gin.config._REGISTRY.items()}
 
 
-def close_or(name: str, known: Collection[str], otherwise: str) -> str:
-    """The known names close to one that is unknown; `otherwise` if none is."""
-    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
-    return f"; did you mean {', '.join(close)}?" if close else f"; {otherwise}"
-
-
 _UNKNOWN = "import the module that registers it, or correct the name"
 
 
@@ -111,7 +104,7 @@ def _refuse(
 ) -> NoReturn:
     file, number, _, line = statement.location
     where = f'In file "{file}", line {number}' if file else f"In bindings string line {number}"
-    raise UserError(f"gin: {what} | {where} | {line.strip()}{close_or(name, known, otherwise)}")
+    raise UserError(f"gin: {what} | {where} | {line.strip()}{suggest(name, known, otherwise)}")
 
 
 def _source_of(statement: ImportStatement) -> pathlib.Path | None:

@@ -1,12 +1,9 @@
-"""Gin files as text and data, read without importing what they name: where files are, what is wrong
-with them, typed values.
+"""Finds, reads and checks gin files without importing what they name, and returns typed values.
 
-Needs neither TensorFlow nor the package's own modules, so that a command can refuse a mistake
-before it loads either.
+A command can so refuse a mistake before it loads TensorFlow or the modules that the files import.
 """
 
 import contextlib
-import difflib
 import importlib.util  # noqa: F401  gin 0.5 looks for importlib.util without importing it
 import os
 import pathlib
@@ -18,7 +15,7 @@ from gin import config_parser
 from gin.config_parser import BindingStatement, ImportStatement
 
 from dlib_tf2.configuration import gin_kinds, gin_names
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, suggest
 
 Statement: TypeAlias = BindingStatement | ImportStatement
 
@@ -50,11 +47,9 @@ def find_file(name: str) -> pathlib.Path:
             kind = "a folder" if (folder / name).is_dir() else "no regular file"
             raise UserError(f"{folder / name} is {kind}; name a gin file")
     known = [str(path.relative_to(packaged)) for path in packaged.rglob("*.gin")]
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"; did you mean {' or '.join(close)}?" if close else "; correct the name"
     raise UserError(
         f"gin file {name!r} not found in the current folder ({pathlib.Path.cwd()}) or in"
-        f" {packaged}{hint}"
+        f" {packaged}{suggest(name, known, 'correct the name')}"
     )
 
 
@@ -63,62 +58,57 @@ def open_text(path: str | os.PathLike) -> IO[str]:
     return open(path, encoding="utf-8-sig")
 
 
-def check(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
-    """Refuses what can be seen to be wrong without importing what the files name.
+class GinText:
+    """Gin files and bindings, read once and checked without importing what they name.
 
-    Args:
-        files: gin files, see `find_file`.
+    Attributes:
+        files: the names of the files, in order.
         bindings: gin text that wins over the files.
-
-    Raises:
-        UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used but
-            not set, or set by itself; a macro among the bindings is neither in the files nor used
-            by another binding (gin accepts that in silence); a module, function, parameter or
-            reference of this package does not exist; a stage's parameter gets a value of a wrong
-            kind.
     """
-    _checked(files, bindings)
 
+    def __init__(
+        self, files: Sequence[str], bindings: Sequence[str] = (), known: "GinText | None" = None
+    ):
+        """Reads and checks the text.
 
-def _checked(files: Sequence[str], bindings: Sequence[str]) -> list[Statement]:
-    """The statements of files and bindings, in order, after what `check` refuses."""
-    in_files = [statement for name in files for statement in _read_file(name, ())]
-    text = "\n".join(bindings)
-    with syntax_errors("--gin_bindings"):
-        in_bindings = list(_statements(config_parser.ConfigParser(text, _Delegate()), ()))
-    _refuse_unknown_macros(_bindings(in_files), _bindings(in_bindings))
-    _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
-    statements = [*in_files, *in_bindings]
-    gin_names.refuse_unknown(statements)
-    for key, value in _values(_bindings(statements)).items():
-        name, _, parameter = key.rpartition(".")
-        gin_kinds.check_kinds(name.rpartition("/")[2], {parameter: value})
-    return statements
+        Args:
+            files: gin files, see `find_file`.
+            bindings: gin text that wins over the files.
+            known: a text whose files are not read again.
 
+        Raises:
+            UserError: a file, or one it includes, is missing; the syntax is wrong; a macro is used
+                but not set, or set by itself; a macro among the bindings is neither in the files
+                nor used by another binding (gin accepts that in silence); a module, function,
+                parameter or reference of this package does not exist; a stage's parameter gets a
+                value of a wrong kind.
+        """
+        self.files, self.bindings = tuple(files), tuple(bindings)
+        self._read: dict[str, list[Statement]] = {} if known is None else dict(known._read)
+        in_files = [statement for name in files for statement in _read_file(name, (), self._read)]
+        with syntax_errors("--gin_bindings"):
+            parser = config_parser.ConfigParser("\n".join(bindings), _Delegate())
+            in_bindings = list(_statements(parser, (), self._read))
+        _refuse_unknown_macros(_bindings(in_files), _bindings(in_bindings))
+        _refuse_unset_macros(_bindings([*in_files, *in_bindings]))
+        gin_names.refuse_unknown([*in_files, *in_bindings])
+        self._values = _values([*in_files, *in_bindings])
+        for key, value in self._values.items():
+            name, _, parameter = key.rpartition(".")
+            gin_kinds.check_kinds(name.rpartition("/")[2], {parameter: value})
 
-def bound_value(
-    files: Sequence[str], bindings: Sequence[str], key: str, default: Any = None
-) -> Any:
-    """The value that files and bindings give a parameter, e.g. "evaluate.metrics", macros resolved;
-    else `default`.
-    """
-    return bound_values(files, bindings, [key], default)[key]
-
-
-def bound_values(
-    files: Sequence[str], bindings: Sequence[str], keys: Sequence[str], default: Any = None
-) -> dict[str, Any]:
-    """What `bound_value` gives for each of `keys`, by one look at the text."""
-    found = _values(_bindings(_checked(files, bindings)))
-    return {key: found.get(key, default) for key in keys}
+    def value(self, key: str, default: Any = None) -> Any:
+        """The value of a parameter, such as "evaluate.metrics", with the values of macros in it;
+        `default` if it has none.
+        """
+        return self._values.get(key, default)
 
 
 def typed_bindings(text: str) -> dict[str, Any]:
     """Reads gin text into {"scope/name.parameter": value}; references become "@name", macros their
     values.
     """
-    statements = list(config_parser.ConfigParser(text, _Delegate()))
-    return dict(sorted(_values(_bindings(statements)).items()))
+    return _values(list(config_parser.ConfigParser(text, _Delegate())))
 
 
 @contextlib.contextmanager
@@ -136,7 +126,7 @@ def syntax_errors(source: str) -> Iterator[None]:
             " file"
         ) from error
     except SyntaxError as error:
-        # Of several lines the last says it; the first may be the address of an object.
+        # The last line holds the reason; the first may be the address of an object.
         reason = str(error.msg).splitlines()[-1].strip().rstrip(".")
         line = (error.text or "").strip()
         where = f"{source}, line {error.lineno}" + (f", {line!r}" if line else "")
@@ -159,13 +149,19 @@ class _Delegate(config_parser.ParserDelegate):
         return _Macro(macro_name)
 
 
-def _read_file(name: str, included_by: tuple[str, ...]) -> list[Statement]:
-    """The bindings and imports of a file and of those it includes, in order."""
+def _read_file(
+    name: str, included_by: tuple[str, ...], read: dict[str, list[Statement]]
+) -> list[Statement]:
+    """The bindings and imports of a file and of those it includes, in order; a file in `read` is
+    not opened again, others are added to it.
+    """
     if name in included_by:
         raise UserError(
             f"gin files include each other in a circle: {' -> '.join([*included_by, name])}; remove"
             " one include"
         )
+    if name in read:
+        return read[name]
     try:
         path = find_file(name)
     except UserError as error:
@@ -173,17 +169,19 @@ def _read_file(name: str, included_by: tuple[str, ...]) -> list[Statement]:
             raise UserError(f"{error} (included by {included_by[-1]})") from error
         raise
     with syntax_errors(name), open_text(path) as file:
-        return list(
-            _statements(config_parser.ConfigParser(file, _Delegate()), (*included_by, name))
-        )
+        parser = config_parser.ConfigParser(file, _Delegate())
+        read[name] = list(_statements(parser, (*included_by, name), read))
+    return read[name]
 
 
 def _statements(
-    statements: config_parser.ConfigParser, included_by: tuple[str, ...]
+    statements: config_parser.ConfigParser,
+    included_by: tuple[str, ...],
+    read: dict[str, list[Statement]],
 ) -> Iterator[Statement]:
     for statement in statements:
         if isinstance(statement, config_parser.IncludeStatement):
-            yield from _read_file(statement.filename, included_by)
+            yield from _read_file(statement.filename, included_by, read)
         elif isinstance(statement, BindingStatement | ImportStatement):
             yield statement
 
@@ -192,14 +190,16 @@ def _bindings(statements: Sequence[Statement]) -> list[BindingStatement]:
     return [statement for statement in statements if isinstance(statement, BindingStatement)]
 
 
-def _values(statements: Sequence[BindingStatement]) -> dict[str, Any]:
-    """{"scope/name.parameter": value} with macros resolved; the last binding of each wins."""
-    macros = {_scoped(one): one.value for one in statements if not one.arg_name}
-    return {
-        f"{_scoped(one)}.{one.arg_name}": _plain(one.value, macros)
-        for one in statements
-        if one.arg_name
-    }
+def _values(statements: Sequence[Any]) -> dict[str, Any]:
+    """The last value of each parameter, with the values of macros in it."""
+    macros, values = {}, {}
+    for statement in statements:
+        if isinstance(statement, BindingStatement):
+            if statement.arg_name:
+                values[f"{_scoped(statement)}.{statement.arg_name}"] = statement.value
+            else:
+                macros[_scoped(statement)] = statement.value
+    return {key: _plain(value, macros) for key, value in sorted(values.items())}
 
 
 def _scoped(statement: BindingStatement) -> str:
@@ -233,9 +233,10 @@ def _refuse_unknown_macros(
     ) - {"gin.REQUIRED"}
     for name in (_scoped(statement) for statement in in_bindings if not statement.arg_name):
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
-            hint = f"; did you mean {', '.join(close)}?" if close else "; the files define no macro"
-            raise UserError(f"no parsed gin file defines the macro {name}{hint}")
+            otherwise = f"the files define {', '.join(sorted(known)) or 'no macro'}"
+            raise UserError(
+                f"no parsed gin file defines the macro {name}{suggest(name, known, otherwise)}"
+            )
 
 
 def _refuse_unset_macros(statements: Sequence[BindingStatement]) -> None:

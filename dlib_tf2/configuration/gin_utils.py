@@ -16,22 +16,18 @@ from typing import Any
 
 import gin
 
-from dlib_tf2.configuration.gin_names import close_or, registered_names
+from dlib_tf2.configuration.gin_names import registered_names
 from dlib_tf2.configuration.gin_text import (
-    bound_value,
-    bound_values,
-    check,
+    GinText,
     config_dir,
     find_file,
     open_text,
     typed_bindings,
 )
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line, suggest
 
 __all__ = [
-    "bound_value",
-    "bound_values",
-    "check",
+    "GinText",
     "config_dir",
     "find_file",
     "operative_bindings",
@@ -43,6 +39,7 @@ __all__ = [
     "registered_names",
     "resolved_text",
     "typed_bindings",
+    "use",
 ]
 
 
@@ -55,15 +52,23 @@ def parse(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
         bindings: gin text such as "STEPS = 1000", one or more lines each.
 
     Raises:
-        UserError: what `check` refuses, or a name or parameter that is unknown.
+        UserError: what `GinText` refuses, or a name or parameter that is unknown.
     """
-    check(files, bindings)
+    use(GinText(files, bindings))
+
+
+def use(text: GinText) -> None:
+    """Replaces the whole gin configuration by a text that was read before.
+
+    Raises:
+        UserError: a name or parameter is unknown.
+    """
     gin.clear_config()
     _find_files()
     with _one_line_errors():
-        for name in files:
+        for name in text.files:
             gin.parse_config_file(str(find_file(name)))
-        gin.parse_config([binding for binding in bindings if binding.strip()])
+        gin.parse_config([binding for binding in text.bindings if binding.strip()])
         gin.finalize()
 
 
@@ -110,8 +115,7 @@ def dry_run_text(stage: str, **given: Any) -> str:
 
     Args:
         stage: a gin-configurable stage function, e.g. "train".
-        given: what the command passes itself and so wins over gin, such as its flags; None is not
-            passed, other names do not count.
+        given: the arguments that the command passes, which win over gin; None is not passed.
     """
     given = {name: value for name, value in given.items() if value is not None and value != []}
     bound = gin.get_bindings(stage, resolve_references=False)
@@ -167,7 +171,7 @@ def _one_line_errors() -> Iterator[None]:
         raise UserError("gin: " + " | ".join(lines[:3]) + _remedy(str(error))) from error
     except (Exception, SystemExit) as error:  # of a module that gin text imports
         # gin adds lines of its own
-        module, reason = traceback.extract_tb(error.__traceback__)[-1], str(error).split("\n")[0]
+        module, reason = traceback.extract_tb(error.__traceback__)[-1], first_line(error)
         raise UserError(
             f"gin: importing {module.filename} ended in {type(error).__name__}({reason}) at line"
             f" {module.lineno}; correct the module"
@@ -179,14 +183,14 @@ def _one_line_errors() -> Iterator[None]:
 def _remedy(message: str) -> str:
     """What to write instead of a name that gin does not know; empty for other errors."""
     if match := re.match(r"No configurable matching (?:reference )?'@?(?:.*/)?([\w.]+)", message):
-        return close_or(
+        return suggest(
             match[1], registered_names(), "import the module that registers it, or correct the name"
         )
     if match := re.match(
         r"Configurable '([^']*)' doesn't have a parameter named '([^']*)'", message
     ):
         known = list(inspect.signature(gin.get_configurable(match[1])).parameters)
-        return close_or(match[2], known, f"it has {', '.join(known) or 'none'}")
+        return suggest(match[2], known, f"it has {', '.join(known) or 'none'}")
     return ""
 
 

@@ -1,12 +1,11 @@
-"""From the name of a metric to what runs: its gin file, its function, and the configuration that a
-result is kept under.
+"""Finds a metric by its name: its gin file, its function, and the configuration that is kept with
+a result.
 
 A metric is called NAME where `gin_configs/metrics/NAME.gin` (or `metrics/NAME.gin` in the current
 folder) exists. It runs the registered function NAME, or, where the file says `NAME/metric.function
 = @other`, another one; both inside the gin scope NAME.
 """
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import gin
 
 from dlib_tf2.configuration import gin_utils
-from dlib_tf2.errors import UserError, check_names
+from dlib_tf2.errors import UserError, check_names, suggest
 
 
 @gin.register
@@ -74,14 +73,13 @@ def files(names: Sequence[str]) -> list[str]:
         try:
             gin_utils.find_file(file)
         except UserError as error:
-            close = difflib.get_close_matches(name, known(), n=1, cutoff=0.4)
-            hint = f"; did you mean {close[0]}?" if close else ""
             if name == "udr":
                 raise UserError(
                     "udr scores several representations by each other, not one: run dlib_udr"
                 ) from error
             raise UserError(
-                f"unknown metric {name!r}; the known ones are {', '.join(known())}{hint}"
+                f"unknown metric {name!r}; the known ones are {', '.join(known())}"
+                f"{suggest(name, known())}"
             ) from error
     return found
 
@@ -126,10 +124,10 @@ def trees(config: str) -> set[str]:
 
 
 def one_kind_of_trees(calls: Sequence[MetricCall]) -> set[str]:
-    """The boosted trees that metrics grow: one name, or none.
+    """The implementation of boosted trees that metrics use: one name, or none.
 
     Raises:
-        UserError: they grow different ones.
+        UserError: they use different ones.
     """
     found = {call.name: trees(call.config_text) for call in calls}
     if len(kinds := set().union(*found.values())) > 1:
@@ -167,9 +165,7 @@ def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _behind_macros(value: Any) -> Any:
-    """What is bound, with the values of macros, also of those in lists, in the place of their
-    names.
-    """
+    """A bound value in which macros, also those in lists, are replaced by their values."""
     if isinstance(value, list | tuple):
         return type(value)(map(_behind_macros, value))
     if getattr(value, "selector", None) != "gin.macro":

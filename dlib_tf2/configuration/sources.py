@@ -1,7 +1,7 @@
-"""The source behind a configuration: functions and classes that gin names and that are not ours.
+"""Hashes of the user's own source files that a configuration names.
 
-Settings alone do not say what a run computes when its encoder stands in a file of the user's. The
-whole file of each such function or class counts, so that an edited helper beside it is noticed.
+If the encoder is in a file of the user's, settings alone do not determine what a run computes. The
+whole file of each such function or class counts, so that a change of a helper in it is noticed.
 Modules that this file imports do not count.
 """
 

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 
 from dlib_tf2 import __version__
 from dlib_tf2.datasets.image_table import format_bytes
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import FEW, DlibError, UserError, few
 from dlib_tf2.system.files import sync_folder
+from dlib_tf2.system.progress import Progress
 
 _BLOCK = 1 << 20
 # tries without progress; seconds without a byte; seconds between tries

@@ -17,7 +17,8 @@ from dlib_tf2.datasets.download import RemoteFile, check_all, fetch, find_all, t
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo, format_bytes
 from dlib_tf2.errors import DlibError, UserError, few
-from dlib_tf2.system.paths import RemotePath
+from dlib_tf2.system.locks import own_turn
+from dlib_tf2.system.paths import AnyPath, RemotePath
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -107,7 +108,7 @@ def no_config(name: str, config: str) -> None:
         raise UserError(f"{name} has no configs, got {name}/{config}; write {name}")
 
 
-def open_table(recipe: Recipe, data_dir: pathlib.Path, name: str) -> tuple[np.ndarray, TableInfo]:
+def open_table(recipe: Recipe, data_dir: AnyPath, name: str) -> tuple[np.ndarray, TableInfo]:
     """Opens the table of a prepared dataset.
 
     Args:
@@ -159,7 +160,7 @@ def prepare(recipe: Recipe, data_dir: pathlib.Path, manual_dir: pathlib.Path | N
         with image_table.permitted(folder, "write"):
             image_table.announce(folder)
             folder.mkdir(parents=True, exist_ok=True)
-        with image_table.lock(folder, recipe.source, ".prepare.lock"):
+        with own_turn(folder, recipe.source, ".prepare.lock"):
             _prepare(recipe, data_dir, manual_dir, folder)
     _say(f"{recipe.source} is prepared in {data_dir}")
 

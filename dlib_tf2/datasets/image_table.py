@@ -19,12 +19,12 @@ import numpy as np
 
 from dlib_tf2.datasets import checksums, table_cache
 from dlib_tf2.datasets.factor_space import FactorSpace
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.datasets.versions import change_line
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.locks import own_turn
-from dlib_tf2.system.paths import RemotePath
+from dlib_tf2.system.paths import AnyPath, RemotePath
+from dlib_tf2.system.progress import Progress
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -108,7 +108,7 @@ class TableInfo:
         )
 
 
-def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
+def table_folder(data_dir: AnyPath, source: str) -> pathlib.Path:
     """The folder of the table of `source` (name/config/version). A table in a bucket is copied to a
     local folder first.
 
@@ -117,12 +117,12 @@ def table_folder(data_dir: pathlib.Path, source: str) -> pathlib.Path:
     """
     folder = data_dir / TABLES / source
     if not isinstance(folder, RemotePath):
-        return folder
+        return pathlib.Path(folder)
     local = table_cache.local_folder(folder)
     if folder.is_dir():
         try:
             local.mkdir(parents=True, exist_ok=True)
-            with lock(local, source):
+            with own_turn(local, source):
                 table_cache.fetch(folder, local)
         except OSError as error:
             raise DlibError(
@@ -165,7 +165,7 @@ def open_or_build(
     try:
         announce(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with lock(folder, info.source):
+        with own_turn(folder, info.source):
             # another process may have built the table while this one waited for the lock
             fault = _fault(folder, info)
             if fault is not None:
@@ -209,7 +209,7 @@ def open_built(folder: pathlib.Path, source: str) -> tuple[np.ndarray, TableInfo
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"the table cannot be read ({(str(error).splitlines() or [''])[0]})"
+        return f"the table cannot be read ({first_line(error)})"
     if info.source != source:
         return "table.json describes another dataset"
     fault = _fault(folder, info)
@@ -255,7 +255,7 @@ def _fault(folder: pathlib.Path, info: TableInfo) -> str | None:
         size = (folder / FILE).stat().st_size
         return None if size == expected else f"images.npy has {size:,} bytes, expected {expected:,}"
     except (OSError, ValueError) as error:
-        return f"the table cannot be read ({str(error).splitlines()[0]})"
+        return f"the table cannot be read ({first_line(error)})"
 
 
 def forget(folder: pathlib.Path, source: str) -> None:
@@ -264,7 +264,7 @@ def forget(folder: pathlib.Path, source: str) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    with permitted(folder, "write"), lock(folder, source):
+    with permitted(folder, "write"), own_turn(folder, source):
         (folder / ABOUT).unlink(missing_ok=True)
 
 
@@ -293,16 +293,6 @@ def announce(folder: pathlib.Path) -> None:
     data_dir = next((parent.parent for parent in folder.parents if parent.name == TABLES), folder)
     if not os.path.exists(data_dir):
         _say(f"the data folder {data_dir} does not exist and is created")
-
-
-def lock(
-    folder: pathlib.Path, source: str, name: str = ".lock"
-) -> contextlib.AbstractContextManager[None]:
-    """Holds a lock file in `folder`; if another process holds it, says so and waits."""
-    return own_turn(
-        folder / name,
-        lambda: _say(f"{source}: another process is preparing it; waiting for it to finish"),
-    )
 
 
 def _check_space(folder: pathlib.Path, info: TableInfo, extra_bytes: int) -> None:

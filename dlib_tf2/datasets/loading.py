@@ -1,6 +1,5 @@
 """`load`: a dataset by its name, which is the name of a file in `named/`."""
 
-import difflib
 import importlib
 import os
 import pathlib
@@ -12,8 +11,8 @@ import gin
 
 from dlib_tf2.datasets import downloaded, image_table, table_check
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
-from dlib_tf2.errors import DlibError, Interrupted, UserError, few
-from dlib_tf2.system.paths import RemotePath, as_path
+from dlib_tf2.errors import DlibError, Interrupted, UserError, few, suggest
+from dlib_tf2.system.paths import AnyPath, RemotePath, as_path
 
 
 def known_names() -> list[str]:
@@ -141,13 +140,12 @@ def prepare_all(
             is damaged, after the others are prepared.
     """
     folder, manual = data_folder(data_dir), pathlib.Path(manual_dir) if manual_dir else None
+    local = pathlib.Path(folder)
     # Datasets are prepared locally; the user copies them into a bucket.
     recipes = {name: () if isinstance(folder, RemotePath) else _recipes(name) for name in names}
-    needs = downloaded.plan(
-        [recipe for part in recipes.values() for recipe in part], folder, manual
-    )
+    needs = downloaded.plan([recipe for part in recipes.values() for recipe in part], local, manual)
     if len(names) > 1 and needs != downloaded.Needs():
-        needs.check(f"all {len(names)} datasets", folder)
+        needs.check(f"all {len(names)} datasets", local)
     failures: dict[str, DlibError] = {}
     verified: set[pathlib.Path | None] = {None}  # folders of tables, which several names may share
     for name in names:
@@ -156,7 +154,7 @@ def prepare_all(
                 if (
                     table := image_table.table_folder(folder, recipe.source).resolve()
                 ) not in verified:
-                    downloaded.prepare(recipe, folder, manual)
+                    downloaded.prepare(recipe, local, manual)
                     verified.add(table)
             dataset = load(name, data_dir)
             if (there := table_check.folder_of(dataset.base)) not in verified:
@@ -205,10 +203,10 @@ def _module(base: str) -> ModuleType:
         return importlib.import_module(f"dlib_tf2.datasets.named.{base}")
 
 
-def data_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
+def data_folder(data_dir: str | os.PathLike | None) -> AnyPath:
     """The folder of `data_dir`, as in `load`."""
-    folder = as_path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    folder = folder if isinstance(folder, RemotePath) else folder.expanduser()
+    named = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    folder = as_path(named).expanduser()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, not a folder; choose another data_dir")
     return folder
@@ -217,7 +215,4 @@ def data_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that does not exist: what is known, and the closest of it."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"unknown {what} {name!r}; known: {', '.join(known)}" + (
-        f" (did you mean {close[0]}?)" if close else ""
-    )
+    return f"unknown {what} {name!r}; known: {', '.join(known)}{suggest(name, known)}"

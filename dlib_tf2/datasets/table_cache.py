@@ -5,10 +5,10 @@ import pathlib
 import shutil
 import sys
 
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.paths import RemotePath
+from dlib_tf2.system.progress import Progress
 
 _PIECE = 64 << 20  # bytes
 _SMALL = 1 << 20  # bytes; files below it are compared, not only measured

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from dlib_tf2.datasets import checksums, image_table
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
 from dlib_tf2.system.files import atomic_write
+from dlib_tf2.system.locks import own_turn
+from dlib_tf2.system.progress import Progress
 
 _SHOWN_BYTES = 1e9  # larger tables get a progress line
 
@@ -100,7 +101,7 @@ def renew(table: np.ndarray, name: str, complete: bool = True) -> bool:
 
 def _add(folder: pathlib.Path, name: str, before: dict[str, Any], sums: dict[str, Any]) -> None:
     try:
-        with image_table.lock(folder, name):
+        with own_turn(folder, name):
             if _read(folder) == before:  # another process may have built another table meanwhile
                 with atomic_write(folder / image_table.ABOUT, "w") as file:
                     json.dump({**before, "checksums": sums}, file, indent=1)

@@ -22,7 +22,7 @@ import numpy as np
 
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.image_table import DamagedSource
-from dlib_tf2.errors import DlibError
+from dlib_tf2.errors import DlibError, first_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -89,7 +89,7 @@ def write(builder: tfds.core.DatasetBuilder, manual_dir: pathlib.Path | None = N
         remedy = "free space or choose another data_dir"
         raise DlibError(
             f"cannot write the records of {builder.name} to {builder.data_dir}:"
-            f" {_first_line(error)}; {remedy}"
+            f" {first_line(error)}; {remedy}"
         ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -151,7 +151,7 @@ def read(
     except (tf.errors.OpError, ValueError) as error:
         remedy = f"remove {builder.data_dir} and prepare it again"
         raise DamagedSource(
-            f"the records of {builder.name} are damaged ({_first_line(error)}); {remedy}"
+            f"the records of {builder.name} are damaged ({first_line(error)}); {remedy}"
         ) from error
 
 
@@ -216,10 +216,6 @@ def _damaged_source(
 ) -> DlibError:
     what = (
         f"the files of {builder.name} in {manual_dir} cannot be read ({type(error).__name__}:"
-        f" {_first_line(error)})"
+        f" {first_line(error)})"
     )
     return DlibError(f"{what}; they are truncated or damaged: remove them and get them again")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,13 +7,11 @@ from typing import NamedTuple
 import gin
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from dlib_tf2.models.reconstruction import pixel_means
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.replicas import global_normal
-
-tfd = tfp.distributions
 
 Scalars = dict[str, tf.Tensor]
 Regularizer = Callable[[tfd.Distribution, tf.Tensor, tf.Tensor], Scalars]

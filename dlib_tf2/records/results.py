@@ -15,7 +15,6 @@ import importlib.metadata
 import json
 import math
 import os
-import pathlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from dlib_tf2.configuration import gin_utils, sources
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.folders import exactly
-from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.paths import AnyPath, as_path
 
 FORMAT = 1
 WRITTEN = exactly("results.json", "config.gin")  # what `write_step` writes
@@ -172,8 +171,8 @@ def label(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     )
 
 
-def file_hash(path: pathlib.Path) -> str:
-    """SHA-256 of a file, local or remote."""
+def file_hash(path: AnyPath) -> str:
+    """SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -181,9 +180,7 @@ def file_hash(path: pathlib.Path) -> str:
     return digest.hexdigest()
 
 
-def changed_files(
-    folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str]
-) -> list[str]:
+def changed_files(folder: AnyPath, record: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Those of `names` that changed since a step wrote them, by the hashes in its record.
 
     A file that does not exist does not count, nor does one that the record has no hash of.
@@ -196,7 +193,7 @@ def changed_files(
     ]
 
 
-def refuse_changed_codes(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
+def refuse_changed_codes(folder: AnyPath, record: Mapping[str, Any]) -> None:
     """Refuses codes that are not those of the record.
 
     Raises:

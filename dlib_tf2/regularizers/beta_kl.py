@@ -2,11 +2,9 @@
 
 import gin
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from dlib_tf2.errors import check_number
-
-tfd = tfp.distributions
 
 
 @gin.register

@@ -5,13 +5,11 @@ from collections.abc import Callable
 
 import gin
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.replicas import gather_global, replica_index
-
-tfd = tfp.distributions
 
 # (log q(z_jl | x_i) [b, B, d] of this replica's codes j under the global batch's posteriors i; for
 # each row the column i of its own posterior [b]) -> total correlation in nats, a mean over rows.

@@ -4,13 +4,11 @@ from collections.abc import Callable
 
 import gin
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from dlib_tf2.errors import check_number
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.replicas import gather_global
-
-tfd = tfp.distributions
 
 
 @gin.register

@@ -4,7 +4,6 @@ each figure.
 
 import io
 import os
-import pathlib
 import re
 import warnings
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from dlib_tf2.report.sections import Sampling, sections
 from dlib_tf2.report.tidy import Scores
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.folders import Written, exactly, hold_folder
+from dlib_tf2.system.paths import AnyPath
 
 # The names that exhibits can have; a later report deletes these files only.
 _EXHIBITS = (
@@ -70,7 +70,7 @@ def build(
     return scores
 
 
-def _write_all(folder: pathlib.Path, scores: Scores, sampling: Sampling) -> None:
+def _write_all(folder: AnyPath, scores: Scores, sampling: Sampling) -> None:
     written = set()
     made = []
     with matplotlib.rc_context(style.RC):
@@ -110,13 +110,13 @@ def _svg(figure: Figure) -> str:
     return file.getvalue()
 
 
-def _write(path: pathlib.Path, text: str) -> pathlib.Path:
+def _write(path: AnyPath, text: str) -> AnyPath:
     with atomic_write(path, "w") as file:
         file.write(text)
     return path
 
 
-def _write_csv(path: pathlib.Path, numbers: pd.DataFrame) -> pathlib.Path:
+def _write_csv(path: AnyPath, numbers: pd.DataFrame) -> AnyPath:
     with atomic_write(path, "w") as file:
         numbers.to_csv(file, index=False, lineterminator="\n")
     return path

@@ -1,3 +1,1 @@
-"""Codes beside the factors they belong to: the table, its file, what is derived from it. Numpy
-only.
-"""
+"""Tables of codes and factors, their files, and the codes derived from them. Numpy only."""

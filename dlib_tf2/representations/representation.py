@@ -1,7 +1,7 @@
-"""Representations: what the encoder says about every example, the codes derived from it, and codes
-of any other origin.
+"""Representations: the encoder's output for every example, the codes derived from it, and codes of
+any other origin.
 
-Numpy only: the seam between TensorFlow and the metrics.
+Numpy only: the boundary between TensorFlow and the metrics.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2 import seeds
 from dlib_tf2.configuration import gin_utils
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, first_line
 from dlib_tf2.representations.table import Table, checked_integers, whole_columns
 from dlib_tf2.system.paths import as_path, local_copy
 
@@ -76,7 +76,7 @@ class Representation(Table):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Posterior(Table):
-    """What the encoder says about every grid point; representations are derived from it without
+    """The encoder's output for every grid point, from which representations are derived without
     encoding again.
 
     Attributes:
@@ -257,10 +257,9 @@ def _load_array(path: str | os.PathLike, name: str) -> NDArray[Any]:
         RuntimeError,
         zipfile.BadZipFile,
     ) as error:  # RuntimeError: encrypted
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path} is damaged or holds no plain numpy array ({reason}); save it again with"
-            " numpy.save"
+            f"{path} is damaged or holds no plain numpy array ({first_line(error)}); save it again"
+            " with numpy.save"
         ) from error
 
 

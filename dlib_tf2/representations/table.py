@@ -10,14 +10,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.paths import as_path, local_copy
 
 FORMAT = 1
-# of a code's range: rounding to float32 may move it by this much, of which 20 bins see nothing
+# Rounding to float32 may move a code by this part of its range, too little to matter in 20 bins.
 LOST = 1e-4
-ROUNDING = 1e-12  # of a code's size: a float code with less range is a constant and its rounding
+ROUNDING = 1e-12  # of a code's size: a float code with a smaller range is a rounded constant
 
 
 class Table:
@@ -89,9 +89,8 @@ class Table:
             RuntimeError,
             zipfile.BadZipFile,
         ) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DlibError(
-                f"{path} is damaged or not an .npz table ({reason}); {remedy}"
+                f"{path} is damaged or not an .npz table ({first_line(error)}); {remedy}"
             ) from error
         kind, version = str(content.pop("kind", "")), content.pop("format", None)
         names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -120,7 +119,7 @@ def checked_reals(name: str, values: ArrayLike) -> NDArray[np.float32]:
         )
     if not np.can_cast(array.dtype, np.float32) and np.isfinite(array).all():
         _check_precision(name, array)
-    # what is too large beside an infinity, which is refused in the next lines
+    # beside an infinity, precision was not checked: what overflows here is refused below
     with np.errstate(over="ignore"):
         array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
@@ -163,8 +162,8 @@ def _check_precision(name: str, array: NDArray[Any]) -> None:
 
 
 def whole_columns(factors: ArrayLike) -> NDArray[Any]:
-    """Factors as columns [n, v], float ones that are all whole numbered in their order; what else
-    they hold is checked elsewhere.
+    """Factors as columns [n, v]. Float factors that hold only whole numbers are numbered in their
+    order; anything else is left for `checked_integers` to refuse.
     """
     array = np.asarray(factors)
     array = array[:, None] if array.ndim == 1 else array

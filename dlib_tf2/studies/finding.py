@@ -2,7 +2,6 @@
 `named/`.
 """
 
-import difflib
 import functools
 import importlib.machinery
 import pathlib
@@ -10,7 +9,7 @@ import re
 import types
 from typing import Any
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, suggest
 from dlib_tf2.studies.study import Study
 
 _SHIPPED = pathlib.Path(__file__).parent / "named"
@@ -33,9 +32,8 @@ def find(name: str) -> Study:
         if re.fullmatch(r"[A-Za-z]\w*", name) and path.is_file():
             return _load(path.resolve())
     known = known_names()
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    raise UserError(f"unknown study {name!r}{hint}; the known studies are {', '.join(known)}")
+    known_studies = f"the known studies are {', '.join(known)}"
+    raise UserError(f"unknown study {name!r}; {known_studies}{suggest(name, known)}")
 
 
 def models_of(name: str) -> list[dict[str, Any]] | None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dlib_tf2.configuration import gin_utils, sources
 from dlib_tf2.errors import check_names
@@ -34,6 +34,7 @@ class Plan:
         metrics: names.
         dataset: what the model is trained on, which `changes` may have replaced; None if a model
             that exists is scored.
+        text: what the files hold.
     """
 
     study: str
@@ -46,6 +47,7 @@ class Plan:
     representations: tuple[str, ...]
     metrics: tuple[str, ...]
     dataset: str | None
+    text: gin_utils.GinText = field(compare=False, repr=False)
 
     @property
     def title(self) -> str:
@@ -93,7 +95,7 @@ def make_plan(
             100", "evaluate.metrics = ['mig']".
 
     Raises:
-        UserError: unknown study, number or suite, or gin text that `gin_utils.check` refuses.
+        UserError: unknown study, number or suite, or gin text that `GinText` refuses.
     """
     found = find(study)
     files, bindings = (
@@ -114,7 +116,7 @@ def make_plan(
         if configuration is None
         else [bindings[0], *configuration._replace(dataset=_ANY, seed=0).bindings]
     )
-    representations, metrics, dataset = _resolved(tuple(files), (*same, *changes))
+    representations, metrics, dataset, text = _resolved(tuple(files), (*same, *changes))
     if configuration is not None and dataset == _ANY:
         dataset = configuration.dataset
     bindings += changes
@@ -130,19 +132,21 @@ def make_plan(
         representations,
         metrics,
         dataset,
+        text,
     )
 
 
 @functools.cache
 def _resolved(
     files: tuple[str, ...], bindings: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+) -> tuple[tuple[str, ...], tuple[str, ...], str | None, gin_utils.GinText]:
     """Checks gin text, and reads representations, metrics and the dataset from it."""
-    keys = ("postprocess.representations", "evaluate.metrics", "train.dataset")
-    bound = gin_utils.bound_values(files, bindings, keys)
-    for key, example in zip(keys, ("mean", "mig"), strict=False):
-        check_names(key, bound[key], example)
-    return *(tuple(dict.fromkeys(bound[key])) for key in keys[:2]), bound[keys[2]]
+    text = gin_utils.GinText(files, bindings)
+    chosen = []
+    for key, example in (("postprocess.representations", "mean"), ("evaluate.metrics", "mig")):
+        check_names(key, text.value(key), example)
+        chosen.append(tuple(dict.fromkeys(text.value(key))))
+    return chosen[0], chosen[1], text.value("train.dataset"), text
 
 
 @functools.cache

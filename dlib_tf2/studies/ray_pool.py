@@ -10,7 +10,7 @@ from typing import Any
 
 import joblib
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.studies import child
 from dlib_tf2.studies.child import Task
 from dlib_tf2.studies.pool import Ended
@@ -40,8 +40,8 @@ class RayPool:
             import ray
         except ImportError as error:
             raise UserError(
-                "Ray is not installed; install the extra: pip install 'dlib_tf2[ray]', or leave out"
-                " --ray_address"
+                "Ray is not installed; install the extra: pip install 'dlib_tf2[ray]', or"
+                " leave out --ray_address"
             ) from error
         self._ray, self._workers = ray, workers
         self._share = {"CPU": float(cpus_per_run), "GPU": float(gpus_per_run)}
@@ -55,10 +55,9 @@ class RayPool:
         try:
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray has no class of its own for this
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DlibError(
-                f"no Ray cluster at {address} ({reason}); start it with ray start, or leave out"
-                " --ray_address"
+                f"no Ray cluster at {address} ({first_line(error)}); start it with ray start, or"
+                " leave out --ray_address"
             ) from error
         on_a_node = ray.remote(num_cpus=cpus_per_run, num_gpus=gpus_per_run, max_retries=0)
         self._run, self._ask = on_a_node(child.run), on_a_node(_in_folder)

@@ -47,7 +47,7 @@ def claim_study(output_dir: str | os.PathLike, plan: Plan) -> pathlib.Path:
         UserError: it has models of another study, another suite or other changes, or holds
             something else, or its study.json is damaged.
     """
-    folder = claim_folder(output_dir, "study")
+    folder = pathlib.Path(claim_folder(output_dir, "study"))
     there, identity = _read_study(folder), _identity(plan)
     if there is not None and (other := _difference(there, identity)) and _is_begun(folder):
         raise UserError(f"{folder} holds models of {other}; choose another --output_dir")
@@ -133,7 +133,7 @@ def claim_model(folder: str | os.PathLike) -> pathlib.Path:
     Raises:
         UserError: it holds something else.
     """
-    return claim_folder(folder, MODEL_STEP)
+    return pathlib.Path(claim_folder(folder, MODEL_STEP))
 
 
 def is_done(folder: pathlib.Path, fingerprint: str, thorough: bool = True) -> bool:

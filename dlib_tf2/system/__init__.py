@@ -1,3 +1,1 @@
-"""What every room stands on: paths, files, locks, progress, quiet start-up, and what commands
-share.
-"""
+"""Paths, files, locks, progress, quiet start-up, and what all commands share."""

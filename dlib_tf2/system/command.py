@@ -4,12 +4,13 @@ of errors.py.
 
 import ast
 import errno
+import inspect
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 
@@ -20,6 +21,7 @@ from dlib_tf2.errors import (
     EXIT_USER,
     DlibError,
     UserError,
+    first_line,
 )
 from dlib_tf2.system.quiet import hold_stderr, import_tensorflow
 
@@ -100,7 +102,7 @@ def run(main: Callable[[], None], required: Sequence[str] = ()) -> NoReturn:
 
 
 def refuse_flags(beside: str, *names: str) -> None:
-    """Refuses flags that would be passed over in silence.
+    """Refuses flags that would have no effect.
 
     Raises:
         UserError: one of the named flags was given.
@@ -108,6 +110,12 @@ def refuse_flags(beside: str, *names: str) -> None:
     for name in names:
         if flags.FLAGS[name].present:
             raise UserError(f"--{name} means nothing beside {beside}; leave it out")
+
+
+def flags_for(function: Callable[..., Any]) -> dict[str, Any]:
+    """The values of the flags that are named like parameters of a function, as its arguments."""
+    names = inspect.signature(function).parameters
+    return {name: flags.FLAGS[name].value for name in names if name in flags.FLAGS}
 
 
 def _run(main: Callable[[], None], required: Sequence[str]) -> int:
@@ -123,13 +131,13 @@ def _run(main: Callable[[], None], required: Sequence[str]) -> int:
 
 
 def _explain(error: BaseException) -> tuple[str, int] | None:
-    """The line and the exit code for an error; None for one that nobody foresaw, which keeps its
+    """The line and the exit code for an error; None for an unexpected one, which keeps its
     traceback.
     """
     cause, text = _behind_gin(error), str(error).strip()
     if isinstance(cause, DlibError):
         # gin appends lines of its own to what passes through a configurable.
-        return (text or type(error).__name__).splitlines()[0], cause.exit_code
+        return first_line(error), cause.exit_code
     if isinstance(cause, KeyboardInterrupt):
         return _INTERRUPTED, EXIT_INTERRUPTED
     if isinstance(cause, MemoryError) or _is_tensorflow_out_of_memory(cause):
@@ -144,7 +152,7 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         return f"{cause.strerror}: {where}; {remedy}", code
     if isinstance(cause, RuntimeError) and text.startswith("Required bindings for"):
         # gin raises this one when a configurable is called, long after parsing.
-        return f"gin: {text.splitlines()[0]}; add them with --gin_bindings", EXIT_USER
+        return f"gin: {first_line(error)}; add them with --gin_bindings", EXIT_USER
     if isinstance(cause, RecursionError) and not os.environ.get("DLIB_TRACEBACK"):
         return (
             (
@@ -153,8 +161,8 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
             ),
             EXIT_USER,
         )
-    # gin names the configurable that an error passed through: most often one that was given a value
-    # of a wrong kind.
+    # gin names the configurable that an error passed through: most often one of its values has the
+    # wrong type.
     inside = re.search(r"In call to configurable '([^']+)'", text)
     if (
         inside
@@ -162,10 +170,10 @@ def _explain(error: BaseException) -> tuple[str, int] | None:
         and not os.environ.get("DLIB_TRACEBACK")
     ):
         # From inside a graph the error comes wrapped in the lines of its code.
-        reason = re.search(r"^ *(\w+Error: .+)", text, re.MULTILINE) or re.match(r"(.*)", text)
-        shown = f"gin: {inside[1]}: {reason[1] if reason else text}"
+        wrapped = re.search(r"^ *(\w+Error: .+)", text, re.MULTILINE)
         return (
-            f"{shown}; correct what it is given (DLIB_TRACEBACK=1 shows where it failed)",
+            f"gin: {inside[1]}: {wrapped[1] if wrapped else first_line(error)}; correct"
+            " what it is given (DLIB_TRACEBACK=1 shows where it failed)",
             EXIT_USER,
         )
     return None
@@ -181,7 +189,7 @@ def _behind_gin(error: BaseException) -> BaseException:
 
 
 def _is_tensorflow_out_of_memory(error: BaseException) -> bool:
-    # not imported for this: who did not load it cannot have run out of its memory
+    # not imported here: a process without TensorFlow cannot exhaust TensorFlow's memory
     tensorflow = sys.modules.get("tensorflow")
     return tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
 
@@ -256,11 +264,12 @@ def _one_word_each(arguments: Sequence[str]) -> list[str]:
 def _add_settings() -> None:
     """Makes the settings of --set the last of FLAGS.gin_bindings."""
     if settings := "set" in flags.FLAGS and flags.FLAGS["set"].value:
-        flags.FLAGS.gin_bindings = [*flags.FLAGS.gin_bindings, *map(_binding, settings)]
+        bindings = flags.FLAGS["gin_bindings"]
+        bindings.value = [*flags.FLAGS.gin_bindings, *map(_binding, settings)]
 
 
 def _binding(setting: str) -> str:
-    """The gin text of a setting such as "STEPS=200"; a value that is no gin literal becomes a
+    """The gin text of a setting such as "STEPS=200"; a value that is not a gin literal becomes a
     string.
 
     Args:

@@ -23,11 +23,13 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
         DlibError: the disk is full or the folder cannot be written; an existing `path` is left as
             it was.
     """
-    path = as_path(path)
+    target = as_path(path)
     try:
         with (
-            path.replacing(mode) if isinstance(path, RemotePath) else _replacing(path, mode) as file
-        ):
+            target.replacing(mode)
+            if isinstance(target, RemotePath)
+            else _replacing(pathlib.Path(target), mode)
+        ) as file:
             yield file
     except OSError as error:
         raise DlibError(

@@ -1,8 +1,7 @@
-"""Our output folders: whose a folder is, who works in it, and what in it may be deleted.
+"""Output folders: which step owns a folder, which process works in it, and what may be deleted.
 
-What may be deleted stands in the code of the step that writes it, as exact names or as patterns
-that only its own names match. No file in a folder can add to that, and whatever else lies there
-stays.
+The code of each step lists what may be deleted, as exact names or as patterns that match only its
+own names. No file in a folder can extend that list, and everything else in the folder stays.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from dlib_tf2.errors import DlibError, UserError
 from dlib_tf2.system.files import atomic_write, temporary_names
 from dlib_tf2.system.locks import LOCK, only_process
-from dlib_tf2.system.paths import RemotePath, as_path
+from dlib_tf2.system.paths import AnyPath, RemotePath, as_path
 
 MARKER = ".dlib_tf2"
 
@@ -26,12 +25,12 @@ class Written:
     """What a step writes in a folder.
 
     Attributes:
-        names: regular expression of a whole name -> None for files, or what is in folders of that
-            name. They are deleted in this order: first what says that the step is complete, last
-            what says whose the rest is. A deletion that is killed then never leaves a folder that
-            looks complete, or files that pass for those of another run.
+        names: regular expression of a whole name -> None for files, or the content of folders of
+            that name. They are deleted in this order: first the file that marks the step as
+            complete, last the file that names the run. If the deletion is killed, the folder never
+            looks complete, and its files never look like those of another run.
         leftovers: regular expressions of temporary files other than those of `atomic_write`.
-        step: the step whose marker such a folder must carry; empty for one without a marker.
+        step: the step whose marker such a folder must hold; empty for a folder without one.
     """
 
     names: Mapping[str, "Written | None"]
@@ -44,7 +43,7 @@ def exactly(*names: str) -> dict[str, None]:
     return {re.escape(name): None for name in names}
 
 
-def refuse_foreign(folder: str | os.PathLike, step: str) -> pathlib.Path:
+def refuse_foreign(folder: str | os.PathLike, step: str) -> AnyPath:
     """Refuses an output folder that `step` may not write to; touches nothing.
 
     Raises:
@@ -72,9 +71,9 @@ def refuse_foreign(folder: str | os.PathLike, step: str) -> pathlib.Path:
     return folder
 
 
-def claim_folder(folder: str | os.PathLike, step: str) -> pathlib.Path:
-    """Makes `folder` that of a step: creates it with our marker, or accepts one that the step may
-    write to.
+def claim_folder(folder: str | os.PathLike, step: str) -> AnyPath:
+    """Gives a folder to a step: creates it with our marker, or accepts one that the step may write
+    to.
 
     Raises:
         UserError: what `refuse_foreign` refuses; nothing is touched then.
@@ -94,11 +93,11 @@ def hold_folder(
     written: Written,
     overwrite: bool = False,
     keep: Sequence[str | os.PathLike] = (),
-) -> Iterator[pathlib.Path]:
+) -> Iterator[AnyPath]:
     """Claims a folder and keeps other processes out of it for the block.
 
-    Temporary files of a process that was killed there are deleted. A bucket has no locks: nobody
-    is kept out of it, and its temporary files go with `overwrite` only.
+    Temporary files of a process that was killed there are deleted. A bucket has no locks: it keeps
+    nobody out, and its temporary files are deleted with `overwrite` only.
 
     Args:
         folder: the output folder.
@@ -126,8 +125,8 @@ def hold_folder(
         yield folder
 
 
-def delete_written(folder: pathlib.Path, written: Written) -> None:
-    """Deletes what a step wrote in a folder, and folders inside that are empty then.
+def delete_written(folder: AnyPath, written: Written) -> None:
+    """Deletes what a step wrote in a folder, and the folders inside that this empties.
 
     The caller holds the folder's lock. Links are deleted, not followed.
 
@@ -145,7 +144,7 @@ def delete_written(folder: pathlib.Path, written: Written) -> None:
                     _delete_empty(path)
 
 
-def _delete_leftovers(folder: pathlib.Path, written: Written) -> None:
+def _delete_leftovers(folder: AnyPath, written: Written) -> None:
     """Deletes temporary files. No living process owns one: the caller holds the folder's lock."""
     files = [pattern for pattern, inside in written.names.items() if inside is None]
     temporary = [temporary_names(pattern) for pattern in (*files, re.escape(MARKER))]
@@ -159,16 +158,16 @@ def _delete_leftovers(folder: pathlib.Path, written: Written) -> None:
                 _delete_leftovers(path, inside)
 
 
-def _matching(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+def _matching(folder: AnyPath, pattern: str) -> list[AnyPath]:
     return sorted(path for path in folder.iterdir() if re.fullmatch(pattern, path.name))
 
 
-def _is_of(folder: pathlib.Path, written: Written) -> bool:
+def _is_of(folder: AnyPath, written: Written) -> bool:
     """Whether this is a folder, and the one that a step writes."""
     return folder.is_dir() and (not written.step or _owner(folder) == written.step)
 
 
-def _delete_empty(folder: pathlib.Path) -> None:
+def _delete_empty(folder: AnyPath) -> None:
     """Deletes a folder that holds nothing, or only our marker; a locked one keeps both."""
     left = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     if left == [MARKER]:
@@ -178,7 +177,7 @@ def _delete_empty(folder: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _deleting(path: pathlib.Path) -> Iterator[None]:
+def _deleting(path: AnyPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -188,16 +187,14 @@ def _deleting(path: pathlib.Path) -> Iterator[None]:
         ) from error
 
 
-def _make(folder: pathlib.Path) -> None:
-    if isinstance(folder, RemotePath):
-        return
+def _make(folder: AnyPath) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DlibError(f"cannot make {folder}: {error.strerror}; choose another folder") from error
 
 
-def _owner(folder: pathlib.Path) -> str | None:
+def _owner(folder: AnyPath) -> str | None:
     """The step that a folder's marker names; the names that older ones list do not count."""
     try:
         step = json.loads((folder / MARKER).read_text(encoding="utf-8"))["step"]
@@ -206,11 +203,11 @@ def _owner(folder: pathlib.Path) -> str | None:
     return step if isinstance(step, str) else None
 
 
-def _is_temporary_marker(path: pathlib.Path) -> bool:
+def _is_temporary_marker(path: AnyPath) -> bool:
     return re.fullmatch(temporary_names(re.escape(MARKER)), path.name) is not None
 
 
-def _refuse_inside(folder: pathlib.Path, keep: Sequence[str | os.PathLike]) -> None:
+def _refuse_inside(folder: AnyPath, keep: Sequence[str | os.PathLike]) -> None:
     target = folder.resolve()
     for other in map(as_path, keep):
         if target == other.resolve() or target in other.resolve().parents:

@@ -1,24 +1,23 @@
-"""Locks that end with the process that holds them, however it ends: the only place that takes
-them.
-"""
+"""All file locks. A lock ends with the process that holds it, however that ends."""
 
 import contextlib
 import fcntl
 import os
 import pathlib
 import platform
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.system.paths import RemotePath, as_path
+from dlib_tf2.system.paths import AnyPath, RemotePath, as_path
 
 LOCK = ".lock"  # never deleted: a second file of this name would be a second lock
 _SECONDS = 2.0  # longer than `is_locked` takes, which holds the lock for a moment
 
 
 @contextlib.contextmanager
-def only_process(folder: pathlib.Path) -> Iterator[None]:
+def only_process(folder: AnyPath) -> Iterator[None]:
     """Holds the lock of a folder, and refuses a second process there.
 
     A bucket has no locks, nor have some file systems: there nobody is refused.
@@ -49,17 +48,24 @@ def refuse_busy(folder: str | os.PathLike) -> None:
     Raises:
         UserError: as in `only_process`.
     """
-    folder = as_path(folder)
-    if not isinstance(folder, RemotePath) and is_locked(folder):
-        raise _busy(folder, (folder / LOCK).read_text(errors="replace"))
+    path = as_path(folder)
+    if not isinstance(path, RemotePath) and is_locked(local := pathlib.Path(path)):
+        raise _busy(local, (local / LOCK).read_text(errors="replace"))
 
 
 @contextlib.contextmanager
-def own_turn(path: pathlib.Path, say_busy: Callable[[], None]) -> Iterator[None]:
-    """Holds a lock file; while another process does, calls `say_busy` once and waits."""
-    with open(path, "a", encoding="utf-8") as file:
+def own_turn(folder: pathlib.Path, what: str, name: str = LOCK) -> Iterator[None]:
+    """Holds a lock file; while another process holds it, prints a line and waits.
+
+    Args:
+        folder: the folder of the lock file.
+        what: is prepared under the lock, for the message.
+        name: of the lock file.
+    """
+    with open(folder / name, "a", encoding="utf-8") as file:
         if not _take(file.fileno()):
-            say_busy()
+            busy = f"{what}: another process is preparing it; waiting for it to finish"
+            print(busy, file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -76,10 +82,8 @@ def is_locked(folder: pathlib.Path) -> bool:
     return False
 
 
-def _open(path: pathlib.Path) -> int | None:
-    """A descriptor of the lock file; None in a folder that cannot be written, where nobody
-    works.
-    """
+def _open(path: AnyPath) -> int | None:
+    """A descriptor of the lock file; None where the folder cannot be written, so nobody works."""
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
         with contextlib.suppress(OSError):
             return os.open(path, flags, 0o666)
@@ -97,7 +101,7 @@ def _take(descriptor: int) -> bool:
 
 
 def _sign(descriptor: int) -> None:
-    """Writes who holds the lock; the file keeps its times, as all files of a finished folder do."""
+    """Writes who holds the lock; the file keeps its times, like all files of a finished folder."""
     with contextlib.suppress(OSError):
         before = os.fstat(descriptor)
         os.ftruncate(descriptor, 0)
@@ -109,7 +113,7 @@ def _holder(descriptor: int) -> str:
     return os.pread(descriptor, 200, 0).decode(errors="replace")
 
 
-def _busy(folder: pathlib.Path, holder: str) -> UserError:
+def _busy(folder: AnyPath, holder: str) -> UserError:
     who = " ".join(holder.split()) or "it did not say which"
     return UserError(
         f"another process is at work in {folder} ({who}); wait for it to end, or choose another"

@@ -1,8 +1,8 @@
 """Paths of any file system: pathlib's for local ones, `RemotePath` for addresses such as
 gs://bucket/run.
 
-Local paths load nothing. A remote one loads TensorFlow when it is first used, whose file systems
-reach buckets with the credentials of the machine.
+Both have the operations of `AnyPath`. Local paths load nothing. A remote path loads TensorFlow when
+it is first used: its file systems reach buckets with the credentials of the machine.
 """
 
 from __future__ import annotations
@@ -18,25 +18,70 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from typing import IO, Any, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import IO, Any, Literal, NamedTuple, Protocol, Self
 
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.quiet import import_tensorflow
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9]+)://+(.*)")
 
 
-def as_path(path: str | os.PathLike) -> pathlib.Path:
-    """The path object of a local path or of a remote address; annotated as the former, whose
-    operations the latter has.
+class Stat(Protocol):
+    """What `AnyPath.stat` returns."""
+
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime(self) -> float: ...
+
+
+class AnyPath(Protocol):
+    """The operations that pathlib.Path and `RemotePath` share.
+
+    A library that opens files by itself needs a `local_copy`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stem(self) -> str: ...
+    @property
+    def suffix(self) -> str: ...
+    @property
+    def parent(self) -> Self: ...
+    @property
+    def parents(self) -> Sequence[Self]: ...
+    def __fspath__(self) -> str: ...
+    def __lt__(self, other: Self, /) -> bool: ...
+    def __truediv__(self, name: str, /) -> Self: ...
+    def expanduser(self) -> Self: ...
+    def resolve(self) -> Self: ...
+    def exists(self) -> bool: ...
+    def is_dir(self) -> bool: ...
+    def is_file(self) -> bool: ...
+    def is_symlink(self) -> bool: ...
+    def stat(self) -> Stat: ...
+    def iterdir(self) -> Iterator[Self]: ...
+    def glob(self, pattern: str, /) -> Iterator[Self]: ...
+    def open(self, mode: Literal["rb"], /) -> AbstractContextManager[IO[bytes]]: ...
+    def read_bytes(self) -> bytes: ...
+    def read_text(self, encoding: str) -> str: ...
+    def mkdir(self, *, parents: bool, exist_ok: bool) -> None: ...
+    def unlink(self, missing_ok: bool = False) -> None: ...
+    def rmdir(self) -> None: ...
+
+
+def as_path(path: str | os.PathLike) -> AnyPath:
+    """The path object of a local path or of a remote address.
 
     Raises:
         UserError: an address that went through pathlib, which makes gs:/bucket of gs://bucket.
     """
     text = os.fspath(path)
     if _ADDRESS.fullmatch(text):
-        return cast(pathlib.Path, RemotePath(text))
+        return RemotePath(text)
     if text.startswith("gs:/"):
         raise UserError(
             f"{text} is no address; write gs://{text[4:]} (pathlib.Path drops a slash: pass text)"
@@ -50,12 +95,10 @@ class _Stat(NamedTuple):
 
 
 class RemotePath(os.PathLike):
-    """An address on a file system that TensorFlow knows, with the operations of pathlib.Path that
-    this package uses.
+    """An address on a file system that TensorFlow knows.
 
-    What does not exist raises FileNotFoundError, as in pathlib; any other trouble is a DlibError
-    that names the address. Folders are but common beginnings of names, so that none needs to be
-    made.
+    A file that does not exist raises FileNotFoundError, as in pathlib; any other failure is a
+    DlibError that names the address. A folder is only a prefix that names share.
     """
 
     def __init__(self, address: str):
@@ -89,19 +132,31 @@ class RemotePath(os.PathLike):
         return self._parts[-1]
 
     @property
+    def stem(self) -> str:
+        """The last part without its ending."""
+        return pathlib.PurePath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the last part, with its dot."""
+        return pathlib.PurePath(self.name).suffix
+
+    @property
     def parent(self) -> RemotePath:
         """The folder that it is in; a bucket is its own."""
         return RemotePath(f"{self._scheme}://{'/'.join(self._parts[:-1] or self._parts)}")
 
     @property
     def parents(self) -> tuple[RemotePath, ...]:
-        """The folders above, nearest first, without the bucket: to look at that one takes a right
-        that few accounts have.
-        """
+        """The folders above, nearest first, without the bucket: few accounts may look at that."""
         return tuple(
             RemotePath(f"{self._scheme}://{'/'.join(self._parts[:length])}")
             for length in range(len(self._parts) - 1, 1, -1)
         )
+
+    def expanduser(self) -> RemotePath:
+        """Itself: `~` is an ordinary character."""
+        return self
 
     def resolve(self) -> RemotePath:
         """Itself: there are no links and no current folder."""
@@ -195,6 +250,9 @@ class RemotePath(os.PathLike):
                     gfile.remove(temporary)
                 raise
 
+    def mkdir(self, parents: bool, exist_ok: bool) -> None:
+        """Does nothing: a folder exists once it holds a file."""
+
     def unlink(self, missing_ok: bool = False) -> None:
         """Deletes the file."""
         try:
@@ -223,30 +281,26 @@ class RemotePath(os.PathLike):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from error
         except tf.errors.UnimplementedError as error:
             raise UserError(
-                f"TensorFlow cannot use {self} ({_reason(error)}); use gs:// or a mounted folder"
+                f"TensorFlow cannot use {self} ({first_line(error)}); use gs:// or a mounted folder"
             ) from error
         except tf.errors.OpError as error:
             remedy = "check the address, this machine's credentials and the network"
-            raise DlibError(f"cannot use {self} ({_reason(error)}); {remedy}") from error
+            raise DlibError(f"cannot use {self} ({first_line(error)}); {remedy}") from error
 
 
 @contextlib.contextmanager
-def local_copy(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A local file of the same content and name for the block: a local path itself, of a remote one
-    a temporary copy.
+def local_copy(path: AnyPath) -> Iterator[pathlib.Path]:
+    """A local file of the same content and name, for the block: a local path is returned as it is,
+    a remote one is copied to a temporary folder.
 
     Raises:
         FileNotFoundError: a remote path does not exist.
     """
     if not isinstance(path, RemotePath):
-        yield path
+        yield pathlib.Path(path)
         return
     with tempfile.TemporaryDirectory() as folder:
         target = pathlib.Path(folder) / path.name
         with path.open() as source, open(target, "wb") as file:
             shutil.copyfileobj(source, file, 16 << 20)
         yield target
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,45 +1,60 @@
-"""The progress line of a long step: where it is, how fast, how long it still takes, and what it
+"""The progress line of a long step: how far it is, how fast, how long it will take, and what it
 measures.
 """
 
+import math
 import sys
 import time
 from collections.abc import Mapping
 
 
 class Progress:
-    """Prints one line per report to stderr, rewritten in place on a terminal."""
+    """Counts finished items and prints a line about them to stderr.
 
-    def __init__(self, unit: str, total: int, start: int = 0):
-        """Args: unit: what is counted, e.g. "step". total: the count at the end. start: the count
-        now.
+    A terminal shows one line that is rewritten. Elsewhere, as in a log file, there is a new line
+    every ten seconds.
+    """
+
+    def __init__(self, label: str, total: int, done: int = 0):
+        """Args:
+        label: what is counted, such as "step" or "rendered_sprites/full: building the table".
+        total: the number of items at the end; 0 if it is not known.
+        done: how many are finished already.
         """
-        self._unit, self._total = unit, total
-        self._started, self._first = time.monotonic(), start
+        self._label, self._total, self._done, self._first = label, total, done, done
+        self._started, self._printed = time.monotonic(), -math.inf
         self._terminal = sys.stderr.isatty()
-        self._last_print = -1e9
+        self._values: Mapping[str, float] = {}
 
-    def report(
-        self, done: int, values: Mapping[str, float] | None = None, every_seconds: float = 0.0
-    ) -> None:
-        """Says that `done` units are finished; calls closer together than `every_seconds` are left
-        out, save the last.
+    def advance(self, count: int, values: Mapping[str, float] | None = None) -> None:
+        """Adds finished items, and prints the line unless it was printed a moment ago.
+
+        Args:
+            count: how many more are finished.
+            values: what was measured, to be shown from now on.
         """
+        self._done += count
+        self._values = self._values if values is None else values
         now = time.monotonic()
-        if now - self._last_print < every_seconds and done < self._total:
-            return
-        self._last_print = now
-        rate = (done - self._first) / max(now - self._started, 1e-9)
-        left = format_seconds((self._total - done) / rate) if rate > 0 else "?"
-        measured = "".join(f"  {name} {value:.4g}" for name, value in (values or {}).items())
-        line = f"{self._unit} {done:,}/{self._total:,}  {rate:,.1f}/s  {left} left{measured}"
-        last = done >= self._total
-        print(
-            f"\r\x1b[K{line}" if self._terminal else line,
-            end="" if self._terminal and not last else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+        if now - self._printed >= (0.2 if self._terminal else 10.0):
+            self._printed = now
+            rate = self._rate()
+            left = format_seconds((self._total - self._done) / rate) if rate > 0 else "?"
+            self._print(f"  {left} left" if self._total else "", "" if self._terminal else "\n")
+
+    def finish(self) -> None:
+        """Prints the last line, with the time that all items took."""
+        self._print(f"  in {format_seconds(time.monotonic() - self._started)}", "\n")
+
+    def _rate(self) -> float:
+        return (self._done - self._first) / max(time.monotonic() - self._started, 1e-9)
+
+    def _print(self, duration: str, end: str) -> None:
+        of = f"/{self._total:,}" if self._total else ""
+        measured = "".join(f"  {name} {value:.4g}" for name, value in self._values.items())
+        line = f"{self._label} {self._done:,}{of}  {self._rate():,.1f}/s{duration}{measured}"
+        start = "\r\x1b[K" if self._terminal else ""
+        print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
 
 
 def format_seconds(seconds: float) -> str:

@@ -13,7 +13,7 @@ from dlib_tf2.errors import DlibError
 
 @contextlib.contextmanager
 def hold_stderr() -> Iterator[None]:
-    """Holds back what libraries print on file descriptor 2 (TensorFlow's start-up lines); shows it
+    """Holds back what libraries print on file descriptor 2 (TensorFlow's start-up lines); prints it
     if the block fails.
     """
     sys.stderr.flush()
@@ -22,7 +22,7 @@ def hold_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except DlibError:  # explains itself, as an interruption does
+        except DlibError:  # its message is enough
             raise
         except Exception:
             os.dup2(saved, 2)

@@ -35,12 +35,13 @@ class Run:
         self._summary_steps, self._save_steps = summary_steps, save_steps
         self._save_minutes = save_minutes
         self._checkpoints = Checkpoints(os.path.join(folder, "checkpoints"), engine.variables())
+        self._writer = tf.summary.create_noop_writer()
         if chief:
             self._writer = tf.summary.create_file_writer(os.path.join(folder, "summaries"))
 
     def train(self, batches: Callable[[int], Iterable]) -> None:
         """Makes the remaining updates, from the newest checkpoint on."""
-        step = saved = self._checkpoints.restore()
+        step = saved = shown = self._checkpoints.restore()
         if step and self._chief:
             print(f"resuming at step {step:,} of {self._steps:,}", file=sys.stderr)
         if step > self._steps:
@@ -73,7 +74,8 @@ class Run:
                 saved, saved_at = step, time.monotonic()
             if self._chief and (step % self._summary_steps == 0 or step == self._steps):
                 self._summarise(step, values := means.take())
-                progress.report(step, _terms(values), every_seconds=2.0)
+                progress.advance(step - shown, _terms(values))
+                shown = step
             if stopping:
                 kept = (
                     f"saved at step {saved:,}" if self._chief else "the chief keeps the checkpoints"
@@ -82,6 +84,8 @@ class Run:
                     f"stopped by signal {self._stop[0]} at step {step:,}, {kept}; run the same"
                     " command again to resume"
                 )
+        if self._chief:
+            progress.finish()
 
     def evaluate(self, batches: Iterable, count: int) -> dict[str, float]:
         """Means over `count` batches, in calls that are short enough to see a signal."""
@@ -90,12 +94,14 @@ class Run:
             part = min(_EVALUATION_CALL, count - start)
             means.add(self._engine.evaluate(iterator, start, part, self._steps), part)
             if self._chief:
-                progress.report(start + part, every_seconds=5.0)
+                progress.advance(part)
             if self._stop:
                 raise Interrupted(
                     f"stopped by signal {self._stop[0]} in the evaluation; run the same command"
                     " again to finish it"
                 )
+        if self._chief:
+            progress.finish()
         values = means.take()
         # A sum, not a difference: in float32 the loss is thousands of nats, and a regularizer may
         # be a hundredth of one.

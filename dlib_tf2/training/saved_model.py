@@ -16,7 +16,7 @@ from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.models.reconstruction import pixel_means
 from dlib_tf2.records import results
 from dlib_tf2.system.files import atomic_write, sync_folder
-from dlib_tf2.system.paths import RemotePath, as_path, local_copy
+from dlib_tf2.system.paths import AnyPath, RemotePath, as_path, local_copy
 
 NETWORKS = ("encoder.keras", "decoder.keras")
 PICTURES = ("reconstructions.png", "traversals.png")  # in the folder "pictures"
@@ -57,7 +57,7 @@ class SavedModel(NamedTuple):
         return pixel_means(output, results.label(self.record, "activation", "logits")).numpy()
 
 
-def save_network(folder: pathlib.Path, name: str, network: keras.Model) -> None:
+def save_network(folder: AnyPath, name: str, network: keras.Model) -> None:
     """Writes `<folder>/<name>.keras`, whole or not at all.
 
     Raises:
@@ -70,7 +70,7 @@ def save_network(folder: pathlib.Path, name: str, network: keras.Model) -> None:
                 with atomic_write(folder / f"{name}.keras") as file, open(saved, "rb") as content:
                     shutil.copyfileobj(content, file)
         else:
-            _save_locally(folder, name, network)
+            _save_locally(pathlib.Path(folder), name, network)
     except OSError as error:
         raise DlibError(
             f"cannot write {folder / name}.keras ({error}); free space and run again: training is"
@@ -90,7 +90,7 @@ def _save_locally(folder: pathlib.Path, name: str, network: keras.Model) -> None
         temporary.unlink(missing_ok=True)
 
 
-def is_whole(path: pathlib.Path) -> bool:
+def is_whole(path: AnyPath) -> bool:
     """Whether a network's file exists and is not cut off."""
     if not path.is_file():
         return False
@@ -99,7 +99,7 @@ def is_whole(path: pathlib.Path) -> bool:
 
 
 def check_unchanged(
-    folder: pathlib.Path, record: Mapping[str, Any], names: Sequence[str] = NETWORKS
+    folder: AnyPath, record: Mapping[str, Any], names: Sequence[str] = NETWORKS
 ) -> None:
     """Refuses networks that have other bytes than training wrote.
 

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +17,7 @@ from dlib_tf2.errors import UserError
 from dlib_tf2.seeds import generator
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.folders import Written, exactly, hold_folder, refuse_foreign
+from dlib_tf2.system.paths import AnyPath
 
 PICTURES = ("factors.png", "samples.png", "factors.gif")
 MAX_VALUES = 10  # images in a factor's row; a larger factor shows evenly spaced values
@@ -32,7 +32,7 @@ _FRAME_MS, _CAPTION_LINE = 250, 20  # the animation's milliseconds per frame, pi
 
 def draw(
     name: str, output_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
-) -> list[pathlib.Path]:
+) -> list[AnyPath]:
     """Draws factors.png, samples.png and factors.gif into `output_dir`, and prints their paths.
 
     Args:
@@ -61,7 +61,7 @@ def draw(
     return paths
 
 
-def _draw_all(dataset: GroundTruthDataset, paths: Sequence[pathlib.Path]) -> None:
+def _draw_all(dataset: GroundTruthDataset, paths: Sequence[AnyPath]) -> None:
     for path, make in zip(paths, (_factors_figure, _samples_figure), strict=False):
         with atomic_write(path) as file:
             FigureCanvasAgg(make(dataset)).print_png(file)

@@ -1,7 +1,6 @@
 """Pictures of a trained model: originals with reconstructions, and a grid of traversals."""
 
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from dlib_tf2.records import results
 from dlib_tf2.seeds import derive_seed
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.folders import Written, exactly, hold_folder
-from dlib_tf2.system.paths import as_path
+from dlib_tf2.system.paths import AnyPath, as_path
 from dlib_tf2.training.saved_model import PICTURES, SavedModel, load
 
 PAIRS = (4, 8)  # rows and columns of originals with their reconstructions
@@ -22,9 +21,7 @@ TRAVERSAL = np.linspace(-2.5, 2.5, 11)  # in standard deviations of the prior
 _KL_IMAGES = 1024
 
 
-def draw(
-    model_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None
-) -> list[pathlib.Path]:
+def draw(model_dir: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> list[AnyPath]:
     """Draws `<model_dir>/pictures/*.png`, unless newer than the model, and prints their paths.
 
     Args:
@@ -49,11 +46,12 @@ def draw(
     return paths
 
 
-def _draw_all(folder: pathlib.Path, data_dir, paths: Sequence[pathlib.Path]) -> None:
+def _draw_all(folder: AnyPath, data_dir, paths: Sequence[AnyPath]) -> None:
     model = load(folder)
     data = datasets.load(results.label(model.record, "dataset"), data_dir)
     rng = np.random.default_rng(derive_seed(0, "pictures"))
-    images = np.asarray(data.images(data.sample_index(rng, _KL_IMAGES)), np.float32) / data.scale
+    images = np.asarray(data.images(data.sample_index(rng, _KL_IMAGES)), np.float32)
+    images /= np.float32(data.scale)
     _save(_draw_reconstructions(model, images[: PAIRS[0] * PAIRS[1]]), paths[0])
     _save(_draw_traversals(model, images), paths[1])
 
@@ -140,6 +138,6 @@ def _show(axes, image: NDArray[np.float32]) -> None:
     axes.set_yticks([])
 
 
-def _save(figure: Figure, path: pathlib.Path) -> None:
+def _save(figure: Figure, path: AnyPath) -> None:
     with atomic_write(path) as file:
         FigureCanvasAgg(figure).print_png(file)

@@ -22,7 +22,7 @@ MACROS = ['DATASET = "x"', "NUM_LATENT = 1", "STEPS = 1", "BATCH_SIZE = 1", "SEE
 
 @pytest.mark.parametrize("name", GIN_FILES)
 def test_every_shipped_file_passes(name):
-    gin_utils.check([name], MACROS if name == "models/shared.gin" else [])
+    gin_utils.GinText([name], MACROS if name == "models/shared.gin" else [])
 
 
 @pytest.mark.parametrize("name", studies.known_names())
@@ -32,7 +32,7 @@ def test_every_setting_of_a_study_passes(name):
     settings = {one.setting: one for one in study.configurations}
     assert len(settings) >= 18
     for setting, one in settings.items():
-        gin_utils.check([f"models/{setting.method}.gin", *study.gin_config], one.bindings)
+        gin_utils.GinText([f"models/{setting.method}.gin", *study.gin_config], one.bindings)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_setting_of_a_study_passes(name):
 def test_an_unknown_name_is_refused_before_tensorflow(run_command, tmp_path, binding, message):
     without_tensorflow = no_tensorflow.environment(tmp_path)
     with pytest.raises(UserError, match=message):
-        gin_utils.check(["models/beta_vae.gin"], [binding])
+        gin_utils.GinText(["models/beta_vae.gin"], [binding])
     flags = (
         "--gin_config=models/beta_vae.gin",
         f"--gin_bindings={binding}",
@@ -102,7 +102,7 @@ def test_what_other_modules_register_is_left_to_gin(tmp_path, monkeypatch):
         " @my_encoder\nmy_encoder.width = 3\n"
     )
     monkeypatch.chdir(tmp_path)
-    gin_utils.check(["mine.gin"], [])  # the module is not even there: nothing is imported
+    gin_utils.GinText(["mine.gin"], [])  # the module is not even there: nothing is imported
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -112,6 +112,6 @@ def test_the_mark_of_some_editors_before_the_text_is_left_out(tmp_path, monkeypa
     (tmp_path / "outer.gin").write_bytes(
         mark + b"include 'models/beta_vae.gin'\ninclude 'inner.gin'\n"
     )
-    assert gin_utils.bound_value(["outer.gin"], [], "train.steps") == 77
+    assert gin_utils.GinText(["outer.gin"]).value("train.steps") == 77
     gin_utils.parse(["metrics/mig.gin", "inner.gin"])
     assert "STEPS = 77" in gin_utils.resolved_text()

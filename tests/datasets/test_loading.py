@@ -24,7 +24,7 @@ def test_names_are_files():
         (
             "rendered_sprite/small",
             (
-                r"unknown dataset 'rendered_sprite'; known: .*rendered_sprites.* \(did you mean"
+                r"unknown dataset 'rendered_sprite'; known: .*rendered_sprites.*; did you mean"
                 r" rendered_sprites\?\)"
             ),
         ),
@@ -33,7 +33,7 @@ def test_names_are_files():
         (
             "rendered_sprites/smal",
             (
-                r"unknown config of rendered_sprites 'smal'; known: full, small \(did you mean"
+                r"unknown config of rendered_sprites 'smal'; known: full, small; did you mean"
                 r" small\?\)"
             ),
         ),

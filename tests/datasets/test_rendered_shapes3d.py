@@ -73,7 +73,7 @@ def test_prepared_records_become_the_table(tmp_path, capfd):
     np.testing.assert_array_equal(table, np.concatenate(list(TINY.grid.blocks())))
     output = capfd.readouterr()
     assert output.out == ""
-    assert "writing the records: 32 of 32" in output.err
+    assert "writing the records 32/32" in output.err
 
 
 def test_load_opens_a_grid_by_its_name(tmp_path, monkeypatch):
@@ -99,7 +99,7 @@ def test_unknown_config_is_one_line(tmp_path):
     with pytest.raises(
         UserError,
         match=(
-            r"unknown config of rendered_shapes3d 'ful'; known: full, small \(did you mean full\?\)"
+            r"unknown config of rendered_shapes3d 'ful'; known: full, small; did you mean full\?"
         ),
     ):
         load("rendered_shapes3d/ful", tmp_path)

@@ -76,7 +76,7 @@ def test_prepared_records_become_the_table(tmp_path, capfd):
     np.testing.assert_array_equal(table, np.concatenate(list(TINY.grid.blocks())))
     output = capfd.readouterr()
     assert output.out == ""
-    assert "writing the records: 12 of 12" in output.err
+    assert "writing the records 12/12" in output.err
 
 
 def test_small_table_holds_what_the_renderer_draws(data_dir):

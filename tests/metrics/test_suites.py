@@ -56,7 +56,7 @@ def resolved(names, suite=None, bindings=()):
 
 
 def names_in(suite):
-    return gin_utils.bound_value([f"suites/{suite}.gin"], [], "evaluate.metrics")
+    return gin_utils.GinText([f"suites/{suite}.gin"]).value("evaluate.metrics")
 
 
 @pytest.mark.parametrize("suite", SUITES)

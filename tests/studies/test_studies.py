@@ -270,8 +270,8 @@ def test_the_bindings_of_the_page_replace_each_dsprites_dataset_by_its_rendered_
         (
             ("rendered_studi", 0),
             (
-                r"unknown study 'rendered_studi' \(did you mean rendered_study\?\); the known ones"
-                r" are abstract.*unsupervised"
+                r"unknown study 'rendered_studi'; the known ones are abstract.*unsupervised.*"
+                r"; did you mean rendered_study\?"
             ),
         ),
         (("../x", 0), "unknown study"),

@@ -45,6 +45,9 @@ def tree(folder):
 
 def test_an_address_stays_one_and_what_is_local_stays_pathlib():
     path = as_path("gs://bucket/runs/") / "one"
+    for name in ("a.npz", "a.b.npy", "a", ".a"):
+        remote, local = as_path(f"gs://bucket/{name}"), pathlib.Path(name)
+        assert (remote.stem, remote.suffix) == (local.stem, local.suffix)
     assert (str(path), path.name, str(path.parent)) == (
         "gs://bucket/runs/one",
         "one",

@@ -37,36 +37,53 @@ def test_format_seconds(seconds, text):
 
 
 def test_line_names_place_rate_time_left_and_values(clock, capfd):
-    report = Progress("step", 10_000, start=2000)
+    progress = Progress("step", 10_000, 2000)
     clock.now += 4
-    report.report(3000, {"loss": 123.456, "kl": 0.5})
+    progress.advance(1000, {"loss": 123.456, "kl": 0.5})
     assert capfd.readouterr().err == "step 3,000/10,000  250.0/s  28s left  loss 123.5  kl 0.5\n"
+    clock.now += 66
+    progress.advance(7000)
+    progress.finish()
+    last = "  loss 123.5  kl 0.5\n"
+    assert capfd.readouterr().err == (
+        f"step 10,000/10,000  114.3/s  0s left{last}step 10,000/10,000  114.3/s  in 1m10s{last}"
+    )
 
 
-def test_lines_closer_than_asked_are_left_out_but_the_last_is_not(clock, capfd):
-    report = Progress("step", 100)
-    for done in (1, 2, 50, 99, 100):
+def test_a_log_gets_a_line_every_ten_seconds_and_a_last_one(clock, capfd):
+    progress = Progress("step", 25)
+    for _ in range(25):
         clock.now += 1
-        report.report(done, every_seconds=2.5)
+        progress.advance(1)
+    progress.finish()
     assert [line.split()[1] for line in capfd.readouterr().err.splitlines()] == [
-        "1/100",
-        "99/100",
-        "100/100",
+        "1/25",
+        "11/25",
+        "21/25",
+        "25/25",
     ]
 
 
 def test_no_rate_yet(clock, capfd):
-    Progress("step", 100, start=5).report(5)
+    Progress("step", 100, 5).advance(0)
     assert capfd.readouterr().err == "step 5/100  0.0/s  ? left\n"
+
+
+def test_a_total_that_nobody_knows_is_left_out(clock, capfd):
+    progress = Progress("megabytes", 0)
+    clock.now += 2
+    progress.advance(10)
+    progress.finish()
+    assert capfd.readouterr().err == "megabytes 10  5.0/s\nmegabytes 10  5.0/s  in 2s\n"
 
 
 def test_a_terminal_gets_one_line_that_is_rewritten(clock, capfd, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    report = Progress("step", 2)
+    progress = Progress("step", 2)
     clock.now += 1
-    report.report(1)
-    report.report(2)
+    progress.advance(1)
+    progress.advance(1)
+    progress.finish()
     assert (
-        capfd.readouterr().err
-        == "\r\x1b[Kstep 1/2  1.0/s  1s left\r\x1b[Kstep 2/2  2.0/s  0s left\n"
+        capfd.readouterr().err == "\r\x1b[Kstep 1/2  1.0/s  1s left\r\x1b[Kstep 2/2  2.0/s  in 1s\n"
     )

@@ -16,6 +16,7 @@ from dlib_tf2.errors import Interrupted, UserError
 from dlib_tf2.records import results
 from dlib_tf2.representations import representation
 from dlib_tf2.representations.representation import Representation
+from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.paths import as_path
 from dlib_tf2.training.saved_model import load
 from dlib_tf2.visualize.model_pictures import PICTURES, draw
@@ -169,5 +170,14 @@ def test_arrays_are_read_from_a_bucket():
     table = representation.load_arrays(f"{BUCKET}/arrays/codes.npy", f"{BUCKET}/arrays/factors.npy")
     assert table.codes.tolist() == np.eye(4, 2).tolist()
     assert table.factors[:, 0].tolist() == [0, 1, 2, 3]
+    with atomic_write(f"{BUCKET}/arrays/both.npz") as file:
+        np.savez(file, codes=table.codes, factors=table.factors)
+    both = representation.load_arrays(f"{BUCKET}/arrays/both.npz")
+    assert (both.codes.tolist(), both.factors.tolist()) == (
+        table.codes.tolist(),
+        table.factors.tolist(),
+    )
+    with pytest.raises(UserError, match="--factors is needed too"):
+        representation.load_arrays(f"{BUCKET}/arrays/codes.npy")
     with pytest.raises(UserError, match="ram://remote-run/none.npy does not exist"):
         representation.load_arrays(f"{BUCKET}/none.npy", f"{BUCKET}/none.npy")

@@ -29,7 +29,7 @@ def configs(grids: Mapping[str, Grid], **descriptions: str) -> list[GridConfig]:
     ]
 
 
-class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Draws the grid of its config. A subclass declares what it draws, and TFDS's own attributes:
     VERSION, RELEASE_NOTES, BUILDER_CONFIGS.
     """

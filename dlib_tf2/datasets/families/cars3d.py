@@ -13,7 +13,7 @@ FILE = RemoteFile(
 )
 SPACE = FactorSpace(("elevation", "azimuth", "object"), (4, 24, 183))
 SHAPE = (64, 64, 3)
-RECIPE = downloaded.Recipe(
+RECIPE: downloaded.Recipe = downloaded.Recipe(
     "cars3d/1.0.0",
     lambda builder: TableInfo(SPACE, SPACE.names, SHAPE, 255, RECIPE.source),
     table_bytes=SPACE.size * 64 * 64 * 3,

@@ -33,7 +33,7 @@ def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield from hdf5.examples(images, SPACE.names, classes[:, 1:], values[:, 1:])
 
 
-RECIPE = downloaded.Recipe(
+RECIPE: downloaded.Recipe = downloaded.Recipe(
     "dsprites/2.0.0",
     lambda builder: TableInfo(SPACE, SPACE.names, SHAPE, 1, RECIPE.source),
     table_bytes=SPACE.size * 64 * 64,

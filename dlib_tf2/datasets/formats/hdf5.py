@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlib_tf2.datasets.formats import png
-from dlib_tf2.datasets.progress import Progress
-from dlib_tf2.errors import DlibError
+from dlib_tf2.errors import DlibError, first_line
+from dlib_tf2.system.progress import Progress
 
 if TYPE_CHECKING:
     import h5py
@@ -30,10 +30,9 @@ def open_file(path: str | os.PathLike) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        reason = str(error).splitlines()[0]
         raise DlibError(
-            f"{path} cannot be read ({reason}); it is truncated or damaged: remove it and get it"
-            " again"
+            f"{path} cannot be read ({first_line(error)}); it is truncated or damaged: remove it"
+            " and get it again"
         ) from error
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from dlib_tf2.errors import DlibError
 
-_DTYPES = {0x1E3D4C55: np.dtype(np.uint8), 0x1E3D4C54: np.dtype("<i4")}  # by magic
+# by magic number
+_DTYPES: dict[int, np.dtype] = {0x1E3D4C55: np.dtype(np.uint8), 0x1E3D4C54: np.dtype("<i4")}
 _BLOCK_ROWS = 512
 
 

@@ -34,7 +34,7 @@ def _examples(filepath: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield from hdf5.examples(images, SPACE.names, labels, values)
 
 
-RECIPE = downloaded.Recipe(
+RECIPE: downloaded.Recipe = downloaded.Recipe(
     "shapes3d/2.0.0",
     lambda builder: TableInfo(SPACE, SPACE.names, SHAPE, 255, RECIPE.source),
     table_bytes=SPACE.size * 64 * 64 * 3,

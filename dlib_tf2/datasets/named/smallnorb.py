@@ -15,7 +15,7 @@ from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.formats import norb, png, resize
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.image_table import TableInfo
-from dlib_tf2.datasets.progress import Progress
+from dlib_tf2.system.progress import Progress
 
 # The training split holds five of the ten toys of each category, the test split the others: the
 # grid needs both.
@@ -60,7 +60,7 @@ def _examples(
     progress.finish()
 
 
-RECIPE = downloaded.Recipe(
+RECIPE: downloaded.Recipe = downloaded.Recipe(
     "smallnorb/2.0.0",
     lambda builder: TableInfo(SPACE, VISIBLE, SHAPE, 255, RECIPE.source),
     table_bytes=SPACE.size * 64 * 64,

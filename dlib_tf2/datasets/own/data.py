@@ -13,7 +13,7 @@ import numpy as np
 
 from dlib_tf2.datasets import image_table
 from dlib_tf2.datasets.factor_space import FactorSpace
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, first_line
 from dlib_tf2.system.files import atomic_write
 
 _FILE = "definition.json"
@@ -60,8 +60,7 @@ def definition(kind: str, folder: pathlib.Path) -> tuple[dict[str, Any], bool]:
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(
-            f"cannot read {folder / _FILE} ({str(error).splitlines()[0]}); give the gin file of"
-            f" {kind} again"
+            f"cannot read {folder / _FILE} ({first_line(error)}); give the gin file of {kind} again"
         ) from error
 
 
@@ -162,5 +161,5 @@ def load_array(path: pathlib.Path, what: str) -> np.ndarray:
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist; correct the path") from None
     except (OSError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
     raise UserError(f"{what} {path} cannot be read ({reason}); save one array with numpy.save")

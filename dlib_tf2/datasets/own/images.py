@@ -17,7 +17,7 @@ from dlib_tf2.datasets import image_table
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.ground_truth import GroundTruthDataset
 from dlib_tf2.datasets.own import data
-from dlib_tf2.errors import DlibError, UserError
+from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.files import atomic_write
 
 _READ_ROWS = 256
@@ -304,7 +304,7 @@ def _read_image(path: pathlib.Path) -> np.ndarray:
             pixels = np.asarray(image.convert(mode)) if mode else np.empty(0)
     except (OSError, ValueError, SyntaxError) as error:
         raise DlibError(
-            f"{path} cannot be read as an image ({str(error).splitlines()[0]}); replace it"
+            f"{path} cannot be read as an image ({first_line(error)}); replace it"
         ) from error
     if not mode:
         raise UserError(

@@ -85,7 +85,7 @@ def test_the_scream_needs_its_picture_before_anything_is_drawn(tmp_path):
 @pytest.mark.parametrize("base", ["color_rendered_sprites", "scream_rendered_sprites"])
 @pytest.mark.parametrize("opening", [load, loading.prepare])
 def test_an_unknown_config_is_refused_by_its_own_name(base, opening, tmp_path):
-    text = rf"unknown config of {base} 'smal'; known: full, small \(did you mean small\?\)"
+    text = rf"unknown config of {base} 'smal'; known: full, small; did you mean small\?"
     with pytest.raises(UserError, match=text):
         opening(f"{base}/smal", tmp_path)
     assert not list(tmp_path.iterdir())

@@ -13,8 +13,8 @@ import tensorflow_datasets as tfds
 from dlib_tf2.datasets.builders import records
 from dlib_tf2.datasets.families import cars3d
 from dlib_tf2.datasets.formats import png, resize
-from dlib_tf2.datasets.progress import Progress
 from dlib_tf2.errors import DlibError
+from dlib_tf2.system.progress import Progress
 
 _SOURCE_SIZE = 128  # pixels, high and wide
 _MOST_BYTES = 200_000_000  # of a member of the archive; a car has 5 MB
