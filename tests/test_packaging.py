@@ -188,7 +188,12 @@ def test_the_commands_of_the_readme_install_scoring_without_tensorflow(wheel, tm
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(1)
     done = run_bare(
-        "dlib_evaluate", "--codes=both.npz", "--output_dir=scores", "--gin_config=suites/small.gin"
+        "dlib_evaluate",
+        "--codes=both.npz",
+        "--output_dir=scores",
+        "--gin_config=suites/small.gin",
+        "--metrics=mig,dci",
+        seconds=900,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "scores" / "dci" / "results.json").exists()
