@@ -96,8 +96,7 @@ def _metrics(_: object) -> str:
     rows = []
     for name in _files("metrics"):
         text = _text("metrics", name)
-        bound = re.search(rf"^{name}/metric.function = @(\w+)", text, re.M)
-        found = declaration.headline(bound[1] if bound else name)
+        found = declaration.of_metric(name)
         about = _title(text).partition(": ")[0]
         if found is None:
             rows.append((name, "", "", "", "", about))
@@ -127,7 +126,7 @@ def _suites(_: object) -> str:
         rows.append(
             (
                 f"suites/{name}.gin",
-                str(len(chosen)),
+                str(len(declaration.expanded(chosen))),
                 _title(_text("suites", name)).partition(": ")[0],
             )
         )

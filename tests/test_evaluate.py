@@ -897,3 +897,36 @@ def test_a_refused_metric_stops_no_other(tmp_path, capsys):
     ):
         evaluate(table, tmp_path, ["sap", "mig"])
     assert set(json.loads((tmp_path / "scores.json").read_text())) == {"mig"}
+
+
+@pytest.mark.parametrize(
+    "key, named",
+    [
+        ("10:test_accuracy_factor_1", "10:test_accuracy_factor_0"),  # a name like a number
+        (
+            "10:reduced_factor_0:mean_test_accuracy_factor_2:std",
+            "10:reduced_a:mean_test_accuracy_c:std",
+        ),
+        ("m.mig.factor_2", "m.mig.c"),
+        ("mean_test_accuracy_reduced_factor", "mean_test_accuracy_reduced_factor"),
+        ("factor_3", "factor_3"),  # no such column
+        ("refactor_1", "refactor_1"),
+        ("factor_1st", "factor_1st"),
+    ],
+)
+def test_scores_call_factors_by_their_names(key, named):
+    assert repeats.by_name({key: 1.0}, ("a", "factor_0", "c")) == {named: 1.0}
+
+
+@pytest.mark.parametrize("names", [("same", "same"), ("total", "b"), ("a:std", "b"), ("a.b", "c")])
+def test_names_that_would_make_keys_unclear_change_none(names):
+    values = {"score_factor_0": 1.0, "score_factor_1": 2.0, "score_total": 3.0}
+    assert repeats.by_name(values, names) == values
+
+
+def test_a_record_names_the_factors_of_the_table(tmp_path, table, local_metric):
+    local_metric("toy", "return {'score:factor_2': 1.0}")
+    assert evaluate(table, "scores", ["toy"], num_workers=1) == {"toy": {"score:c": 1.0}}
+    assert evaluate(
+        Representation.from_arrays(FACTORS, FACTORS), "plain", ["toy"], num_workers=1
+    ) == {"toy": {"score:factor_2": 1.0}}

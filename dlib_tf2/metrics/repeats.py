@@ -2,8 +2,9 @@
 still takes.
 """
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from dlib_tf2.representations.representation import Representation
 from dlib_tf2.system.progress import format_seconds
 
 SECONDS_BETWEEN_LINES = 5.0
+_FACTOR = re.compile(r"(?<![^\W_])factor_(\d+)(?!\w)")  # of words joined by any of "_:."
 
 
 def score(
@@ -44,6 +46,23 @@ def score(
             draws.append(call(table.codes, table.factors, seeds.generator(seed, name)))
         say((repeat + 1) / num_repeats)
     return draws[0] if num_repeats == 1 else _mean_and_std(draws)
+
+
+def by_name(values: Mapping[str, float], factor_names: Sequence[str]) -> dict[str, float]:
+    """Scores under keys that call a factor by its name, where a metric, which sees no names, says
+    `factor_<column>`: `100:test_accuracy_factor_1` becomes `100:test_accuracy_scale`.
+
+    Names that hold one of the separators ":" and ".", or would make two keys one, change no key.
+    """
+
+    def name(found: re.Match[str]) -> str:
+        column = int(found[1])
+        return factor_names[column] if column < len(factor_names) else found[0]
+
+    keys = [_FACTOR.sub(name, key) for key in values]
+    if len(set(keys)) < len(keys) or any(re.search("[:.]", name) for name in factor_names):
+        return dict(values)
+    return dict(zip(keys, values.values(), strict=True))
 
 
 def _speaker(line: str) -> Callable[[float], None]:
