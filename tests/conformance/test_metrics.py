@@ -22,7 +22,7 @@ from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.metrics.declaration import Headline, headline
 from dlib_tf2.report import scores
 
-SHARED = {"common", "declaration"}
+SHARED = {"common", "declaration", "repeats"}
 NAMES = [
     module.name
     for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__)
