@@ -30,7 +30,7 @@ from dlib_tf2.errors import (
     few,
     first_line,
 )
-from dlib_tf2.metrics import collecting, repeats
+from dlib_tf2.metrics import collecting, declaration, repeats
 from dlib_tf2.records import results
 from dlib_tf2.representations.representation import Representation
 from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
@@ -65,8 +65,8 @@ def evaluate(
     Args:
         source: a folder that holds representation.npz, or a table.
         output_dir: a folder of ours, or one that is empty or does not exist.
-        metrics: names, see `metric_config`. A metric's generator depends on `seed` and its name
-            only: adding one changes no other score.
+        metrics: names, see `metric_config`, or ["all"]. A metric's generator depends on `seed` and
+            its name only: adding one changes no other score.
         seed: of the rows that metrics draw.
         eval_seeds: how often each metric draws them; with more than one, values are means and
             `<key>:std` their standard deviations.
@@ -91,7 +91,7 @@ def evaluate(
     check_whole(0, evaluate__seed=seed)
     if not isinstance(overwrite, bool):
         raise UserError(f"evaluate.overwrite must be True or False, got {overwrite!r}")
-    names = metric_config.names(metrics)
+    names = declaration.expanded(metric_config.names(metrics))
     files = metric_config.files(names)
     table, previous = _load(source)
     gin_utils.parse_more(files)

@@ -92,8 +92,7 @@ def _metrics(_: object) -> str:
     rows = []
     for name in _files("metrics"):
         text = _text("metrics", name)
-        bound = re.search(rf"^{name}/metric.function = @(\w+)", text, re.M)
-        found = declaration.headline(bound[1] if bound else name)
+        found = declaration.of_metric(name)
         about = _title(text).partition(": ")[0]
         if found is None:
             rows.append((name, "", "", "", "", about))
@@ -119,7 +118,8 @@ def _suite_names() -> list[str]:
 def _suites(_: object) -> str:
     rows = []
     for name in _suite_names():
-        chosen = gin_text.GinText([f"suites/{name}.gin"]).value("evaluate.metrics", [])
+        text = gin_text.GinText([f"suites/{name}.gin"])
+        chosen = declaration.expanded(text.value("evaluate.metrics", []))
         title = _title(_text("suites", name)).partition(": ")[0]
         rows.append((f"suites/{name}.gin", str(len(chosen)), title))
     return _table("Suites", ("--gin_config", "metrics", "title"), rows)

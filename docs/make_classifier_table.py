@@ -20,7 +20,6 @@ from make_metrics_table import make_table
 from dlib_tf2 import seeds
 from dlib_tf2.metrics import _linear
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
-from dlib_tf2.metrics._newton import newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.metrics.beta_vae import beta_vae
 from dlib_tf2.metrics.dci import dci
@@ -100,7 +99,7 @@ def main() -> None:
     sizes = {"num_train": [100, 1000, 10_000]}
     keys = tuple(f"{size}:mean_test_accuracy" for size in sizes["num_train"])
     for model in (
-        newton_logistic_regression_cv,
+        _linear.sklearn_newton_logistic_regression_cv,
         _linear.sklearn_logistic_regression_cv,
         _linear.sklearn_multinomial_logistic_regression_cv,
     ):

@@ -21,7 +21,7 @@ import joblib
 import numpy as np
 
 from dlib_tf2.configuration import gin_utils, metric_config
-from dlib_tf2.metrics import repeats
+from dlib_tf2.metrics import declaration, repeats
 from dlib_tf2.representations.representation import Representation
 
 SIZES = (3, 6, 40, 32, 32)  # shape, scale, orientation, x, y of dSprites
@@ -87,7 +87,7 @@ def score(name: str, table: Representation) -> dict[str, float]:
 def parse(suite: str) -> list[str]:
     """Reads a suite and the gin files of its metrics; returns their names."""
     gin_utils.parse([f"suites/{suite}.gin"])
-    names = gin.query_parameter("evaluate.metrics")
+    names = declaration.expanded(gin.query_parameter("evaluate.metrics"))
     gin_utils.parse_more(metric_config.files(names))
     return names
 

@@ -897,3 +897,11 @@ def test_a_refused_metric_stops_no_other(tmp_path, capsys):
     ):
         evaluate(table, tmp_path, ["sap", "mig"])
     assert set(json.loads((tmp_path / "scores.json").read_text())) == {"mig"}
+
+
+def test_a_record_names_the_factors_of_the_table(tmp_path, table, local_metric):
+    local_metric("toy", "return {'score:factor_2': 1.0}")
+    assert evaluate(table, "scores", ["toy"], num_workers=1) == {"toy": {"score:c": 1.0}}
+    assert evaluate(
+        Representation.from_arrays(FACTORS, FACTORS), "plain", ["toy"], num_workers=1
+    ) == {"toy": {"score:factor_2": 1.0}}

@@ -1,7 +1,7 @@
 """The boosted trees that metrics fit, and how any classifier is fitted and scored.
 
 A classifier is a factory of unfitted models: `classifier(random_state=int)` has `fit`, `predict`
-and `classes_`. The linear ones are in `_linear` and `_newton`, LightGBM's trees in `_lightgbm`.
+and `classes_`. The linear ones are in `_linear`, LightGBM's trees in `_lightgbm`.
 Each is registered with gin, and which one a score came from is part of its configuration: scores of
 different classifiers do not belong in one table.
 """
@@ -51,8 +51,8 @@ class Fit(NamedTuple):
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without two warnings of scikit-learn: the study's limits on iterations are part of its
-    numbers, and few rows may hold many values.
+    """Without three warnings of scikit-learn: the study's limits on iterations are part of its
+    numbers, few rows may hold many values, and Newton's solver leaves singular problems to lbfgs.
     """
     # scikit-learn is loaded by whoever made the model, or by this fit
     from sklearn.exceptions import ConvergenceWarning
@@ -62,6 +62,7 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings(
             "ignore", "The number of unique classes is greater than 50%", UserWarning
         )
+        warnings.filterwarnings("ignore", "The inner solver of NewtonCholeskySolver")
         yield
 
 

@@ -3,6 +3,10 @@
 import ast
 import dataclasses
 import pathlib
+import re
+from collections.abc import Sequence
+
+from dlib_tf2.configuration import gin_text
 
 COSTS = ("instant", "seconds", "minutes")
 
@@ -51,3 +55,18 @@ def headline(name: str) -> Headline | None:
                 **{str(word.arg): ast.literal_eval(word.value) for word in node.value.keywords}
             )
     return None
+
+
+def of_metric(name: str) -> Headline | None:
+    """The declaration of the function that `metrics/<name>.gin` runs; None if it is not ours."""
+    text = gin_text.find_file(f"metrics/{name}.gin").read_text(encoding="utf-8")
+    bound = re.search(rf"^{name}/metric.function = @(\w+)", text, re.M)
+    return headline(bound[1] if bound else name)
+
+
+def expanded(names: Sequence[str]) -> list[str]:
+    """The names; ["all"] is every metric that ships with a gin file and declares a headline."""
+    if list(names) != ["all"]:
+        return list(names)
+    files = (gin_text.config_dir() / "metrics").glob("*.gin")
+    return sorted(path.stem for path in files if of_metric(path.stem))

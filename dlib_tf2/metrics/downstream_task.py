@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dlib_tf2.metrics import _limits, _parallel, _rows, common
-from dlib_tf2.metrics._newton import newton_logistic_regression_cv
+from dlib_tf2.metrics._linear import sklearn_newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
 from dlib_tf2.metrics.declaration import Headline
 
@@ -34,7 +34,7 @@ def downstream_task(
     num_train: int | Sequence[int] | None = (10, 100, 1000, 10_000),
     num_test: int | None = 5_000,
     disjoint: bool | None = None,
-    classifier: Classifier = newton_logistic_regression_cv,
+    classifier: Classifier = sklearn_newton_logistic_regression_cv,
 ) -> dict[str, float]:
     """Scores classifiers that predict each factor from all codes, by the number of training rows
     (arXiv 1811.12359, section 5.5).
@@ -59,7 +59,7 @@ def downstream_task(
             True.
         classifier: factory called with `random_state`: `lightgbm_exact_gradient_boosting`,
             `sklearn_gradient_boosting`, `sklearn_logistic_regression_cv` (the study's),
-            `newton_logistic_regression_cv` (the same, faster), or today's
+            `sklearn_newton_logistic_regression_cv` (the same, faster), or today's
             `sklearn_multinomial_logistic_regression_cv`.
 
     Returns:

@@ -52,17 +52,14 @@ def named(values: dict[str, float], names: Sequence[str]) -> dict[str, float]:
     """Calls factors by their names in the keys of a metric, which knows only their columns.
 
     `1000:test_accuracy_factor_2` becomes `1000:test_accuracy:orientation`, `pred0:sens2` becomes
-    `pred_shape:sens_orientation`, `merge_0_2` becomes `merge:shape:orientation`. Keys that would
-    then no longer differ stay as they are.
+    `pred_shape:sens_orientation`, `merge_0_2` becomes `merge:shape:orientation`. Names that hold
+    ":" or ".", or would make two keys one, change no key.
     """
 
-    def name(column: str) -> str:
-        return names[int(column)]
-
     rules: tuple[tuple[str, Callable[[re.Match], str]], ...] = (
-        (r"(^|[._:])factor_(\d+)", lambda m: f"{':' if m[1] else ''}{name(m[2])}"),
-        (r"\b(pred|sens)(\d+)", lambda m: f"{m[1]}_{name(m[2])}"),
-        (r"\bmerge_(\d+)_(\d+)", lambda m: f"merge:{name(m[1])}:{name(m[2])}"),
+        (r"(^|[._:])factor_(\d+)(?!\w)", lambda m: f"{':' if m[1] else ''}{names[int(m[2])]}"),
+        (r"\b(pred|sens)(\d+)(?!\w)", lambda m: f"{m[1]}_{names[int(m[2])]}"),
+        (r"\bmerge_(\d+)_(\d+)", lambda m: f"merge:{names[int(m[1])]}:{names[int(m[2])]}"),
     )
     new = {}
     for key in values:
@@ -70,7 +67,7 @@ def named(values: dict[str, float], names: Sequence[str]) -> dict[str, float]:
         for pattern, replace in rules:
             changed = re.sub(pattern, replace, changed)
         new[key] = changed
-    if len(set(new.values())) < len(values):
+    if len(set(new.values())) < len(values) or any(re.search("[:.]", each) for each in names):
         return values
     return {new[key]: value for key, value in values.items()}
 

@@ -22,7 +22,7 @@ from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.metrics.declaration import Headline, headline
 from dlib_tf2.report import scores
 
-SHARED = {"common", "declaration"}
+SHARED = {"common", "declaration", "repeats"}
 NAMES = [
     module.name
     for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__)
@@ -111,6 +111,8 @@ def test_a_metric_declares_the_score_it_is_read_by(name, large_grid):
     noise = np.random.default_rng(3).normal(size=(len(large_grid), 3))
     units = (large_grid - large_grid.mean(axis=0)) / large_grid.std(axis=0)
     key = re.sub(r"^\d+:", "60:", declared.key)  # sizes are cut to 60 here
+    for bound, sign in ((declared.low, 1), (declared.high, -1)):
+        assert bound is None or sign * (declared.random - bound) >= 0
     for codes in (units, noise, np.zeros_like(units)):
         with said_of(name, codes):
             score = run(name, codes, large_grid)[key]

@@ -23,6 +23,10 @@ NAMES = ("shape", "size", "orientation")
         ("mean_fairness:pred0:sens2", "mean_fairness:pred_shape:sens_orientation"),
         ("matrix.merge_0_2", "matrix.merge:shape:orientation"),
         ("num_factors_scored", "num_factors_scored"),
+        ("mean_test_accuracy_reduced_factor", "mean_test_accuracy_reduced_factor"),
+        ("1000:test_accuracy_factor_2:std", "1000:test_accuracy:orientation:std"),
+        ("refactor_1", "refactor_1"),
+        ("factor_1st", "factor_1st"),
         ("modularity.code_1", "modularity.code_1"),
     ],
 )
@@ -30,9 +34,10 @@ def test_columns_become_names(key, expected):
     assert repeats.named({key: 1.0}, NAMES) == {expected: 1.0}
 
 
-def test_keys_that_would_become_one_stay():
-    values = {"a:factor_0": 1.0, "a:factor_1": 2.0}
-    assert repeats.named(values, ("same", "same")) == values
+@pytest.mark.parametrize("names", [("same", "same"), ("a:std", "b"), ("a.b", "c")])
+def test_names_that_would_make_keys_unclear_change_none(names):
+    values = {"score_factor_0": 1.0, "score_factor_1": 2.0}
+    assert repeats.named(values, names) == values
 
 
 @pytest.mark.parametrize("metric", ["downstream_task_logistic_regression", "fairness"])

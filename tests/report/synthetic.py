@@ -53,7 +53,7 @@ def table(datasets=DATASETS, seeds=5, methods=tuple(METHODS), backend="sklearn",
     frame = pd.DataFrame(models)
     shared = _score(frame, rng)
     rows = []
-    trees, linear = f"{backend}_gradient_boosting", "newton_logistic_regression_cv"
+    trees, linear = f"{backend}_gradient_boosting", "sklearn_newton_logistic_regression_cv"
     for metric, (function, key, level, spread, loading) in METRICS.items():
         own = _score(frame, rng)
         value = np.clip(level + spread * (loading * shared + np.sqrt(1 - loading**2) * own), 0, 1)

@@ -180,7 +180,7 @@ def test_of_several_configurations_of_a_metric_the_most_frequent_is_taken(table)
 
 
 def test_linear_classifiers_of_two_kinds_are_not_mixed(table):
-    linear = table["backend"] == "newton_logistic_regression_cv"
+    linear = table["backend"] == "sklearn_newton_logistic_regression_cv"
     multinomial = table.assign(
         backend=table["backend"].mask(linear, "sklearn_multinomial_logistic_regression_cv"),
         value=0.999,
@@ -194,7 +194,7 @@ def test_linear_classifiers_of_two_kinds_are_not_mixed(table):
     assert scores.models["LR10000"].isna().sum() == 72
     assert any(
         note.startswith("downstream_task was computed with 2 classifiers")
-        and "(newton_logistic_regression_cv, settings" in note
+        and "(sklearn_newton_logistic_regression_cv, settings" in note
         for note in scores.notes
     )
 

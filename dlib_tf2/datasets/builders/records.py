@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from dlib_tf2.datasets.download import RemoteFile
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.formats import png
-from dlib_tf2.datasets.progress import Progress
+from dlib_tf2.system.progress import Progress
 
 
 def features(
