@@ -22,6 +22,7 @@ _MOVED = {
     "dlib_tf2.datasets.own_arrays": "dlib_tf2.datasets.own.arrays",
     "dlib_tf2.datasets.own_images": "dlib_tf2.datasets.own.images",
     "dlib_tf2.metric_config": "dlib_tf2.configuration.metric_config",
+    "dlib_tf2.metrics._newton": "dlib_tf2.metrics._linear",
     "dlib_tf2.representation": "dlib_tf2.representations.representation",
     "dlib_tf2.rotation": "dlib_tf2.representations.rotation",
     "dlib_tf2.training": "dlib_tf2.train",
