@@ -22,6 +22,7 @@ class Headline:
         random: what codes that know nothing of the factors score on the factors of dSprites.
         cost: of the metric's usual configuration on the factors of dSprites with two cores:
             "instant" (about a second), "seconds" (up to half a minute) or "minutes".
+        perfect_beats: codes that perfect ones score better than, of "noise" and "constant".
     """
 
     key: str
@@ -30,6 +31,7 @@ class Headline:
     high: float | None
     random: float
     cost: str
+    perfect_beats: tuple[str, ...] = ("noise", "constant")
 
     def __post_init__(self) -> None:
         if self.cost not in COSTS:

@@ -16,6 +16,7 @@ HEADLINE = Headline(
     high=None,
     random=0.0,
     cost="instant",
+    perfect_beats=(),  # it sees no factors
 )
 
 

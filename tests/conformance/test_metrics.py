@@ -80,28 +80,9 @@ def assert_is_a_result(result):
         assert np.isfinite(value), key
 
 
-# What a metric claims of perfect codes, by the key that it is read by and its better direction:
-# better than noise, and than constant codes. One that is not here claims both of the key of its own
-# name.
-BOTH, NOISE, NEITHER = ("noise", "constant"), ("noise",), ()
-CLAIMS = {
-    "beta_vae": ("eval_accuracy", 1, BOTH),
-    "dci": ("disentanglement", 1, BOTH),
-    "dci_es": ("informativeness", 1, BOTH),
-    "downstream_task": ("60:mean_test_accuracy", 1, BOTH),
-    "factor_vae": ("eval_accuracy", 1, BOTH),
-    # who says always the same is fair
-    "fairness": ("mean_fairness:mean_pred:mean_sens", -1, NOISE),
-    "infomec": ("explicitness", 1, BOTH),
-    "jemmig": ("jemmig_normalized", 1, BOTH),
-    "mcc": ("mcc_pearson", 1, BOTH),
-    "modularity_explicitness": ("explicitness_test", 1, BOTH),
-    "reduced_downstream_task": ("60:mean_test_accuracy_other_factors", 1, BOTH),
-    "rmig": ("rmig_normalized", 1, BOTH),
-    "strong_downstream_task": ("60:mean_strong_test_accuracy", 1, BOTH),
-    "unified_scores": ("mutual_information_matrix.mig", 1, BOTH),
-    "unsupervised": ("gaussian_total_correlation", -1, NEITHER),  # it sees no factors
-}
+def key_of(name):
+    """The key that a metric is read by; sizes are cut to 60 here."""
+    return re.sub(r"^\d+:", "60:", headline(name).key)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,16 +91,13 @@ def test_a_metric_declares_the_score_it_is_read_by(name, large_grid):
     assert declared == MODULES[name].HEADLINE  # what is read of the file is what the module says
     noise = np.random.default_rng(3).normal(size=(len(large_grid), 3))
     units = (large_grid - large_grid.mean(axis=0)) / large_grid.std(axis=0)
-    key = re.sub(r"^\d+:", "60:", declared.key)  # sizes are cut to 60 here
     for bound, sign in ((declared.low, 1), (declared.high, -1)):
         assert bound is None or sign * (declared.random - bound) >= 0
     for codes in (units, noise, np.zeros_like(units)):
         with said_of(name, codes):
-            score = run(name, codes, large_grid)[key]
+            score = run(name, codes, large_grid)[key_of(name)]
         assert declared.low is None or score >= declared.low
         assert declared.high is None or score <= declared.high
-    if name in CLAIMS and key == CLAIMS[name][0]:
-        assert declared.higher_is_better == (CLAIMS[name][1] == 1)
 
 
 def test_what_is_no_metric_declares_nothing():
@@ -132,10 +110,11 @@ def test_what_is_no_metric_declares_nothing():
 
 
 def read(name, codes, factors, seeds):
-    """The claimed score under each seed, its sign such that larger is better."""
-    key, direction, _ = CLAIMS.get(name, (name, 1, BOTH))
+    """The headline score under each seed, its sign such that larger is better."""
+    direction = 1 if headline(name).higher_is_better else -1
     with said_of(name, codes):
-        return np.array([direction * run(name, codes, factors, seed)[key] for seed in seeds])
+        scores = [run(name, codes, factors, seed)[key_of(name)] for seed in seeds]
+    return direction * np.array(scores)
 
 
 def said_of(name, codes):
@@ -160,7 +139,7 @@ def test_perfect_codes_score_above_noise_and_constant_ones(name, large_grid):
     perfect = read(
         name, units + rng.normal(0, 0.01, units.shape), large_grid, seeds=range(2)
     ).mean()
-    for kind in CLAIMS.get(name, (name, 1, BOTH))[2]:
+    for kind in headline(name).perfect_beats:
         # Their scores lie near chance; on sixty rows a perfect code is better by much more than
         # their spread.
         worse = read(name, others[kind], large_grid, seeds=range(2))
