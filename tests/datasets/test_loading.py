@@ -25,7 +25,7 @@ def test_names_are_files():
             "rendered_sprite/small",
             (
                 r"unknown dataset 'rendered_sprite'; known: .*rendered_sprites.*; did you mean"
-                r" rendered_sprites\?\)"
+                r" rendered_sprites\?"
             ),
         ),
         ("__init__", "unknown dataset '__init__'; known: "),
@@ -34,7 +34,7 @@ def test_names_are_files():
             "rendered_sprites/smal",
             (
                 r"unknown config of rendered_sprites 'smal'; known: full, small; did you mean"
-                r" small\?\)"
+                r" small\?"
             ),
         ),
     ],
