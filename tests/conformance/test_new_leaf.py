@@ -26,8 +26,18 @@ def toy(codes, factors, rng, *, scale=1.0):
     return {"toy": 0.5 * scale}
 """,
     "gin_configs/metrics/toy.gin": "# Toy: a metric\nimport dlib_tf2.metrics.toy\n",
-    "dlib_tf2/datasets/named/toy.py": '"""toy: no image at all."""\n',
-    "gin_configs/models/toy.gin": "# Toy: a method.\ninclude 'models/beta_vae.gin'\n",
+    "dlib_tf2/datasets/named/toy.py": '''
+"""toy: four black images."""
+
+import numpy as np
+
+from dlib_tf2.datasets import FactorSpace, GroundTruthDataset
+
+def dataset(config, data_dir):
+    space, table = FactorSpace(("hue", "size"), (2, 2)), np.zeros((4, 64, 64, 1), np.uint8)
+    return GroundTruthDataset("toy", space, space.names, table, 1, records=None)
+''',
+    "gin_configs/models/toy.gin": "# Toy: a method.\ninclude 'models/beta_vae.gin'\nBETA = 7.0\n",
     "dlib_tf2/studies/named/toy.py": """
 from dlib_tf2.studies import Setting, Study, product
 
@@ -84,14 +94,25 @@ def test_a_metric_scores(copied):
     code = """
 import numpy as np
 from dlib_tf2 import evaluate
-from dlib_tf2.metrics import declaration
 from dlib_tf2.representations.representation import Representation
 
-declaration.expanded = lambda names: ["toy"] if list(names) == ["all"] else list(names)
 rows = np.stack(np.unravel_index(np.arange(6), (2, 3)), axis=1)
-print(evaluate.evaluate(Representation.from_arrays(rows, rows), "scores", ["all"], num_workers=1))
+print(evaluate.evaluate(Representation.from_arrays(rows, rows), "scores", ["toy"], num_workers=1))
 """
     assert copied("-c", code).splitlines()[-1] == "{'toy': {'toy': 0.5}}"
+
+
+def test_a_dataset_opens(copied):
+    code = "from dlib_tf2 import load_dataset; print(load_dataset('toy').images([3]).shape)"
+    assert copied("-c", code) == "(1, 64, 64, 1)\n"
+
+
+def test_a_method_resolves(copied):
+    code = (
+        "from dlib_tf2.configuration.gin_text import GinText; text = GinText(['models/toy.gin']);"
+    )
+    code += "print(text.value('BetaKL.beta'), text.value('train.model'))"
+    assert copied("-c", code) == "7.0 @VAE\n"
 
 
 @pytest.mark.parametrize("kind", ["datasets", "models", "studies"])

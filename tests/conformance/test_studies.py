@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from dlib_tf2.configuration import gin_utils
+from dlib_tf2.configuration import gin_text
 from dlib_tf2.studies import finding, plan
 
 FOLDER = pathlib.Path(finding.__file__).parent / "named"
@@ -29,4 +29,4 @@ def test_its_suites_exist(name):
     study = finding.find(name)
     assert study.suite in study.suites
     for file in study.suites.values():
-        assert gin_utils.bound_value([file], [], "evaluate.metrics")
+        assert gin_text.GinText([file]).value("evaluate.metrics")

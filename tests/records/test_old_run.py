@@ -29,10 +29,10 @@ def test_an_old_module_name_is_refused_with_the_new_one(old, tmp_path):
     with pytest.raises(
         UserError, match=rf"^gin: {old} is now (\S+) \| .*; write the new name$"
     ) as error:
-        gin_utils.check([str(tmp_path / "old.gin")])
+        gin_utils.GinText([str(tmp_path / "old.gin")])
     new = str(error.value).split(" is now ")[1].split()[0]
     (tmp_path / "new.gin").write_text(f"import {new}\n")
-    gin_utils.check([str(tmp_path / "new.gin")])
+    gin_utils.GinText([str(tmp_path / "new.gin")])
     text = (pathlib.Path(gin_utils.__file__).parents[2] / f"{new.replace('.', '/')}.py").read_text()
     assert "\n@gin." in text  # it still registers what old text configures
 
