@@ -125,6 +125,7 @@ def evaluate(
                 try:
                     with collecting() as found:
                         values = _checked(repeats.score(call, table, seed, eval_seeds, line))
+                    values = repeats.named(values, table.factor_names)
                 except KeyboardInterrupt as stop:
                     if not overwrite:
                         raise

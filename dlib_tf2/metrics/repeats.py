@@ -30,8 +30,8 @@ def score(
         line: what progress lines on stdout begin with.
 
     Returns:
-        The metric's values, factors called by their names (`named`); of several draws, their
-        means, and under `<key>:std` their standard deviations (ddof 1).
+        The metric's values; of several draws, their means, and under `<key>:std` their standard
+        deviations (ddof 1).
     """
     say = _speaker(line)
     draws = []
@@ -44,7 +44,6 @@ def score(
         with metrics.reporting(listener):
             draws.append(call(table.codes, table.factors, seeds.generator(seed, name)))
         say((repeat + 1) / num_repeats)
-    draws = [named(draw, table.factor_names) for draw in draws]
     return draws[0] if num_repeats == 1 else _mean_and_std(draws)
 
 

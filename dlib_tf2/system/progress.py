@@ -27,7 +27,8 @@ class Progress:
         self._values: Mapping[str, float] = {}
 
     def advance(self, count: int, values: Mapping[str, float] | None = None) -> None:
-        """Adds finished items, and prints the line unless it was printed a moment ago.
+        """Adds finished items, and prints the line unless it was printed a moment ago or all items
+        are finished: `finish` prints the last line.
 
         Args:
             count: how many more are finished.
@@ -36,7 +37,7 @@ class Progress:
         self._done += count
         self._values = self._values if values is None else values
         now = time.monotonic()
-        if now - self._printed >= (0.2 if self._terminal else 10.0):
+        if self._done != self._total and now - self._printed >= (0.2 if self._terminal else 10.0):
             self._printed = now
             rate = self._rate()
             left = format_seconds((self._total - self._done) / rate) if rate > 0 else "?"

@@ -56,8 +56,7 @@ def test_a_scored_table_names_its_factors(metric):
     bindings = [scope + line for line in small[metric]]
     gin_utils.parse(metric_config.files([metric]), bindings)
     table = Representation(codes, factors, NAMES, (2, 3, 4))
-    keys = set(
-        repeats.score(metric_config.resolve(metric), table, seed=0, num_repeats=1, line=metric)
-    )
+    call = metric_config.resolve(metric)
+    keys = set(repeats.named(repeats.score(call, table, 0, num_repeats=1, line=metric), NAMES))
     assert any("orientation" in key for key in keys)
     assert not any("factor_" in key.replace("reduced_factor", "") for key in keys)
