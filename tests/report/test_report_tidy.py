@@ -225,7 +225,7 @@ def test_models_that_differ_in_more_than_the_strength_are_settings_of_their_own(
     assert not any("Further training runs" in note for note in scores.notes)
     with pytest.raises(
         UserError,
-        match="differ in other settings, which only the study's file tells; run where that is",
+        match="differ in other settings, and only the study's file says which; run in the folder",
     ):
         tidy.prepare(pd.concat([first, wide]))
 
