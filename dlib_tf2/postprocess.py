@@ -19,7 +19,6 @@ from dlib_tf2.configuration import sources
 from dlib_tf2.errors import DlibError, UserError, check_names, check_whole
 from dlib_tf2.records import results
 from dlib_tf2.representations import representation
-from dlib_tf2.representations.table import Table
 from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
 from dlib_tf2.system.paths import AnyPath, as_path
 from dlib_tf2.system.progress import Progress
@@ -27,7 +26,7 @@ from dlib_tf2.training import saved_model
 from dlib_tf2.training.saved_model import load_network
 from dlib_tf2.training.strategies import describe
 
-T = TypeVar("T", bound=Table)
+T = TypeVar("T", representation.Representation, representation.Posterior)
 _REPRESENTATION = Written({**results.WRITTEN, **exactly("representation.npz")}, step="postprocess")
 
 

@@ -13,6 +13,7 @@ import gin
 import no_tensorflow
 import numpy as np
 import pytest
+from finished_run import write_run
 
 import dlib_tf2
 from dlib_tf2.configuration import gin_utils
@@ -30,8 +31,6 @@ def quickstart(tmp_path_factory, data_dir):
     """A folder with output/quickstart as the commands write it, of networks that were not
     trained.
     """
-    from finished_run import write_run
-
     folder = tmp_path_factory.mktemp("quickstart")
     output = folder / "output" / "quickstart"
     data = dlib_tf2.load_dataset("rendered_sprites/small", data_dir)

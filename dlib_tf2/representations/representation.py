@@ -17,14 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 from dlib_tf2 import seeds
 from dlib_tf2.configuration import gin_utils
 from dlib_tf2.errors import UserError, first_line
-from dlib_tf2.representations.table import Table, checked_integers, whole_columns
+from dlib_tf2.representations import table
+from dlib_tf2.representations.table import checked_integers, whole_columns
 from dlib_tf2.system.paths import as_path, local_copy
 
 Codes = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Representation(Table):
+class Representation:
     """Codes and factors of examples, which metrics score.
 
     Whether the rows are the full grid of the factors is not stored: metrics read it off the
@@ -44,6 +45,16 @@ class Representation(Table):
     factors: NDArray[np.int32]
     factor_names: tuple[str, ...]
     factor_sizes: tuple[int, ...]
+
+    save = table.save
+
+    def __post_init__(self) -> None:
+        table.check(self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Reads what `save` wrote, see `table.load`."""
+        return table.load(cls, path)
 
     @classmethod
     def from_arrays(cls, codes: ArrayLike, factors: ArrayLike) -> Self:
@@ -75,7 +86,7 @@ class Representation(Table):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Posterior(Table):
+class Posterior:
     """The encoder's output for every grid point, from which representations are derived without
     encoding again.
 
@@ -96,8 +107,15 @@ class Posterior(Table):
     factor_names: tuple[str, ...]
     factor_sizes: tuple[int, ...]
 
+    save = table.save
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Reads what `save` wrote, see `table.load`."""
+        return table.load(cls, path)
+
     def __post_init__(self) -> None:
-        super().__post_init__()
+        table.check(self)
         if self.mean.shape != self.log_variance.shape:
             raise UserError(
                 f"mean has shape {self.mean.shape} and log_variance {self.log_variance.shape}; both"

@@ -5,7 +5,7 @@ pickles. Numpy only.
 import dataclasses
 import os
 import zipfile
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,95 +14,88 @@ from dlib_tf2.errors import DlibError, UserError, first_line
 from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.paths import as_path, local_copy
 
+T = TypeVar("T")
+
 FORMAT = 1
 # Rounding to float32 may move a code by this part of its range, too little to matter in 20 bins.
 LOST = 1e-4
 ROUNDING = 1e-12  # of a code's size: a float code with a smaller range is a rounded constant
 
 
-class Table:
-    """Base of the frozen dataclasses that are tables; a subclass names its fields: real arrays [n,
-    d], then these three.
+def check(table: Any) -> None:
+    """Checks the fields of a frozen dataclass that is a table, and gives them their types: real
+    arrays [n, d] of any names, then `factors`, `factor_names` and `factor_sizes`.
+
+    Raises:
+        UserError: wrong shapes or lengths, NaN or infinity, or factors out of range.
     """
+    rows = [name for name in _content(table) if not name.startswith("factor")]
+    checked: dict[str, Any] = {name: checked_reals(name, getattr(table, name)) for name in rows}
+    checked["factors"] = checked_integers("factors", table.factors)
+    checked["factor_names"] = tuple(map(str, table.factor_names))
+    checked["factor_sizes"] = tuple(map(int, table.factor_sizes))
+    _check_factors(checked["factors"], checked["factor_names"], checked["factor_sizes"])
+    checked["factors"] = checked["factors"].astype(np.int32, copy=False)
+    for name in rows:
+        check_same_rows(name, checked[name], checked["factors"])
+    for name, value in checked.items():
+        # the dataclass is frozen; this is still its construction
+        object.__setattr__(table, name, value)
 
-    factors: NDArray[np.int32]
-    factor_names: tuple[str, ...]
-    factor_sizes: tuple[int, ...]
 
-    def __post_init__(self) -> None:
-        checked: dict[str, Any] = {
-            name: checked_reals(name, array) for name, array in self._rows().items()
-        }
-        checked["factors"] = checked_integers("factors", self.factors)
-        checked["factor_names"] = tuple(map(str, self.factor_names))
-        checked["factor_sizes"] = tuple(map(int, self.factor_sizes))
-        _check_factors(checked["factors"], checked["factor_names"], checked["factor_sizes"])
-        checked["factors"] = checked["factors"].astype(np.int32, copy=False)
-        for name in self._rows():
-            check_same_rows(name, checked[name], checked["factors"])
-        for name, value in checked.items():
-            # the dataclass is frozen; this is still its construction
-            object.__setattr__(self, name, value)
+def save(table: Any, path: str | os.PathLike) -> None:
+    """Writes the table to `path`, whole or not at all."""
+    content: dict[str, Any] = {name: np.asarray(value) for name, value in _content(table).items()}
+    content |= {"kind": np.asarray(type(table).__name__), "format": np.asarray(FORMAT)}
+    with atomic_write(path) as file:
+        np.savez(file, **content)
 
-    def _content(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
-    def _rows(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in self._content().items() if not name.startswith("factor")
-        }
+def load(kind: type[T], path: str | os.PathLike) -> T:
+    """Reads a table that `save` wrote.
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes the table to `path`, whole or not at all."""
-        content: dict[str, Any] = {
-            name: np.asarray(value) for name, value in self._content().items()
-        }
-        content |= {"kind": np.asarray(type(self).__name__), "format": np.asarray(FORMAT)}
-        with atomic_write(path) as file:
-            np.savez(file, **content)
+    Raises:
+        UserError: there is no such file, or it holds something else.
+        DlibError: the file is damaged.
+    """
+    remedy = "make it again with dlib_postprocess"
+    if not as_path(path).is_file():
+        raise UserError(f"{path} does not exist; {remedy} or name another folder")
+    try:
+        # Opened here, because np.load leaves a damaged file open.
+        with (
+            local_copy(as_path(path)) as local,
+            open(local, "rb") as raw,
+            np.load(raw, allow_pickle=False) as file,
+        ):
+            content = {name: file[name] for name in file.files}
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise DlibError(
+            f"{path} is damaged or not an .npz table ({first_line(error)}); {remedy}"
+        ) from error
+    name, version = str(content.pop("kind", "")), content.pop("format", None)
+    fields = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if name != kind.__name__ or version != FORMAT or set(content) != fields:
+        raise UserError(
+            f"{path} is not a {kind.__name__.lower()} table of this version; {remedy}, or score"
+            " arrays with --codes, --factors"
+        )
+    try:
+        return kind(**content)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
-        """Reads a table that `save` wrote.
 
-        Raises:
-            UserError: there is no such file, or it holds something else.
-            DlibError: the file is damaged.
-        """
-        remedy = "make it again with dlib_postprocess"
-        if not as_path(path).is_file():
-            raise UserError(f"{path} does not exist; {remedy} or name another folder")
-        try:
-            # Opened here, because np.load leaves a damaged file open.
-            with (
-                local_copy(as_path(path)) as local,
-                open(local, "rb") as raw,
-                np.load(raw, allow_pickle=False) as file,
-            ):
-                content = {name: file[name] for name in file.files}
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            RuntimeError,
-            zipfile.BadZipFile,
-        ) as error:
-            raise DlibError(
-                f"{path} is damaged or not an .npz table ({first_line(error)}); {remedy}"
-            ) from error
-        kind, version = str(content.pop("kind", "")), content.pop("format", None)
-        names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        if kind != cls.__name__ or version != FORMAT or set(content) != names:
-            raise UserError(
-                f"{path} is not a {cls.__name__.lower()} table of this version; {remedy}, or score"
-                " arrays with --codes, --factors"
-            )
-        try:
-            return cls(**content)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+def _content(table: Any) -> dict[str, Any]:
+    return {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
 
 
 def checked_reals(name: str, values: ArrayLike) -> NDArray[np.float32]:
