@@ -32,8 +32,8 @@ def find(name: str) -> Study:
         if re.fullmatch(r"[A-Za-z]\w*", name) and path.is_file():
             return _load(path.resolve())
     known = known_names()
-    known_studies = f"the known studies are {', '.join(known)}"
-    raise UserError(f"unknown study {name!r}; {known_studies}{suggest(name, known)}")
+    listed = f"the known ones are {', '.join(known)}"
+    raise UserError(f"unknown study {name!r}; {listed}{suggest(name, known)}")
 
 
 def models_of(name: str) -> list[dict[str, Any]] | None:
