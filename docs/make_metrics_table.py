@@ -31,6 +31,7 @@ KEYS = {
     "beta_vae": ("eval_accuracy",),
     "dci": ("disentanglement", "completeness", "informativeness_test"),
     "dci_es": ("explicitness", "informativeness"),
+    "downstream_task": ("10000:mean_test_accuracy",),
     "downstream_task_boosted_trees": ("10000:mean_test_accuracy",),
     "downstream_task_logistic_regression": ("10000:mean_test_accuracy",),
     "factor_vae": ("eval_accuracy",),

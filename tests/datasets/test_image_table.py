@@ -30,7 +30,7 @@ def test_rows_in_any_order_end_in_grid_order(tmp_path, synthetic_rows, capsys):
     assert not table.flags.writeable
     text = capsys.readouterr().err
     assert re.search(r"needs \d+ kB under", text)
-    assert "building the table: 24 of 24" in text
+    assert "building the table 24/24" in text
     assert sorted(os.listdir(tmp_path / "t")) == [".lock", "images.npy", "table.json"]
 
 
@@ -38,7 +38,7 @@ def test_opening_again_builds_nothing_and_needs_no_write_access(
     tmp_path, synthetic_rows, monkeypatch
 ):
     built = image_table.open_or_build(tmp_path, INFO, synthetic_rows)
-    monkeypatch.setattr(image_table, "lock", refuse)
+    monkeypatch.setattr(image_table, "own_turn", refuse)
     opened = image_table.open_or_build(tmp_path, INFO, refuse)
     np.testing.assert_array_equal(opened, built)
     assert isinstance(opened.base, np.memmap)

@@ -303,7 +303,8 @@ def test_one_model_of_a_known_study_is_said_to_be_one_of_all(tmp_path, run_comma
     assert "Models behind it: 1 of the 108 models of rendered_study; 107 are missing;" in said
     assert "what is missing of the datasets, settings and seeds that occur in this table in" in said
     assert (
-        "Metrics and accuracies are those of mean codes, but where sampled ones are named." in said
+        "Metrics and accuracies are those of mean codes, except where sampled ones are named."
+        in said
     )
     code, out, _ = run_command(
         "dlib_report",
