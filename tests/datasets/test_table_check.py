@@ -144,7 +144,8 @@ def test_a_folder_that_cannot_be_written_is_verified_and_said(folder, monkeypatc
         raise PermissionError(13, "Permission denied", str(folder))
 
     make_older(folder)
-    monkeypatch.setattr(image_table, "own_turn", refuse)
+    for module in (image_table, table_check):
+        monkeypatch.setattr(module, "own_turn", refuse)
     assert table_check.renew(opened(folder), "tiny")
     assert "without checksums, and they cannot be added (" in capsys.readouterr().err
     shutil.copy(folder / "images.npy", folder / "copy")
