@@ -61,8 +61,10 @@ def sklearn_logistic_regression_cv(
 def sklearn_newton_logistic_regression_cv(
     random_state: int, num_penalties: int = 10, num_folds: int = 5
 ) -> Any:
-    """Makes the model of `sklearn_logistic_regression_cv`, solved by Newton's method: about 14
-    times faster at 1,000 rows, and nearer to the optimum than lbfgs, which stops early.
+    """Makes the model of `sklearn_logistic_regression_cv`, solved by Newton's method.
+
+    It ends nearer to the optimum than lbfgs, which stops early. It takes three quarters of the time
+    on dSprites' factors, and a tenth at 1,000 rows of nearly perfect codes.
 
     Args:
         random_state: unused, as above.
