@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dlib_tf2 import seeds
-from dlib_tf2.configuration import gin_utils, metric_config, sources
+from dlib_tf2.configuration import declaration, gin_utils, metric_config, sources
 from dlib_tf2.configuration.metric_config import MetricCall
 from dlib_tf2.errors import (
     DlibError,
@@ -30,7 +30,7 @@ from dlib_tf2.errors import (
     few,
     first_line,
 )
-from dlib_tf2.metrics import collecting, declaration, repeats
+from dlib_tf2.metrics import collecting, repeats
 from dlib_tf2.records import results
 from dlib_tf2.representations.representation import Representation
 from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder

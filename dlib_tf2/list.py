@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from dlib_tf2 import studies
-from dlib_tf2.configuration import gin_text
+from dlib_tf2.configuration import declaration, gin_text
 from dlib_tf2.datasets import loading
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import declaration
 
 _STUDY = "unsupervised_study_v1"  # whose strengths are listed beside each model
 _SHARED = ("shared",)  # gin files beside the models that are not models

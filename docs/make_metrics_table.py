@@ -20,8 +20,8 @@ import gin
 import joblib
 import numpy as np
 
-from dlib_tf2.configuration import gin_utils, metric_config
-from dlib_tf2.metrics import declaration, repeats
+from dlib_tf2.configuration import declaration, gin_utils, metric_config
+from dlib_tf2.metrics import repeats
 from dlib_tf2.representations.representation import Representation
 
 SIZES = (3, 6, 40, 32, 32)  # shape, scale, orientation, x, y of dSprites

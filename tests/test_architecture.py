@@ -41,7 +41,7 @@ ROOMS = {
     "representations": {"system", "configuration"},
     "metrics": {"system", "configuration", "representations"},
     # each metric declares which of its scores counts, and whether higher is better
-    "report": {"system", "records", "metrics.declaration"},
+    "report": {"system", "records", "configuration"},
     "studies": {"system", "configuration", "records"},
     "training": {"system", "records", "datasets", "models"},
     "visualize": {"system", "records", "datasets", "models", "training"},

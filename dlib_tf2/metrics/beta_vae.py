@@ -6,11 +6,11 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import common
 from dlib_tf2.metrics._fixed_factor import RowsByValue
 from dlib_tf2.metrics._linear import sklearn_logistic_regression
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="eval_accuracy", higher_is_better=True, low=0, high=1, random=0.2, cost="seconds"

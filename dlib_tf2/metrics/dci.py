@@ -8,11 +8,11 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="disentanglement", higher_is_better=True, low=0, high=1, random=0.0, cost="minutes"

@@ -8,10 +8,10 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._linear import sklearn_newton_logistic_regression_cv
 from dlib_tf2.metrics._predictors import Classifier, Fit, fit_and_score
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="10000:mean_test_accuracy",

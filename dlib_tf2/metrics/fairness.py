@@ -6,11 +6,11 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._interventions import Interventions
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import Classifier, fit_quietly
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="mean_fairness:mean_pred:mean_sens",

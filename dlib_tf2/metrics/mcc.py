@@ -6,8 +6,8 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import _rows, common
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="mcc_pearson", higher_is_better=True, low=0, high=1, random=0.02, cost="instant"

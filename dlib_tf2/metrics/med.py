@@ -6,9 +6,9 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import _information, common
 from dlib_tf2.metrics.dci import completeness, disentanglement
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="med", higher_is_better=True, low=0, high=1, random=0.0, cost="instant")
 

@@ -4,8 +4,8 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import _information
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="mig", higher_is_better=True, low=0, high=1, random=0.0, cost="instant")
 

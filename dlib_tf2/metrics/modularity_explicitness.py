@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import _limits, _parallel, _rows, common
 from dlib_tf2.metrics._linear import sklearn_logistic_regression
 from dlib_tf2.metrics._predictors import Classifier, fit_quietly
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="modularity", higher_is_better=True, low=0, high=1, random=0.66, cost="seconds"

@@ -6,9 +6,9 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _information, _limits, _rows, common
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="rmig_normalized", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds"

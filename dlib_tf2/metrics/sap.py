@@ -6,10 +6,10 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import _information, _limits, _parallel, _rows, common
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(key="sap", higher_is_better=True, low=0, high=1, random=0.0, cost="seconds")
 

@@ -8,13 +8,13 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.errors import UserError
 from dlib_tf2.metrics import _limits, _parallel, _relation, _rows, common
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._linear import sklearn_linear_svc
 from dlib_tf2.metrics._predictors import Classifier, fit_and_score
 from dlib_tf2.metrics.dci import importance_matrix
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="mutual_information_matrix.mig",

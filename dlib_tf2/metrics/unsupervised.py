@@ -6,8 +6,8 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.metrics import _limits, _rows, common
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="gaussian_total_correlation",

@@ -6,9 +6,9 @@ import gin
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dlib_tf2.configuration.declaration import Headline
 from dlib_tf2.errors import UserError, check_number
 from dlib_tf2.metrics import _limits, _rows, common
-from dlib_tf2.metrics.declaration import Headline
 
 HEADLINE = Headline(
     key="z_max", higher_is_better=True, low=None, high=1, random=0.0, cost="seconds"

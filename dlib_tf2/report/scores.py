@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dlib_tf2.metrics.declaration import headline
+from dlib_tf2.configuration.declaration import headline
 
 
 class Score(NamedTuple):

@@ -16,13 +16,13 @@ from sklearn.tree import DecisionTreeClassifier
 
 import dlib_tf2.metrics
 from dlib_tf2.configuration import gin_utils, metric_config
+from dlib_tf2.configuration.declaration import Headline, headline
 from dlib_tf2.errors import ScoreWarning, UserError
 from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
-from dlib_tf2.metrics.declaration import Headline, headline
 from dlib_tf2.report import scores
 
-SHARED = {"common", "declaration", "repeats"}
+SHARED = {"common", "repeats"}
 NAMES = [
     module.name
     for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__)

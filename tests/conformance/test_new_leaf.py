@@ -15,7 +15,7 @@ REPO = pathlib.Path(__file__).parents[2]
 LEAVES = {
     "dlib_tf2/metrics/toy.py": """
 import gin
-from dlib_tf2.metrics.declaration import Headline
+from dlib_tf2.configuration.declaration import Headline
 
 HEADLINE = Headline(
     key="toy", higher_is_better=False, low=0, high=1, random=0.25, cost="instant"
@@ -82,7 +82,7 @@ def test_a_metric_is_listed_and_is_one_of_all(copied):
     ]
     assert row[:5] == ["toy", "toy", "lower", "0.25", "instant"]
     code = (
-        "from dlib_tf2.metrics import declaration; print(*declaration.expanded(['all']));"
+        "from dlib_tf2.configuration import declaration; print(*declaration.expanded(['all']));"
         "print(declaration.headline('toy').key)"
     )
     names, key = copied("-c", code).splitlines()

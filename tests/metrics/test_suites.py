@@ -10,10 +10,9 @@ import gin
 import numpy as np
 import pytest
 
-from dlib_tf2.configuration import gin_utils, metric_config
+from dlib_tf2.configuration import declaration, gin_utils, metric_config
 from dlib_tf2.errors import UserError
 from dlib_tf2.evaluate import evaluate
-from dlib_tf2.metrics import declaration
 from dlib_tf2.representations.representation import Representation
 from dlib_tf2.studies import finding
 

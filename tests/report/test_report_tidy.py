@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import synthetic
 
+from dlib_tf2.configuration import declaration
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import declaration
 from dlib_tf2.report import scores as known
 from dlib_tf2.report import tidy
 from dlib_tf2.report.exhibit import Exhibit, cells, missing, standing
@@ -402,7 +402,7 @@ def test_metrics_that_the_paper_does_not_have_join_by_their_headline(table):
 def test_a_metric_is_shown_as_its_own_file_declares(table, declared, monkeypatch, tmp_path):
     higher = f"Headline(key='error', higher_is_better={not declared}, low=0, high=1, random=0.5"
     (tmp_path / "new_metric.py").write_text(f"HEADLINE = {higher}, cost='instant')\n")
-    monkeypatch.setattr(declaration, "__file__", str(tmp_path / "declaration.py"))
+    monkeypatch.setattr(declaration, "_METRICS", tmp_path)
     rows = table[table["metric"] == "mig"].assign(metric="new", function="new_metric")
     scores = tidy.prepare(
         pd.concat([table, rows.assign(key="new_metric"), rows.assign(key="error", value=0.5)])

@@ -129,7 +129,7 @@ def test_activation_is_a_label_and_part_of_the_identity(trained, tmp_path):
 COUPLED = {
     "dip_vae_i": "the covariance of the means is 0",
     "dip_vae_ii": "the covariance of the means is 0",
-    "beta_tc_vae": "the estimate of the total correlation is a constant",
+    "beta_tc_vae": "the estimate of the total correlation is constant",
     "annealed_vae": "each example's KL is held at the capacity",
     "factor_vae": "permuting its columns changes nothing",
     "beta_vae": "",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlib_tf2 import datasets, postprocess
+from dlib_tf2 import datasets, postprocess, train
 from dlib_tf2.configuration import gin_utils
 from dlib_tf2.datasets import stream
 from dlib_tf2.errors import DlibError, UserError
@@ -93,7 +93,7 @@ def steps(tmp_path, own, monkeypatch):
         ]
         gin_utils.parse([TINY, f"datasets/{kind}.gin"], [*settings, *bindings])
 
-    def train(count, **arguments):
+    def train_steps(count, **arguments):
         parse(f"STEPS = {count}")
         return train.train(tmp_path / "model", data_dir=tmp_path / "data", **arguments)
 
@@ -103,12 +103,12 @@ def steps(tmp_path, own, monkeypatch):
             tmp_path / "model", tmp_path / "codes", tmp_path / "data", **arguments
         )
 
-    return train, encode
+    return train_steps, encode
 
 
 def test_other_images_under_the_name_are_refused_and_the_same_ones_go_on(own, steps, tmp_path):
-    train, encode = steps
-    train(2)
+    train_steps, encode = steps
+    train_steps(2)
     encode()
     before = {path: path.read_bytes() for path in tmp_path.glob("codes/**/*") if path.is_file()}
     known = datasets.load(own.name, tmp_path / "data").fingerprint()
@@ -126,20 +126,20 @@ def test_other_images_under_the_name_are_refused_and_the_same_ones_go_on(own, st
             UserError,
             match=text + " choose another --model_dir, or --overwrite to delete that run\n",
         ):
-            train(count)
+            train_steps(count)
     with pytest.raises(UserError, match=text + " or train the model again\n"):
         encode(overwrite=True)
     assert {
         path: path.read_bytes() for path in tmp_path.glob("codes/**/*") if path.is_file()
     } == before
     own.write(pictures())
-    assert train(3)["steps"] == 3
+    assert train_steps(3)["steps"] == 3
     encode(overwrite=True)
 
 
 def test_runs_of_older_versions_know_only_the_name(own, steps, tmp_path):
-    train, encode = steps
-    train(2)
+    train_steps, encode = steps
+    train_steps(2)
     for name, forget in (
         ("identity.json", lambda content: content.pop("train.images_fingerprint")),
         ("results.json", lambda content: content["labels"].pop("images_fingerprint")),
@@ -151,21 +151,21 @@ def test_runs_of_older_versions_know_only_the_name(own, steps, tmp_path):
     encode()
     known = results.read_step(tmp_path / "codes")["labels"]["images_fingerprint"]
     assert known == datasets.load(own.name, tmp_path / "data").fingerprint()
-    assert train(3)["steps"] == 3
+    assert train_steps(3)["steps"] == 3
 
 
 @pytest.mark.parametrize("own", [Images], indirect=True)
 def test_other_images_of_a_folder_and_a_table_damaged_in_the_middle_are_refused(
     own, steps, tmp_path
 ):
-    train, encode = steps
-    train(2)
+    train_steps, encode = steps
+    train_steps(2)
     known = datasets.load(own.name, tmp_path / "data").fingerprint()
     own.write(one_pixel(pictures()))
     with pytest.raises(
         UserError, match=f"model was trained on other images than {own.name} holds now"
     ):
-        train(3)
+        train_steps(3)
     own.write(pictures())
     assert datasets.load(own.name, tmp_path / "data").fingerprint() == known
     table = tmp_path / "data" / "dlib_tables" / "own_images" / "mine" / "images.npy"
@@ -176,7 +176,7 @@ def test_other_images_of_a_folder_and_a_table_damaged_in_the_middle_are_refused(
         f"{table} is damaged: rows 0..23 have changed since it was built; run:"
         " dlib_prepare_data --dataset=own_images/mine"
     )
-    for refused in (lambda: train(3), lambda: train(3, overwrite=True), encode):
+    for refused in (lambda: train_steps(3), lambda: train_steps(3, overwrite=True), encode):
         with pytest.raises(DlibError, match=text) as caught:
             refused()
         assert caught.value.exit_code == 1

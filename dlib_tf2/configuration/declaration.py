@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from dlib_tf2.configuration import gin_text
 
+_METRICS = pathlib.Path(__file__).parents[1] / "metrics"
 COSTS = ("instant", "seconds", "minutes")
 
 
@@ -42,12 +43,12 @@ def headline(name: str) -> Headline | None:
     """The declaration in `dlib_tf2/metrics/<name>.py`, whose packages are not loaded for it.
 
     Args:
-        name: of a module of this folder.
+        name: of a module of `dlib_tf2/metrics`.
 
     Returns:
         The declaration; None if there is no such file, or none in it.
     """
-    path = pathlib.Path(__file__).with_name(f"{name}.py")
+    path = _METRICS / f"{name}.py"
     if not path.is_file():
         return None
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
