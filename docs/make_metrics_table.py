@@ -26,16 +26,10 @@ from dlib_tf2.representations.representation import Representation
 
 SIZES = (3, 6, 40, 32, 32)  # shape, scale, orientation, x, y of dSprites
 KINDS = ("perfect", "beside dead", "rotated", "noise", "constant")
-# What each metric is read by. A metric that is not here is read by the key of its own name.
+# Metrics that are read by more than the key that they declare.
 KEYS = {
-    "beta_vae": ("eval_accuracy",),
     "dci": ("disentanglement", "completeness", "informativeness_test"),
     "dci_es": ("explicitness", "informativeness"),
-    "downstream_task": ("10000:mean_test_accuracy",),
-    "downstream_task_boosted_trees": ("10000:mean_test_accuracy",),
-    "downstream_task_logistic_regression": ("10000:mean_test_accuracy",),
-    "factor_vae": ("eval_accuracy",),
-    "fairness": ("mean_fairness:mean_pred:mean_sens",),
     "infomec": ("modularity", "compactness", "explicitness"),
     "jemmig": ("jemmig_normalized", "jemmig"),
     "mcc": ("mcc_pearson", "mcc_spearman", "linear_r2"),
@@ -82,7 +76,13 @@ def score(name: str, table: Representation) -> dict[str, float]:
     `dlib_evaluate` computes them with seed 0.
     """
     found = repeats.score(metric_config.resolve(name), table, seed=0, num_repeats=1, line=name)
-    return {key: found[key] for key in KEYS.get(name, (name,))}
+    return {key: found[key] for key in keys(name)}
+
+
+def keys(name: str) -> tuple[str, ...]:
+    """The keys that a metric is read by: those of `KEYS`, else the one that it declares."""
+    declared = declaration.of_metric(name)
+    return KEYS.get(name, (declared.key if declared else name,))
 
 
 def parse(suite: str) -> list[str]:
@@ -106,7 +106,7 @@ def rows(lines: list[dict]) -> str:
             costs.append(
                 two_digits(line["cpu_seconds"] / unit["cpu_seconds"]) if line and unit else ""
             )
-        for number, key in enumerate(KEYS.get(name, (name,))):
+        for number, key in enumerate(keys(name)):
             cells = [
                 (
                     cell(found[("all", name, kind)]["scores"][key])

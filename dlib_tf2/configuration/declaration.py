@@ -20,8 +20,8 @@ class Headline:
         key: of the score in the metric's result, at its default sizes.
         higher_is_better: the direction.
         low, high: the range of the score; None where it has no bound.
-        random: what codes that know nothing of the factors score on the factors of dSprites.
-        cost: of the metric's usual configuration on the factors of dSprites with two cores:
+        random: the score of codes that are independent of the factors, on those of dSprites.
+        cost: of the metric's most expensive gin file on the factors of dSprites with two cores:
             "instant" (about a second), "seconds" (up to half a minute) or "minutes".
         perfect_beats: codes that perfect ones score better than, of "noise" and "constant".
     """

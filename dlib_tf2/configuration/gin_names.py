@@ -17,7 +17,7 @@ from gin.config_parser import BindingStatement, ImportStatement
 from dlib_tf2.errors import UserError, suggest
 
 _PACKAGE = "dlib_tf2"
-# Modules that gin text of finished runs imports under the names they had until version 0.1.
+# Modules that gin text of finished runs imports under the names they had before version 0.1.0.
 _MOVED = {
     "dlib_tf2.datasets.own_arrays": "dlib_tf2.datasets.own.arrays",
     "dlib_tf2.datasets.own_images": "dlib_tf2.datasets.own.images",

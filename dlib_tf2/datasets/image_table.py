@@ -277,7 +277,7 @@ def permitted(
     Args:
         folder: of a table.
         what: is done to it, "read" or "write".
-        error_class: the errors that are meant.
+        error_class: the class of errors to catch.
     """
     try:
         yield

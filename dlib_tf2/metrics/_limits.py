@@ -89,7 +89,7 @@ def warn_of_many_values(sizes: NDArray[np.int64], num_rows: int) -> None:
 def warn_of_no_active_code(
     deviation: float = 0.0, threshold: float = 0.0, reason: str = "every code is constant"
 ) -> None:
-    """Warns of a score of 0 that comes from codes of which none is active.
+    """Warns that a score is 0 because no code is active.
 
     Args:
         deviation: the largest standard deviation of a code; 0 leaves it to `reason`.

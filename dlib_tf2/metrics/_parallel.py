@@ -18,7 +18,7 @@ from dlib_tf2.system.workers import spread
 
 
 class _Listener:
-    """Who is told of progress, and when the first call of `run` began."""
+    """The callback for progress, and the time when `run` was first called."""
 
     def __init__(self, say: Callable[[float], None]):
         self._say, self._started = say, 0.0

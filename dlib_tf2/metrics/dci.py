@@ -52,8 +52,8 @@ def dci(
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows.
         disjoint: True: no row in both sets; False: both drawn with replacement, as the study did;
-            None: False on a full grid of which at most 5 % of the test rows would be in both, else
-            True.
+            None: False on a full grid where at most 5 % of the test rows should be training rows
+            too, else True.
         classifier: factory called with `random_state`, for a model with `fit`, `predict` and
             `feature_importances_`.
 

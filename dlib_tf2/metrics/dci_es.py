@@ -63,7 +63,7 @@ def dci_es(
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows.
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
-            full grid of which at most 5 % of the test rows would be in both, else True.
+            full grid where at most 5 % of the test rows should be training rows too, else True.
         num_features: random features of each probe, ascending, at least two different numbers; 0 is
             the linear probe.
         bandwidth: length on which the random features vary, in standard deviations of a code times

@@ -55,8 +55,8 @@ def downstream_task(
             once.
         num_test: test rows of each size.
         disjoint: True: no row in both sets; False: both drawn with replacement, as the study did;
-            None: False on a full grid of which at most 5 % of the test rows would be in both, else
-            True.
+            None: False on a full grid where at most 5 % of the test rows should be training rows
+            too, else True.
         classifier: factory called with `random_state`: `lightgbm_exact_gradient_boosting`,
             `sklearn_gradient_boosting`, `sklearn_logistic_regression_cv` (the study's),
             `sklearn_newton_logistic_regression_cv` (the same, faster), or today's

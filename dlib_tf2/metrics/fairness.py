@@ -45,7 +45,7 @@ def fairness(
 
     A classifier that ignores j scores exactly 0 where codes are a function of the factors; with
     hidden factors or `sampled` codes the finite number of test points adds a positive bias. On a
-    table that is no full grid, rows with the value stand for the intervention: what the target
+    table that is not a full grid, rows with the value stand for the intervention: what the target
     depends on through the data then counts as unfair (`interventional` says which it was).
 
     One class in the training rows: the classifier says that class. One factor: nothing is

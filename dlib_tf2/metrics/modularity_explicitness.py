@@ -58,8 +58,8 @@ def modularity_explicitness(
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows.
         disjoint: True: no row in both sets; False: both drawn with replacement, as the study did;
-            None: False on a full grid of which at most 5 % of the test rows would be in both, else
-            True.
+            None: False on a full grid where at most 5 % of the test rows should be training rows
+            too, else True.
         num_bins: equal-width bins per code for modularity; None takes each distinct value as its
             own bin.
         classifier: factory called with `random_state`, for a model with `fit`, `classes_` and

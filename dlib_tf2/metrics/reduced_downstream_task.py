@@ -47,10 +47,10 @@ def reduced_downstream_task(
     is low (about 1 / its number of values), `<n>:mean_test_accuracy_other_factors` high. Noise and
     constant codes have both at chance, duplicated codes both high.
 
-    No code left, or one class in the training rows: the most frequent class is said. One factor:
-    the keys about other factors are left out. A factor with one value is left out, and keys keep
-    the numbers of the columns. The fits run through `joblib.Parallel()`; scores do not depend on
-    its workers.
+    No code left, or one class in the training rows: the most frequent class is predicted. One
+    factor: the keys about other factors are left out. A factor with one value is left out, and keys
+    keep the numbers of the columns. The fits run through `joblib.Parallel()`; scores do not depend
+    on its workers.
 
     Args:
         codes: float [n, d], finite.
@@ -60,7 +60,7 @@ def reduced_downstream_task(
         num_test: test rows of each size.
         num_codes_to_remove: at least 0.
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
-            full grid of which at most 5 % of the test rows would be in both, else True.
+            full grid where at most 5 % of the test rows should be training rows too, else True.
         classifier: factory called with `random_state`, for the models that predict.
         importance_classifier: factory for the models whose `feature_importances_` say which code
             goes.

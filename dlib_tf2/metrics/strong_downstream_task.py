@@ -45,11 +45,11 @@ def strong_downstream_task(
     all other factors stay as in the plain sets. The gap is 1 - strong / plain test accuracy; it is
     about 0 where both are at chance, and it can be negative.
 
-    On a table that is no full grid, rows with the value stand for the changed ones (see
+    On a table that is not a full grid, rows with the value stand for the changed ones (see
     `fairness`). A plain accuracy of 0 has gap 0. One factor: no other can be shifted, and strong
-    keys and gap are left out. One class in the training rows: that class is said. A factor with one
-    value is left out. The fits run through `joblib.Parallel()`; scores do not depend on its
-    workers.
+    keys and gap are left out. One class in the training rows: that class is predicted. A factor
+    with one value is left out. The fits run through `joblib.Parallel()`; scores do not depend on
+    its workers.
 
     Args:
         codes: float [n, d], finite.
@@ -59,7 +59,8 @@ def strong_downstream_task(
         num_test: test rows of each size.
         num_experiments: shifts per target factor, at least 1.
         disjoint: of the plain sets, True: no row in both; False: both drawn with replacement; None:
-            False on a full grid of which at most 5 % of the test rows would be in both, else True.
+            False on a full grid where at most 5 % of the test rows should be training rows too,
+            else True.
         classifier: factory called with `random_state`, for a model with `fit` and `predict`.
 
     Returns:

@@ -156,7 +156,7 @@ def unified_scores(
         num_train: training rows; None shuffles all rows and splits them 2:1.
         num_test: test rows, used by matrices of accuracies.
         disjoint: True: no row in both sets; False: both drawn with replacement; None: False on a
-            full grid of which at most 5 % of the test rows would be in both, else True.
+            full grid where at most 5 % of the test rows should be training rows too, else True.
         matrices: functions (codes, labels, num_train, rng) -> [codes, factors], not negative; keys
             start with their names.
 

@@ -21,7 +21,7 @@ class Exhibit:
         reading: how to read it, and what the paper found.
         numbers: what is drawn, as a table; its file is all of it.
         needs: score columns that it is made from; the page names those that no model has.
-        figure: None where there is nothing to draw.
+        figure: None if there is nothing to draw.
         table: rows to show on the page as they are, texts and numbers; None shows none.
         notes: what could not be estimated, and why.
         dataset: the only one that it shows; None for all.

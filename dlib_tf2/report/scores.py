@@ -90,8 +90,8 @@ EFFICIENCY = {f"Efficiency ({name})": (f"{name}100", f"{name}10000") for name in
 
 def other_metrics(table: pd.DataFrame) -> tuple[Score, ...]:
     """The score of every other metric in the table: the one that it declares, or, where it declares
-    none, the key named like the function, or else the first key that is no detail; higher counts as
-    better then.
+    none, the key named like the function, or else the first key that is not a detail; higher counts
+    as better then.
     """
     own = {
         function for score in (*METRICS, *DEPENDENCE, *DOWNSTREAM) for function in score.functions

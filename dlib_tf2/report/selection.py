@@ -80,7 +80,7 @@ def selection(scores: Scores, draws: int, seed: int) -> Exhibit:
 
 def score_cube(scores: Scores) -> NDArray[np.float64]:
     """The paper's metrics as an array [metrics, datasets, settings, seeds], higher is better, NaN
-    where there is none.
+    for a missing score.
     """
     models, values = scores.models, scores.directed(scores.metrics)
     axes = [pd.factorize(models[name], sort=True) for name in ("dataset", "seed")]

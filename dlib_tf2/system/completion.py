@@ -5,7 +5,7 @@ The script asks a command for its flags at the first TAB and keeps them for the 
 
 import pathlib
 
-# Which list of dlib_list completes the value of which flag.
+# Maps each flag to the list of dlib_list that completes its value.
 VALUES = {
     "dataset": "datasets",
     "gin_config": "gin_files",

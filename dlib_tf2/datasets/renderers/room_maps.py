@@ -115,7 +115,7 @@ def _camera(angle: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _empty_room(origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each ray meets where there is no object: its label, its distance and its shade."""
+    """What each ray meets in the empty room: its label, its distance and its shade."""
     walls = (([0, 0, 1], _BACK), ([1, 0, 0], _RIGHT), ([-1, 0, 0], _LEFT))
     back, right, left = (_plane(origin, rays, np.array(normal), far) for normal, far in walls)
     floor, side = _plane(origin, rays, np.array([0, -1, 0]), 0), np.minimum(right, left)
