@@ -241,7 +241,7 @@ def fingerprint(table: Representation) -> str:
 def _load(
     source: str | os.PathLike | Representation,
 ) -> tuple[Representation, dict[str, Any] | None]:
-    """Reads the table, and the record of the step that made it where there is one."""
+    """Reads the table, and the record of the step that made it, if any."""
     if isinstance(source, Representation):
         return source, None
     folder = as_path(source)

@@ -64,7 +64,7 @@ def files(names: Sequence[str]) -> list[str]:
     """The gin files of metrics.
 
     Raises:
-        UserError: there is no metric of a name, or no name.
+        UserError: a name is unknown, or there is none.
     """
     if not names:
         raise UserError("no metric was asked for; name some, such as --metrics=mig,dci")

@@ -1,4 +1,4 @@
-"""The progress line: numbers, rate, time left, and how often it is said."""
+"""The progress line: numbers, rate, time left, and how often it is printed."""
 
 import pytest
 
