@@ -158,7 +158,11 @@ def standard_errors(kind, num_seeds=20, **options):
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"num_rows": 200, "num_votes": 60}, {"num_rows": 300, "num_votes": 1000}]
+    "sizes",
+    [
+        {"num_rows": 200, "num_votes": 60},
+        pytest.param({"num_rows": 300, "num_votes": 1000}, marks=pytest.mark.slow),
+    ],
 )
 def test_tables_score_like_fresh_encodings(sizes):
     found = np.array([standard_errors(kind, **sizes) for kind in KINDS])  # [kinds, scores]
