@@ -387,3 +387,10 @@ def test_what_can_be_run_says_so():
         for name in models - set(RUNNABLE)
         if "no runnable file" not in (REPO / "gin_configs" / name).read_text()
     } == set()
+
+
+def test_no_two_test_files_have_one_name():
+    # pytest would collect one of the two only
+    names = [path.name for path in (REPO / "tests").rglob("test_*.py")]
+    assert len(names) > 100
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
