@@ -10,6 +10,7 @@ import tensorflow as tf
 from dlib_tf2.errors import DlibError, Interrupted, UserError
 from dlib_tf2.system.progress import Progress
 from dlib_tf2.training.checkpoints import Checkpoints
+from dlib_tf2.training.engine import Engine
 
 _SECONDS_PER_CALL = 5.0  # a signal is only seen when the running call returns
 _EVALUATION_CALL = 50  # batches
@@ -18,7 +19,17 @@ _EVALUATION_CALL = 50  # batches
 class Run:
     """Trains and evaluates in calls of the engine; between them it writes and looks for signals."""
 
-    def __init__(self, engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes):
+    def __init__(
+        self,
+        engine: Engine,
+        folder: str | os.PathLike,
+        stop: list[str],
+        chief: bool,
+        steps: int,
+        summary_steps: int,
+        save_steps: int,
+        save_minutes: float,
+    ):
         """Opens checkpoints and summaries.
 
         Args:
