@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dlib_tf2 import seeds
-from dlib_tf2.configuration import declaration, gin_utils, metric_config, sources
+from dlib_tf2.configuration import gin_utils, metric_config, sources
 from dlib_tf2.configuration.metric_config import MetricCall
 from dlib_tf2.errors import (
     DlibError,
@@ -91,7 +91,7 @@ def evaluate(
     check_whole(0, evaluate__seed=seed)
     if not isinstance(overwrite, bool):
         raise UserError(f"evaluate.overwrite must be True or False, got {overwrite!r}")
-    names = declaration.expanded(metric_config.names(metrics))
+    names = metric_config.names(metrics)
     files = metric_config.files(names)
     table, previous = _load(source)
     gin_utils.parse_more(files)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import gin
 
-from dlib_tf2.configuration import gin_utils
+from dlib_tf2.configuration import declaration, gin_utils
 from dlib_tf2.errors import UserError, check_names, suggest
 
 
@@ -41,7 +41,7 @@ class MetricCall(NamedTuple):
 
 
 def names(metrics: Any) -> list[str]:
-    """The distinct names of a list of metrics, in its order.
+    """The distinct names of a list of metrics, in its order; of ["all"], those of all metrics.
 
     Raises:
         UserError: it is no list of names, or one of them can be no metric's.
@@ -52,7 +52,7 @@ def names(metrics: Any) -> list[str]:
             f"no metric can be called {wrong[0]!r}; expected names such as mig, separated by single"
             " commas"
         )
-    return list(dict.fromkeys(metrics))
+    return declaration.expanded(list(dict.fromkeys(metrics)))
 
 
 def known() -> list[str]:
