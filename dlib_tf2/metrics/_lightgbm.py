@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, first_line
 
 TINY = 1e-150  # scikit-learn's guard of a leaf without curvature
 TIE = 1e-9  # gains that differ by less, in parts of themselves, count as equal
@@ -177,7 +177,7 @@ def _import_lightgbm() -> Any:
         OSError,
     ) as error:  # OSError: the wheel is there, the system library it needs is not
         raise UserError(
-            f"LightGBM does not load ({(str(error).splitlines() or ['?'])[0]}): pip install"
+            f"LightGBM does not load ({first_line(error)}): pip install"
             " lightgbm, and on Debian or Ubuntu apt-get install libgomp1; or take scikit-learn's"
             " trees, classifier = @sklearn_gradient_boosting"
         ) from error

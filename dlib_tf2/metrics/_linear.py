@@ -51,10 +51,7 @@ def sklearn_logistic_regression_cv(
             equals is taken.
         num_folds: contiguous folds, not shuffled.
     """
-    from sklearn.multiclass import OneVsRestClassifier
-
-    workers.start()
-    return OneVsRestClassifier(_cross_validated(num_penalties, num_folds, _binary_accuracy))
+    return _one_vs_rest(num_penalties, num_folds, "lbfgs")
 
 
 @gin.register
@@ -71,12 +68,7 @@ def sklearn_newton_logistic_regression_cv(
         num_penalties: as in `sklearn_logistic_regression_cv`.
         num_folds: as there.
     """
-    from sklearn.multiclass import OneVsRestClassifier
-
-    workers.start()
-    return OneVsRestClassifier(
-        _cross_validated(num_penalties, num_folds, _binary_accuracy, "newton-cholesky")
-    )
+    return _one_vs_rest(num_penalties, num_folds, "newton-cholesky")
 
 
 @gin.register
@@ -118,6 +110,13 @@ def _binary_accuracy(model: Any, codes: NDArray, labels: NDArray) -> float:
     return float(
         np.mean((codes @ model.coef_.ravel() + np.ravel(model.intercept_) > 0) == (labels > 0))
     )
+
+
+def _one_vs_rest(num_penalties: int, num_folds: int, solver: str) -> Any:
+    from sklearn.multiclass import OneVsRestClassifier
+
+    workers.start()
+    return OneVsRestClassifier(_cross_validated(num_penalties, num_folds, _binary_accuracy, solver))
 
 
 def _cross_validated(

@@ -15,7 +15,7 @@ import gin
 import numpy as np
 from numpy.typing import NDArray
 
-from dlib_tf2.errors import UserError
+from dlib_tf2.errors import UserError, first_line
 
 Classifier = Callable[..., Any]
 
@@ -72,10 +72,9 @@ def fit_quietly(model: Any, codes: NDArray, labels: NDArray) -> Any:
         try:
             return model.fit(codes, labels)
         except ValueError as error:  # fewer rows than folds, numbers that overflow in a solver
-            reason = str(error).splitlines()[0]
             raise UserError(
                 f"{type(model).__name__} cannot be fitted to {len(codes)} rows and {codes.shape[1]}"
-                f" codes: {reason}"
+                f" codes: {first_line(error)}"
             ) from error
 
 
