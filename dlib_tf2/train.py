@@ -12,16 +12,23 @@ from typing import Any
 
 import gin
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dlib_tf2 import datasets
 from dlib_tf2.configuration import gin_utils, sources
 from dlib_tf2.configuration.gin_kinds import check_kinds
+from dlib_tf2.datasets import draws as drawing
+from dlib_tf2.datasets.draws import Draws
+from dlib_tf2.datasets.samplers import Sampler, UniformSampler, refuse_missing
 from dlib_tf2.errors import DlibError, UserError, check_whole, few
+from dlib_tf2.metrics import labelled
 from dlib_tf2.models.optimizers import adam
+from dlib_tf2.models.terms import Term, WithTerms
 from dlib_tf2.models.vae import VAE
 from dlib_tf2.records import results
-from dlib_tf2.seeds import derive_seed
+from dlib_tf2.seeds import derive_seed, generator
+from dlib_tf2.system.files import atomic_write
 from dlib_tf2.system.folders import Written, exactly, hold_folder
 from dlib_tf2.system.locks import refuse_busy
 from dlib_tf2.system.paths import AnyPath, as_path
@@ -33,7 +40,7 @@ from dlib_tf2.training.interruptions import (
     worker_loss_is_interruption,
 )
 from dlib_tf2.training.run import Run
-from dlib_tf2.training.saved_model import is_whole, save_network
+from dlib_tf2.training.saved_model import is_whole, load_network, save_network
 from dlib_tf2.training.strategies import describe, is_chief, needs_records, use_xla
 
 # These may change between two starts of one run, since they do not change what it computes.
@@ -44,11 +51,13 @@ _LABELS = {"method", "hyperparameters", "labels"}
 _NOT_IDENTITY = {f"train.{name}" for name in _WHERE | _HOW_LONG | _HOW_OFTEN | _LABELS}
 _PRECISIONS = ("float32", "mixed_bfloat16")
 _IDENTITY, _SOURCES, _ABSENT = "identity.json", "sources", "absent"
+_HELD_OUT = "held_out.npy"
+_OF_HELD_OUT = ("reconstruction_loss", "kl", "elbo")
 _IMAGES = "train.images_fingerprint"
 WRITTEN = Written(
     {
         **results.WRITTEN,
-        **exactly(*saved_model.NETWORKS),
+        **exactly(*saved_model.NETWORKS, _HELD_OUT),
         "pictures": Written(exactly(*saved_model.PICTURES)),
         "summaries": Written({r"events\.out\.tfevents\.\d+\..+\.\d+\.\d+\.v2": None}),
         "checkpoints": checkpoints.WRITTEN,
@@ -83,8 +92,12 @@ def train(
     save_minutes: float = 10.0,
     precision: str = "float32",
     xla: str | bool = "auto",
+    sampler: Sampler | None = None,
+    terms: Sequence[Term] = (),
 ) -> dict[str, float]:
     """Trains one model, or resumes it, and writes encoder.keras, decoder.keras and results.json.
+
+    Where the sampler's distribution holds rows out, held_out.npy says which, bool [rows].
 
     Args:
         model_dir: the run's folder; a stopped run is resumed, a finished one is left as it is.
@@ -117,10 +130,13 @@ def train(
         save_minutes: minutes between checkpoints.
         precision: "float32" or "mixed_bfloat16".
         xla: "auto", True or False, see `strategies.use_xla`.
+        sampler: what a batch is made of, see `samplers`; uniform draws by default.
+        terms: further terms of the loss, such as `supervised.L2Labels`.
 
     Returns:
         The evaluation's means: loss, reconstruction_loss, kl, elbo, regularizer, and every term as
-        "term/<name>".
+        "term/<name>"; reconstruction_loss, kl and elbo of held-out rows as "held_out/<name>"; and
+        what the labelled examples say of the codes as "validation/<name>".
 
     Raises:
         UserError: the folder holds another run or foreign files, another process trains in it, or
@@ -162,13 +178,27 @@ def train(
     if not overwrite:
         _refuse_other_run(folder, settings, settings)
     data = datasets.load(dataset, data_dir)
-    _check_batch(data, batch_size)
+    sampler = sampler or UniformSampler()
+    draws = _bound(sampler, data, strategy)
+    _check_batch(data, batch_size, draws)
     settings[_IMAGES] = data.fingerprint()
     with worker_loss_is_interruption(strategy), stop_on_signals() as stop, ExitStack() as alone:
-        vae, optimizers = _build(
-            strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed
+        vae, whole, optimizers = _build(
+            strategy,
+            data,
+            model,
+            encoder,
+            decoder,
+            num_latent,
+            optimizer,
+            precision,
+            seed,
+            draws,
+            terms,
+            type(sampler).__name__,
         )
-        engine = Engine(strategy, vae, optimizers, data, seed, batch_size, use_xla(strategy, xla))
+        compiled = use_xla(strategy, xla)
+        engine = Engine(strategy, whole, optimizers, data, seed, batch_size, compiled, draws)
         # Only now, because a mistake in the settings must not delete the earlier run.
         if chief:
             alone.enter_context(hold_folder(folder, "train", WRITTEN, overwrite))
@@ -178,36 +208,61 @@ def train(
             return values
         wait_for_all(strategy)
         if chief:
-            _warn(vae, steps, batch_size)
+            _warn(whole, steps, batch_size)
         run = Run(engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes)
-        stream = functools.partial(_batches, strategy, data, vae.inputs, batch_size)
-        run.train(functools.partial(stream, derive_seed(seed, "data")))
-        values = run.evaluate(stream(derive_seed(seed, "evaluation data")), eval_steps)
+        stream = functools.partial(_batches, strategy, data, whole.inputs, batch_size)
+        run.train(functools.partial(stream, draws, derive_seed(seed, "data")))
+        values = run.evaluate(stream(draws, derive_seed(seed, "evaluation data")), eval_steps)
+        if draws.held_out is not None:
+            unseen = stream(drawing.only_held_out(draws), derive_seed(seed, "held-out data"))
+            there = run.evaluate(unseen, eval_steps)
+            values |= {f"held_out/{name}": there[name] for name in _OF_HELD_OUT}
         if chief:
             # The record of a shorter run no longer describes both networks.
             (folder / "results.json").unlink(missing_ok=True)
             _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
+            values |= _validation(folder, data, draws, seed)
+            files = list(saved_model.NETWORKS)
+            if draws.held_out is not None:
+                with atomic_write(folder / _HELD_OUT) as file:
+                    np.save(file, draws.held_out)
+                files.append(_HELD_OUT)
             kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}}
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
-            kept["activation"] = vae.activation
-            device, files = describe(strategy), saved_model.NETWORKS
+            kept |= {"activation": vae.activation, "sampler": draws.facts}
+            device = describe(strategy)
             results.write_step(
                 folder, "train", values, started=started, labels=kept, device=device, files=files
             )
     return values
 
 
-def _check_batch(data: datasets.GroundTruthDataset, batch_size: int) -> None:
+def _bound(
+    sampler: Sampler, data: datasets.GroundTruthDataset, strategy: tf.distribute.Strategy
+) -> Draws:
+    """A sampler's draws from a dataset; only uniform ones where records are streamed."""
+    if needs_records(strategy) and not isinstance(sampler, UniformSampler):
+        raise UserError(
+            f"train.sampler is {type(sampler).__name__}, but the hosts of this pod slice run no"
+            " Python and stream records, which they draw uniformly; train on one host, or use"
+            " UniformSampler"
+        )
+    return sampler(data)
+
+
+def _check_batch(data: datasets.GroundTruthDataset, batch_size: int, draws: Draws) -> None:
     """Refuses a batch of more images than exist, or of more than half of this machine's memory.
 
     A training step holds several copies of a batch, and the networks' activations.
     """
-    rows = len(data.table)
+    held_out = draws.held_out
+    rows = len(data.table) - (0 if held_out is None else int(held_out.sum()))
     if batch_size > rows:
+        left = "" if held_out is None else f" that {draws.facts.get('distribution')} leaves"
         raise UserError(
-            f"train.batch_size is {batch_size:,}, more than the {rows:,} images of {data.name};"
-            " lower BATCH_SIZE (the study's is 64)"
+            f"train.batch_size is {batch_size:,}, more than the {rows:,} images of {data.name}"
+            f"{left}; lower BATCH_SIZE (the study's is 64)"
         )
     needed = 4 * batch_size * math.prod(data.observation_shape)  # float32
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -219,7 +274,7 @@ def _check_batch(data: datasets.GroundTruthDataset, batch_size: int) -> None:
         )
 
 
-def _warn(vae: VAE, steps: int, batch_size: int) -> None:
+def _warn(vae: VAE | WithTerms, steps: int, batch_size: int) -> None:
     """Warns about settings that are allowed but defeat what the method does."""
     if steps < vae.schedule_steps:
         print(
@@ -235,8 +290,23 @@ def _warn(vae: VAE, steps: int, batch_size: int) -> None:
         )
 
 
-def _build(strategy, data, model, encoder, decoder, num_latent, optimizer, precision, seed):
-    """The model and its built optimizers, made in the strategy's scope from the run's seed."""
+def _build(
+    strategy,
+    data,
+    model,
+    encoder,
+    decoder,
+    num_latent,
+    optimizer,
+    precision,
+    seed,
+    draws,
+    terms,
+    sampler,
+):
+    """The model, the same with its terms, and its built optimizers, made in the strategy's scope
+    from the run's seed.
+    """
     # Keras initialisers draw from global state; only this line seeds it.
     keras.utils.set_random_seed(derive_seed(seed, "weights"))
     optimizers = {}
@@ -246,11 +316,14 @@ def _build(strategy, data, model, encoder, decoder, num_latent, optimizer, preci
         _check_network("encoder", networks[0], [image], [code, code])
         _check_network("decoder", networks[1], [code], [image])
         vae = model(*networks)
-        for name, part in vae.parts(()).items():
+        for reader in (vae, *terms):
+            refuse_missing(draws, sampler, type(reader).__name__, reader.inputs)
+        whole = WithTerms(vae, terms, num_latent, draws.sizes) if terms else vae
+        for name, part in whole.parts(()).items():
             with gin.config_scope(name):
                 optimizers[name] = optimizer()
             optimizers[name].build(part.variables)
-    return vae, optimizers
+    return vae, whole, optimizers
 
 
 def _check_network(name: str, network: Any, takes: list[tuple], gives: list[tuple]) -> None:
@@ -273,40 +346,53 @@ def _batches(
     data: datasets.GroundTruthDataset,
     inputs: Sequence[str],
     batch_size: int,
+    draws: Draws,
     seed: int,
     start: int = 0,
 ) -> Iterable:
-    """The stream of batches from step `start` on, each cut into one slice per replica.
-
-    Each name of a model's `inputs` is an independent stream of images with its own seed.
-    """
+    """The stream of batches from step `start` on, each cut into one slice per replica."""
 
     def slices(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        first, *others = (
-            stream(context, seed if name == "image" else derive_seed(seed, name)) for name in inputs
-        )
-        if not others:
-            return first
-        together = tf.data.Dataset.zip((first, *others))
-        return together.map(
-            lambda one, *more: {
-                **one,
-                **{name: part["image"] for name, part in zip(inputs[1:], more, strict=True)},
-            }
-        )
-
-    def stream(context: tf.distribute.InputContext, seed: int) -> tf.data.Dataset:
         replicas = strategy.num_replicas_in_sync
         hosts, host = max(1, context.num_input_pipelines), context.input_pipeline_id
         if needs_records(strategy):
-            return data.record_batches(batch_size, seed, hosts, host, replicas // hosts)
+            return _records(data, inputs, batch_size, seed, hosts, host, replicas // hosts)
         local = range(host * replicas // hosts, (host + 1) * replicas // hosts)
         # The stream never ends, but TensorFlow knows only of `repeat` that it is infinite. With
         # several workers tf.distribute would otherwise expect a last, partial batch, and lose the
         # static shapes that noise and XLA need.
-        return data.train_batches(batch_size, seed, start, replicas, local).repeat()
+        return data.train_batches(batch_size, seed, start, replicas, local, draws, inputs).repeat()
 
     return strategy.distribute_datasets_from_function(slices)
+
+
+def _records(data, inputs, batch_size, seed, hosts, host, replicas_per_host) -> tf.data.Dataset:
+    """Uniform batches of records; each name of `inputs` is an independent stream of images."""
+    first, *others = (
+        data.record_batches(batch_size, drawing.seed_of(seed, name), hosts, host, replicas_per_host)
+        for name in inputs
+    )
+    if not others:
+        return first
+    return tf.data.Dataset.zip((first, *others)).map(
+        lambda one, *more: {
+            **one,
+            **{name: part["image"] for name, part in zip(inputs[1:], more, strict=True)},
+        }
+    )
+
+
+def _validation(folder, data, draws, seed) -> dict[str, float]:
+    """What the labelled examples alone say of the codes of the exported encoder."""
+    if (known := draws.labelled) is None:
+        return {}
+    images = data.images(known.row if data.cells is None else data.cells[known.row])
+    mean, _ = load_network(folder, "encoder").predict(
+        np.asarray(images, np.float32) / data.scale, batch_size=100, verbose=0
+    )
+    rng = generator(seed, "validation")
+    scores = labelled.scores(mean, known.labels, known.num_train, rng)
+    return {f"validation/{name}": value for name, value in scores.items()}
 
 
 def _check_identity(folder: AnyPath, settings: Mapping[str, Any], chief: bool) -> None:
@@ -333,6 +419,9 @@ def _refuse_other_run(folder: AnyPath, here: dict[str, Any], keys: Iterable[str]
     differing = sorted(
         key for key in keys or {*there, *here} if there.get(key, _ABSENT) != here.get(key, _ABSENT)
     )
+    # A parameter that an older version did not have changes nothing by its default.
+    unset = [key for key in differing if key not in there and here[key] in (None, False, [])]
+    differing = [key for key in differing if key not in unset]
     if _IMAGES not in there and _IMAGES in differing:
         differing.remove(_IMAGES)  # older runs know only the name of their dataset
     if differing == [_IMAGES]:

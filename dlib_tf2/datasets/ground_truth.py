@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     # opening a dataset and looking at its images takes milliseconds, importing them many seconds.
     import tensorflow as tf
 
+    from dlib_tf2.datasets.draws import Draws
+
 
 @dataclasses.dataclass(frozen=True)
 class GroundTruthDataset:
@@ -162,13 +164,17 @@ class GroundTruthDataset:
         start: int = 0,
         num_replicas: int = 1,
         replicas: Sequence[int] | None = None,
+        draws: Draws | None = None,
+        names: Sequence[str] = ("image",),
     ) -> tf.data.Dataset:
         """An endless stream of training batches, as in the table; `augment` adds the nuisance. See
         `stream.train_batches`.
         """
         from dlib_tf2.datasets import stream
 
-        return stream.train_batches(self.table, batch_size, seed, start, num_replicas, replicas)
+        return stream.train_batches(
+            self.table, batch_size, seed, start, num_replicas, replicas, draws, names
+        )
 
     def record_batches(
         self,

@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from dlib_tf2.datasets.draws import STEPS, Draws, uniform
 from dlib_tf2.datasets.image_table import ComputedTable
 from dlib_tf2.errors import UserError, check_whole
 
-# The grid points of this many steps are drawn at once. The number is part of what a seed means:
-# another one, other batches.
-_STEPS_PER_DRAW = 32
 # Small batches are gathered several steps at a time, which spreads the cost of a pass through the
 # graph over them.
 _BYTES_PER_GATHER, _STEPS_PER_GATHER = 2**21, 32
@@ -30,11 +28,14 @@ def train_batches(
     start: int = 0,
     num_replicas: int = 1,
     replicas: Sequence[int] | None = None,
+    draws: Draws | None = None,
+    names: Sequence[str] = ("image",),
 ) -> tf.data.Dataset:
     """An endless stream of training batches; batch t is a function of (seed, t) only.
 
-    The grid points of a batch are drawn uniformly, independently and with replacement. Beginning at
-    `start` costs nothing, and the number of replicas changes only how a global batch is cut.
+    Without `draws`, the grid points of a batch are drawn uniformly, independently and with
+    replacement. Beginning at `start` costs nothing, and the number of replicas changes only how a
+    global batch is cut.
 
     Args:
         table: uint8 [grid points, h, w, c].
@@ -44,11 +45,13 @@ def train_batches(
         num_replicas: the global batch is cut into this many equal, consecutive slices.
         replicas: whose slices this process feeds, in this order; by default all. Each slice is an
             element of its own, as `distribute_datasets_from_function` expects.
+        draws: what a batch is made of; uniform draws of images called `names` by default.
+        names: which of the images and extras of `draws` a batch holds.
 
     Returns:
-        tf.data of {"image": uint8 [b, h, w, c], "position": int32 [b]}, b = batch_size /
-        num_replicas; "position" is the row in the global batch, which selects its share of noise
-        that is drawn for the global batch.
+        tf.data of {name: uint8 [b, h, w, c] for an image, [b, ...] for an extra, "position": int32
+        [b]}, b = batch_size / num_replicas; "position" is the row in the global batch, which
+        selects its share of noise that is drawn for the global batch.
 
     Raises:
         UserError: a number is out of its range, `num_replicas` does not divide `batch_size`, or a
@@ -69,30 +72,27 @@ def train_batches(
     positions = np.concatenate(
         [np.arange(replica * rows, (replica + 1) * rows, dtype=np.int32) for replica in replicas]
     )
-    step_bytes = len(positions) * int(np.prod(table.shape[1:]))
+    drawn = draws or uniform(len(table), names)
+    pictures = [name for name in names if name in drawn.images]
+    step_bytes = len(positions) * int(np.prod(table.shape[1:])) * len(pictures)
     num_steps = max(1, min(_STEPS_PER_GATHER, _BYTES_PER_GATHER // step_bytes))
     images = _gatherer(table)
 
-    def draw(block: tf.Tensor) -> tf.Tensor:
-        pair = tf.stack([tf.constant(seed, tf.int64), block])
-        # 64-bit integers: the bias of drawing modulo the number of grid points is below 1e-12.
-        index = tf.random.stateless_uniform(
-            [_STEPS_PER_DRAW, batch_size], pair, 0, len(table), tf.int64, alg="philox"
-        )
+    def draw(block: tf.Tensor) -> dict[str, tf.Tensor]:
+        arrays = drawn.draw(seed, block, batch_size)
         # all but in the block in which `start` lies
-        to_come = index[tf.maximum(start - block * _STEPS_PER_DRAW, 0) :]
-        return tf.gather(to_come, positions, axis=1)
+        first = tf.maximum(start - block * STEPS, 0)
+        return {name: tf.gather(arrays[name][first:], positions, axis=1) for name in names}
 
-    def gather(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        # [steps * rows]
-        return {
-            "image": images(tf.reshape(index, [-1])),
-            "position": tf.tile(tf.constant(positions), [num_steps]),
-        }
+    def gather(arrays: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        # [steps, rows, ...] -> [steps * rows, ...]
+        flat = {name: tf.reshape(array, [-1, *array.shape[2:]]) for name, array in arrays.items()}
+        flat |= {name: images(flat[name]) for name in pictures}
+        return {**flat, "position": tf.tile(tf.constant(positions), [num_steps])}
 
     # The upper end is out of reach. Unlike unbatch, rebatch cuts what was drawn or gathered without
     # copying it.
-    blocks = tf.data.Dataset.range(start // _STEPS_PER_DRAW, _MOST_STEPS)
+    blocks = tf.data.Dataset.range(start // STEPS, _MOST_STEPS)
     indices = blocks.map(draw).rebatch(num_steps, drop_remainder=True)
     # a parallel map is slower: large batches leave the cache
     batches = indices.map(gather).rebatch(rows, drop_remainder=True)

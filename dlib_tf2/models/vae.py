@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from dlib_tf2.errors import UserError
 from dlib_tf2.models.reconstruction import pixel_means
 from dlib_tf2.regularizers.beta_kl import kl_to_prior
 from dlib_tf2.replicas import global_normal
@@ -32,8 +33,7 @@ class VAE:
     reserves the name `losses` on its own Model class, and the engine needs nothing else of it.
 
     Attributes:
-        inputs: names of the image batches that `losses` reads; the engine feeds each from its own
-            stream.
+        inputs: names of what `losses` reads of a batch, see `train.sampler`.
         activation: how the decoder's output becomes pixel means, see `reconstruction.pixel_means`.
         schedule_steps: the step at which the loss stops changing with the step; 0 if it never
             changes.
@@ -51,6 +51,7 @@ class VAE:
         reconstruction_loss: Callable[..., tf.Tensor] = gin.REQUIRED,
         regularizer: Regularizer = gin.REQUIRED,
         activation: str = "logits",
+        detach: bool = False,
     ):
         """Takes the two networks and the terms of the loss.
 
@@ -63,11 +64,16 @@ class VAE:
                 have `monitors(step)`, which returns named scalars to plot, `schedule_steps` and
                 `batch_of_one`.
             activation: "logits" or "tanh".
+            detach: the reconstruction trains the decoder only; the encoder gets no gradient from
+                it. For methods whose encoder learns from labels alone.
         """
+        if not isinstance(detach, bool):
+            raise UserError(f"VAE.detach must be True or False, got {detach!r}")
         pixel_means(tf.zeros([]), activation)  # refuses an unknown activation
         self.encoder = encoder
         self.decoder = decoder
         self.activation = activation
+        self._detach = detach
         keywords = {} if activation == "logits" else {"activation": activation}
         self.reconstruction_loss = functools.partial(reconstruction_loss, **keywords)
         self.regularizer = regularizer
@@ -116,7 +122,8 @@ class VAE:
     def _objective(
         self, image: tf.Tensor, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor
     ) -> tuple[Scalars, Scalars]:
-        reconstruction = tf.reduce_mean(self.reconstruction_loss(image, self.decode(z)))
+        output = self.decode(tf.stop_gradient(z) if self._detach else z)
+        reconstruction = tf.reduce_mean(self.reconstruction_loss(image, output))
         terms = {"reconstruction_loss": reconstruction, **self.regularizer(posterior, z, step)}
         kl = kl_to_prior(posterior)
         monitors = {"reconstruction_loss": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}

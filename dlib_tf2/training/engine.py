@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 from dlib_tf2.datasets import GroundTruthDataset
+from dlib_tf2.datasets.draws import Draws, uniform
+from dlib_tf2.models.terms import WithTerms
 from dlib_tf2.models.vae import VAE
 from dlib_tf2.seeds import derive_seed
 
@@ -21,12 +23,13 @@ class Engine:
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        model: VAE,
+        model: VAE | WithTerms,
         optimizers: Mapping[str, keras.optimizers.Optimizer],
         data: GroundTruthDataset,
         seed: int,
         batch_size: int,
         xla: bool = False,
+        draws: Draws | None = None,
     ):
         """Traces one step, to learn what the model measures.
 
@@ -38,18 +41,23 @@ class Engine:
             seed: the run's seed.
             batch_size: the global batch.
             xla: compile a replica's step with jit_compile.
+            draws: what a batch is made of; uniform draws of the model's inputs by default.
         """
         self._strategy, self._data = strategy, data
         self._model, self._optimizers = model, optimizers
         self._train_noise = derive_seed(seed, "training noise")
         self._eval_noise = derive_seed(seed, "evaluation noise")
         # Mixed into the seed of the noise: each input's nuisance is independent of the model's
-        # noise and of the other inputs' nuisance.
-        self._nuisance = {name: derive_seed(seed, f"nuisance of {name}") for name in model.inputs}
+        # noise and of the other images' nuisance.
+        drawn = draws or uniform(len(data.table), model.inputs)
+        self._nuisance = {
+            name: derive_seed(seed, f"nuisance of {name}")
+            for name in model.inputs
+            if name in drawn.images
+        }
         # A loop in a graph must know its totals before the first step, so one step is traced first.
         scalar, rows = tf.TensorSpec([], tf.int64), batch_size // strategy.num_replicas_in_sync
-        image = tf.TensorSpec([rows, *data.stored_shape], tf.uint8)
-        batch = dict.fromkeys(model.inputs, image) | {"position": tf.TensorSpec([rows], tf.int32)}
+        batch = drawn.spec(model.inputs, rows, data.stored_shape)
         try:
             trace = tf.function(self._measure).get_concrete_function(batch, scalar, scalar)
         except Exception as error:

@@ -1,0 +1,281 @@
+"""Samplers: what they draw, by counting, and what they refuse."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dlib_tf2.datasets import FactorSpace, GroundTruthDataset, stream
+from dlib_tf2.datasets.distributions import GridDistribution, correlate, hold_out
+from dlib_tf2.datasets.labellers import partial_labeller, perfect_labeller
+from dlib_tf2.datasets.samplers import (
+    LabelledSampler,
+    PairSampler,
+    TransitionSampler,
+    UniformSampler,
+    WeightedSampler,
+)
+from dlib_tf2.errors import UserError
+
+SPACE = FactorSpace(("shape", "size", "angle", "x", "y"), (3, 6, 40, 32, 32))
+SMALL = FactorSpace(("shape", "size", "place"), (3, 4, 5))
+
+
+def dataset(space=SPACE, visible=None, cells=None):
+    rows = space.size if cells is None else len(cells)
+    table = np.zeros((rows, 1, 1, 1), np.uint8)
+    return GroundTruthDataset(
+        "toy", space, visible or space.names, table, 1, records=None, cells=cells
+    )
+
+
+def draw(sampler, data, blocks=20, batch=64, seed=5):
+    """name -> [blocks * steps * batch, ...]"""
+    bound = sampler(data)
+    found = [bound.draw(seed, tf.constant(block, tf.int64), batch) for block in range(blocks)]
+    return {
+        name: np.concatenate(
+            [arrays[name].numpy().reshape(-1, *arrays[name].shape[2:]) for arrays in found]
+        )
+        for name in found[0]
+    }
+
+
+def changes(sampler, data, **options):
+    """First factors, second factors, changed, over all factors of the grid."""
+    arrays = draw(sampler, data, **options)
+    first, second = (data.space.to_factors(arrays[name]) for name in ("image", "image_2"))
+    return first, second, arrays["changed"]
+
+
+def test_uniform_draws_are_those_of_the_stream():
+    table = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
+    batches = stream.train_batches(table, 8, seed=5).take(32)
+    old = np.stack([batch["image"].numpy().reshape(-1) for batch in batches])
+    data = GroundTruthDataset("toy", SMALL, SMALL.names, table, 1, records=None)
+    new = UniformSampler()(data).draw(5, tf.constant(0, tf.int64), 8)
+    np.testing.assert_array_equal(new["image"].numpy(), old)
+    assert not np.array_equal(new["image"], new["image_2"])
+
+
+def test_weighted_draws_follow_the_distribution_and_never_meet_what_is_held_out():
+    parts = [correlate("x", "y", 0.2), hold_out("shape == 0 and x > 15")]
+    sampler = WeightedSampler(GridDistribution(parts), images=("image",))
+    factors = SPACE.to_factors(draw(sampler, dataset(), blocks=100)["image"])  # 204,800
+    assert not ((factors[:, 0] == 0) & (factors[:, 3] > 15)).any()
+    expected = sampler(dataset()).facts["correlation:x,y"]
+    assert np.corrcoef(factors[:, 3], factors[:, 4])[0, 1] == pytest.approx(expected, abs=0.004)
+    share = np.bincount(factors[:, 0]) / len(factors)
+    probabilities = sampler.distribution.probabilities(SPACE).reshape(SPACE.sizes)
+    np.testing.assert_allclose(share, probabilities.sum(axis=(1, 2, 3, 4)), atol=0.005)
+
+
+def test_weighted_draws_of_an_incomplete_grid_are_rows():
+    cells = np.arange(0, 60, 3)
+    sampler = WeightedSampler(GridDistribution([hold_out("shape == 1")]), images=("image",))
+    rows = draw(sampler, dataset(SMALL, cells=cells))["image"]
+    assert set(rows) == {
+        row for row, cell in enumerate(cells) if SMALL.to_factors([cell])[0, 0] != 1
+    }
+
+
+def test_exact_pairs_differ_in_exactly_k_factors():
+    for k in (1, 2, 5):
+        first, second, changed = changes(PairSampler(k=k), dataset(), blocks=5)
+        np.testing.assert_array_equal(changed == 1, first != second)
+        assert (changed.sum(axis=1) == k).all()
+    share = np.bincount((first != second).argmax(axis=1))
+    first, second, changed = changes(PairSampler(k=1), dataset())
+    np.testing.assert_allclose(changed.mean(axis=0), 0.2, atol=0.01)
+    first, second, changed = changes(PairSampler(k=-1), dataset())
+    share = np.bincount(changed.sum(axis=1).astype(int), minlength=6)[1:] / len(changed)
+    np.testing.assert_allclose(share, [0.25, 0.25, 0.25, 0.25, 0], atol=0.01)
+
+
+def test_new_values_of_exact_pairs_are_uniform_among_the_others():
+    first, second, changed = changes(PairSampler(k=1), dataset(SMALL), blocks=40)
+    place = changed[:, 2] == 1
+    counts = np.zeros((5, 5))
+    np.add.at(counts, (first[place, 2], second[place, 2]), 1)
+    np.testing.assert_allclose(counts / counts.sum(), (1 - np.eye(5)) / 20, atol=0.004)
+
+
+@pytest.mark.parametrize(
+    "k, shares",
+    [
+        (1, [0.1175, 0.8825]),
+        (2, [0.065, 0.553, 0.382]),
+        (-1, [0.076, 0.579, 0.141, 0.129, 0.075]),
+    ],
+)
+def test_pairs_of_the_old_library_change_as_many_factors_as_measured_there(k, shares):
+    first, second, changed = changes(PairSampler(k=k, rule="locatello"), dataset())
+    found = np.bincount((first != second).sum(axis=1), minlength=len(shares)) / len(first)
+    np.testing.assert_allclose(found[: len(shares)], shares, atol=0.01)
+    assert found[len(shares) :].sum() == 0
+    assert ((first != second) <= (changed == 1)).all()
+
+
+def test_uniform_pairs_may_keep_a_value():
+    first, second, changed = changes(PairSampler(k=1, rule="uniform"), dataset())
+    assert (changed.sum(axis=1) == 1).all()
+    assert (first == second).all(axis=1).mean() == pytest.approx(0.1175, abs=0.008)
+
+
+def test_hidden_factors_of_the_second_image_are_drawn_anew():
+    data = dataset(SMALL, visible=("size", "place"))
+    first, second, changed = changes(PairSampler(k=1), data)
+    assert changed.shape[1] == 2
+    counts = np.zeros((3, 3))
+    np.add.at(counts, (first[:, 0], second[:, 0]), 1)
+    np.testing.assert_allclose(counts / counts.sum(), 1 / 9, atol=0.006)
+
+
+def test_factors_of_one_value_never_change():
+    data = dataset(FactorSpace(("a", "b", "c"), (1, 4, 5)))
+    first, second, changed = changes(PairSampler(k=2), data)
+    np.testing.assert_array_equal(changed.mean(axis=0), [0, 1, 1])
+    assert (first[:, 1:] != second[:, 1:]).all()
+
+
+def test_both_images_of_a_pair_keep_to_a_distribution():
+    distribution = GridDistribution([hold_out("shape == 2 and place >= 2")])
+    first, second, changed = changes(
+        PairSampler(k=1, sampler=WeightedSampler(distribution)), dataset(SMALL)
+    )
+    for factors in (first, second):
+        assert not ((factors[:, 0] == 2) & (factors[:, 2] >= 2)).any()
+    np.testing.assert_array_equal(changed == 1, first != second)
+    assert (changed.sum(axis=1) == 1).all()  # every point has a neighbour that is left
+
+
+def test_a_point_without_a_neighbour_is_paired_with_itself():
+    distribution = GridDistribution([hold_out("shape + size + place > 0")])
+    first, second, changed = changes(
+        PairSampler(k=1, sampler=WeightedSampler(distribution)), dataset(SMALL)
+    )
+    assert (first == 0).all()
+    assert (second == 0).all()
+    assert (changed == 0).all()
+
+
+def exact_transitions(sizes, rate):
+    """Chances of (old, new) of a grid of two factors, given that one changes, by enumeration."""
+    chances = []
+    for size in sizes:
+        distance = np.abs(np.arange(size)[:, None] - np.arange(size))
+        density = np.exp(-distance * rate / np.log(size))
+        chances.append(density / density.sum(axis=1, keepdims=True))
+    joint = np.einsum("ij,kl->ikjl", *chances)  # [old a, old b, new a, new b]
+    for a in range(sizes[0]):
+        for b in range(sizes[1]):
+            joint[a, b, a, b] = 0
+    return joint / joint.sum(axis=(2, 3), keepdims=True) / np.prod(sizes)
+
+
+def test_transitions_have_the_laplace_chances_given_that_a_factor_changes():
+    data = dataset(FactorSpace(("a", "b"), (4, 3)))
+    first, second, changed = changes(TransitionSampler(rate=2.0), data, blocks=100)
+    np.testing.assert_array_equal(changed == 1, first != second)
+    counts = np.zeros((4, 3, 4, 3))
+    np.add.at(counts, (*first.T, *second.T), 1)
+    np.testing.assert_allclose(counts / counts.sum(), exact_transitions((4, 3), 2.0), atol=0.0012)
+
+
+def test_categorical_factors_stay_and_a_random_rate_moves_the_others():
+    sampler = TransitionSampler(categorical=("shape",), rate=-1)
+    first, second, changed = changes(sampler, dataset())
+    assert (first[:, 0] == second[:, 0]).all()
+    assert (changed.sum(axis=1) >= 1).all()
+    step = np.abs(first - second).mean(axis=0)
+    assert (step[1:] > 0.1).all()
+    assert step[3] < 4  # of 32 places; a uniform one is 10.7 away
+
+
+def test_labelled_rows_come_in_order_and_repeat():
+    sampler = LabelledSampler(10, 0.9, perfect_labeller, seed=3)
+    data = dataset(SMALL)
+    known = sampler.labelled(data)
+    arrays = draw(sampler, data, blocks=3, batch=4)
+    expected = known.row[np.arange(3 * 32 * 4) % 9]
+    np.testing.assert_array_equal(arrays["labelled_image"], expected)
+    np.testing.assert_array_equal(arrays["label"], SMALL.to_factors(expected))
+    other = draw(sampler, data, blocks=3, batch=4, seed=6)
+    np.testing.assert_array_equal(other["label"], arrays["label"])  # a seed of its own
+    assert not np.array_equal(other["image"], arrays["image"])
+
+
+@pytest.mark.parametrize(
+    "num, fraction, train",
+    [(10, 0.9, 9), (100, 0.9, 90), (1000, 0.9, 900), (100, 0.95, 95), (7, 1, 7)],
+)
+def test_how_many_labelled_rows_train(num, fraction, train):
+    known = LabelledSampler(num, fraction, perfect_labeller).labelled(dataset())
+    assert (known.num_train, len(known.row)) == (train, num)
+
+
+def test_labelled_rows_keep_to_the_distribution():
+    distribution = GridDistribution([hold_out("shape == 2 or size == 0")])
+    sampler = LabelledSampler(30, 1, partial_labeller, sampler=WeightedSampler(distribution))
+    known = sampler.labelled(dataset(SMALL))
+    factors = SMALL.to_factors(known.row)
+    assert not ((factors[:, 0] == 2) | (factors[:, 1] == 0)).any()
+    bound = sampler(dataset(SMALL))
+    assert bound.facts["rows"] == 2 * 3 * 5
+    columns = [SMALL.names.index(name) for name in bound.facts["labelled_factors"]]
+    np.testing.assert_array_equal(factors[:, columns], known.labels)
+    assert bound.sizes["label"] == tuple(SMALL.sizes[column] for column in columns)
+    assert bound.held_out.sum() == 60 - 30
+
+
+def test_labels_wrap_pairs():
+    bound = LabelledSampler(5, 1.0, perfect_labeller, sampler=PairSampler(k=1))(dataset(SMALL))
+    assert bound.images == ("image", "image_2", "labelled_image")
+    assert bound.extras == {"changed": ((3,), tf.float32), "label": ((3,), tf.float32)}
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        UniformSampler(),
+        WeightedSampler(GridDistribution([correlate("size", "place", 0.2)])),
+        PairSampler(k=-1),
+        TransitionSampler(rate=-1),
+        LabelledSampler(6, 0.5, perfect_labeller, sampler=PairSampler(rule="locatello")),
+    ],
+)
+def test_a_block_is_a_function_of_seed_and_number_and_has_the_shapes_it_says(sampler):
+    bound = sampler(dataset(SMALL))
+    arrays = [
+        bound.draw(seed, tf.constant(block, tf.int64), 8)
+        for seed, block in ((1, 3), (1, 3), (2, 3), (1, 4))
+    ]
+    assert set(arrays[0]) == {*bound.images, *bound.extras}
+    for name, values in arrays[0].items():
+        np.testing.assert_array_equal(values, arrays[1][name])
+        shape, dtype = bound.extras.get(name, ((), tf.int64))
+        assert (tuple(values.shape), values.dtype) == ((32, 8, *shape), dtype)
+    for other in arrays[2:]:
+        assert not np.array_equal(arrays[0]["image"], other["image"])
+    traced = tf.function(lambda block: bound.draw(1, block, 8))(tf.constant(3, tf.int64))
+    for name, values in traced.items():
+        np.testing.assert_array_equal(values, arrays[0][name])
+
+
+@pytest.mark.parametrize(
+    "make, data, message",
+    [
+        (lambda: PairSampler(k=6), dataset(), "has 5 visible factors"),
+        (lambda: PairSampler(k=0), dataset(), "PairSampler.k must be a whole number"),
+        (lambda: PairSampler(rule="other"), dataset(), "exact, uniform or locatello"),
+        (lambda: PairSampler(), dataset(SMALL, cells=np.arange(9)), "has 9 of 60"),
+        (lambda: TransitionSampler(("shap",)), dataset(), "names shap; the factors of toy are"),
+        (lambda: TransitionSampler(SMALL.names), dataset(SMALL), "no factor of toy can move"),
+        (lambda: TransitionSampler(rate=0), dataset(), "TransitionSampler.rate must be a number"),
+        (lambda: LabelledSampler(10, 1.5, perfect_labeller), dataset(), "at most 1"),
+        (lambda: LabelledSampler(61, 1, perfect_labeller), dataset(SMALL), "only 60 rows of toy"),
+        (lambda: LabelledSampler(0, 1, perfect_labeller), dataset(), "whole number of at least 1"),
+    ],
+)
+def test_mistakes_are_one_line(make, data, message):
+    with pytest.raises(UserError, match=message):
+        make()(data)
