@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the table of docs/distributions.md: every file of gin_configs/distributions, where it comes
-from, and what it does to the grid. No dataset is opened.
+"""Makes the tables of docs/distributions.md: what a sigma means on factors of some sizes, and every
+file of gin_configs/distributions with its source and what it does to the grid. No dataset is
+opened.
 
 python docs/make_distributions_table.py
 """
@@ -11,7 +12,7 @@ import re
 import gin
 
 from dlib_tf2.configuration import gin_utils
-from dlib_tf2.datasets.distributions import GridDistribution
+from dlib_tf2.datasets.distributions import GridDistribution, correlate
 from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.datasets.families import cars3d, dsprites, mpi3d
 from dlib_tf2.datasets.named import shapes3d
@@ -30,6 +31,8 @@ SPACES = {
     **{f"rendered_shapes3d/{name}": grid.space for name, grid in rooms.DRAWING.grids.items()},
     **{f"rendered_sprites/{name}": grid.space for name, grid in sprites.DRAWING.grids.items()},
 }
+SIGMAS = (0.04, 0.1, 0.2, 0.4, 0.7)
+SIZES = ((10, 10), (32, 32), (40, 40), (3, 6), (8, 4), (8, 15))
 # files that leave the dataset to the model's file
 DEFAULT = "rendered_sprites/small"
 
@@ -80,8 +83,23 @@ def row(name: str) -> str:
     return f"| `{name}` | {title} | {source} | {effect(*load(name))} |"
 
 
+def sigmas() -> str:
+    """r and mutual information of a pair of factors, by their sizes and sigma."""
+    lines = [
+        "| Values | " + " | ".join(f"sigma {sigma}" for sigma in SIGMAS) + " |",
+        "|---|" + "---|" * len(SIGMAS),
+    ]
+    for sizes in SIZES:
+        space, cells = FactorSpace(("a", "b"), sizes), []
+        for sigma in SIGMAS:
+            facts = GridDistribution([correlate("a", "b", sigma)]).facts(space)
+            cells.append(f"{facts['correlation:a,b']:.4f}, {facts['mutual_information:a,b']:.4f}")
+        lines.append(f"| {sizes[0]} and {sizes[1]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def table() -> str:
-    """The whole table."""
+    """A line for every file."""
     lines = [
         "| File | What | Source | Held-out rows; r and nats of each pair |",
         "|---|---|---|---|",
@@ -90,4 +108,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    print(sigmas(), table(), sep="\n\n")
