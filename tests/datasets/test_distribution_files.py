@@ -33,6 +33,10 @@ SPLITS = {
     "shapes3d_cf_v2": 43_200,
     "shapes3d_cf_v3": 36_000,
     "shapes3d_cf_v4": 36_000,
+    "shapes3d_cf_fair_v3": 60_000,
+    "shapes3d_cf_fair_v4": 120_000,
+    "shapes3d_cf_fair_v5": 60_000,
+    "shapes3d_cf_fair_v7": 120_000,
     "dsprites_blank_side": 368_640,
     "dsprites_sqr2tx": 122_880,
     "dsprites_ell2tx": 122_880,
@@ -76,6 +80,64 @@ PAIRS = [
     ("mpi3d_real_x_y", 0.4, "horizontal_axis,vertical_axis", 0.4122, 0.0916),
     ("mpi3d_toy_color_shape_and_x_y", 0.04, "horizontal_axis,vertical_axis", 0.9907, 1.8635),
 ]
+
+# What the published thresholds are compared with: the values in the datasets' files.
+VALUES = {
+    "shapes3d": {
+        **dict.fromkeys(("floor_hue", "wall_hue", "object_hue"), np.arange(10) / 10),
+        "scale": np.linspace(0.75, 1.25, 8),
+        "orientation": np.linspace(-30, 30, 15),
+    },
+    "dsprites": {
+        "shape": np.arange(1, 4),
+        "scale": np.arange(5, 11) / 10,
+        "orientation": np.round(np.linspace(0, 360, 40), 6),  # degrees
+        **dict.fromkeys(("x_position", "y_position"), np.linspace(0, 1, 32)),
+    },
+    "rendered": {
+        "object_hue": np.arange(0, 10, 2) / 10,
+        "x_position": np.linspace(0, 1, 32)[::2],
+    },
+}
+PUBLISHED = {
+    # floor, wall, object hue, scale, shape, orientation
+    "shapes3d_missing_fh": lambda f, w, o, s, k, r: f >= 0.5,
+    "shapes3d_shape2ohue": lambda f, w, o, s, k, r: (k == 3) & (o >= 0.5),
+    "shapes3d_shape2fhue": lambda f, w, o, s, k, r: (k == 3) & (f >= 0.5),
+    "shapes3d_ohue_whue2fhue": lambda f, w, o, s, k, r: (o >= 0.8) & (w <= 0.2),
+    "shapes3d_ohue2whue": lambda f, w, o, s, k, r: (o >= 0.75) & (w <= 0.5),
+    "shapes3d_fhue2whue": lambda f, w, o, s, k, r: (f >= 0.75) & (w <= 0.5),
+    "shapes3d_shape2ohueq": lambda f, w, o, s, k, r: (k == 3) & (o <= 0.25),
+    "shapes3d_shape2ohue_flnk": lambda f, w, o, s, k, r: (k == 3) & (o > 0.25) & (o < 0.75),
+    "shapes3d_shape2orient": lambda f, w, o, s, k, r: (k == 3) & (r >= 0),
+    "shapes3d_leave1out": lambda f, w, o, s, k, r: (
+        (np.minimum(np.minimum(f, w), o) >= 0.8) & (s >= 1.1) & (k == 1) & (r > 20)
+    ),
+    # shape, scale, degrees, x, y
+    "dsprites_blank_side": lambda k, s, r, x, y: x > 0.5,
+    "dsprites_sqr2tx": lambda k, s, r, x, y: (k == 1) & (x > 0.5),
+    "dsprites_ell2tx": lambda k, s, r, x, y: (k == 2) & (x > 0.5),
+    "dsprites_sqr2scl": lambda k, s, r, x, y: (k == 1) & (s > 0.75),
+    "dsprites_sqr2tx_cent": lambda k, s, r, x, y: (k == 1) & (x > 0.25) & (x < 0.75),
+    "dsprites_sqr2tx_rs": lambda k, s, r, x, y: (k == 1) & (x > 0.4) & (x < 0.9),
+    "dsprites_sqr2tx_ls": lambda k, s, r, x, y: (k == 2) & ((x <= 0.1) | (x >= 0.6)),
+    "dsprites_leave1out": lambda k, s, r, x, y: (
+        (k == 2) & (s > 0.6) & (r > 120) & (r < 240) & (x > 0.66) & (y > 0.66)
+    ),
+    "rendered_shapes3d_shape2ohue": lambda f, w, o, s, k, r: (k == 3) & (o >= 0.5),
+    "rendered_sprites_sqr2tx": lambda k, s, r, x, y: (k == 0) & (x > 0.5),
+}
+# Published on index / (values - 1).
+SCALED = {
+    "shapes3d_cf_v2": lambda f, w, o, s, k, r: (f < 0.25) & (w > 0.75),
+    "shapes3d_cf_v3": lambda f, w, o, s, k, r: (k == 1) & (w > 0.75),
+    "shapes3d_cf_v4": lambda f, w, o, s, k, r: (k == 1) & (f < 0.25),
+    "shapes3d_cf_fair_v3": lambda f, w, o, s, k, r: (k == 1) & (w >= 0.5),
+    "shapes3d_cf_fair_v4": lambda f, w, o, s, k, r: (f >= 0.5) & (w >= 0.5),
+    "shapes3d_cf_fair_v5": lambda f, w, o, s, k, r: (k == 1) & (s >= 0.5),
+    "shapes3d_cf_fair_v7": lambda f, w, o, s, k, r: (o >= 0.5) & (w >= 0.5),
+    "dsprites_cf_v1": lambda k, s, r, x, y: (k == 1) & (x >= 0.5),
+}
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +210,33 @@ def test_a_confounder_is_paired_with_all_others(name, script):
     assert sorted([confounder, *(b for _, b in pairs)]) == sorted(space.names)
 
 
-def test_the_values_of_leave_one_out_are_those_of_the_paper(script):
-    distribution, space = script.load("dsprites_leave1out")
-    shape, scale, orientation, x, y = space.to_factors(np.arange(space.size)).T
-    expected = (shape == 1) & (np.linspace(0.5, 1, 6)[scale] > 0.65)
-    degrees = 360 * orientation / 39
-    expected &= (degrees > 120 + 1e-9) & (degrees < 240 - 1e-9) & (x / 31 > 0.66) & (y / 31 > 0.66)
-    np.testing.assert_array_equal(distribution.held_out(space), expected)
+@pytest.mark.parametrize("name, held_out", PUBLISHED.items())
+def test_a_split_is_the_set_that_the_published_values_say(name, held_out, script):
+    distribution, space = script.load(name)
+    values = VALUES[name.split("_")[0]]
+    factors = space.to_factors(np.arange(space.size)).T
+    table = {
+        factor: np.asarray(values.get(factor, np.arange(size)))[column]
+        for factor, size, column in zip(space.names, space.sizes, factors, strict=True)
+    }
+    np.testing.assert_array_equal(distribution.held_out(space), held_out(*table.values()))
+
+
+@pytest.mark.parametrize("name, held_out", SCALED.items())
+def test_a_split_on_scaled_indices_is_the_published_set(name, held_out, script):
+    distribution, space = script.load(name)
+    scaled = space.to_factors(np.arange(space.size)).T / (np.array(space.sizes)[:, None] - 1)
+    np.testing.assert_array_equal(distribution.held_out(space), held_out(*scaled))
+
+
+def test_every_split_of_values_is_compared_as_a_set_too():
+    rest = set(SPLITS) - set(PUBLISHED) - set(SCALED)
+    # these are published in value indices
+    assert {name for name in rest if not name.startswith("mpi3d_toy_")} == {
+        "shapes3d_shape2ohue_element",
+        "shapes3d_odd_ohue",
+        "shapes3d_odd_wnf_hue",
+    }
 
 
 def test_the_embedded_full_grids_take_the_files_of_the_published_sets(script):
