@@ -27,7 +27,7 @@ def conv_encoder(observation_shape: Sequence[int], num_latent: int) -> keras.Mod
     Raises:
         UserError: height or width is not divisible by 16.
     """
-    _check_divisible(observation_shape)
+    check_divisible(observation_shape)
     image = keras.Input(tuple(observation_shape), name="image")
     x = layers.Conv2D(32, 4, 2, "same", activation="relu", name="e1")(image)  # [b, h/2, w/2, 32]
     x = layers.Conv2D(32, 4, 2, "same", activation="relu", name="e2")(x)
@@ -55,7 +55,7 @@ def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.M
     Raises:
         UserError: height or width is not divisible by 16.
     """
-    _check_divisible(observation_shape)
+    check_divisible(observation_shape)
     height, width, channels = observation_shape
     rows, columns = height // 16, width // 16
     code = keras.Input((num_latent,), name="code")
@@ -70,7 +70,8 @@ def deconv_decoder(observation_shape: Sequence[int], num_latent: int) -> keras.M
     return keras.Model(code, logits, name="decoder")
 
 
-def _check_divisible(observation_shape: Sequence[int]) -> None:
+def check_divisible(observation_shape: Sequence[int]) -> None:
+    """Refuses an observation shape whose height or width is not divisible by 16."""
     shape = tuple(observation_shape)
     if len(shape) != 3 or min(shape) < 1 or shape[0] % 16 or shape[1] % 16:
         raise UserError(
