@@ -22,7 +22,7 @@ from dlib_tf2.datasets import draws as drawing
 from dlib_tf2.datasets.draws import Draws
 from dlib_tf2.datasets.samplers import Sampler, UniformSampler, refuse_missing
 from dlib_tf2.errors import DlibError, UserError, check_whole, few
-from dlib_tf2.metrics import labelled
+from dlib_tf2.metrics import collecting, labelled
 from dlib_tf2.models.optimizers import adam
 from dlib_tf2.models.terms import Term, WithTerms
 from dlib_tf2.models.vae import VAE
@@ -222,7 +222,9 @@ def train(
             (folder / "results.json").unlink(missing_ok=True)
             _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
-            values |= _validation(folder, data, draws, seed)
+            with collecting() as found:
+                values |= _validation(folder, data, draws, seed)
+            told = [{"kind": one.kind, "text": f"validation: {one.text}"} for one in found]
             files = list(saved_model.NETWORKS)
             if draws.held_out is not None:
                 with atomic_write(folder / _HELD_OUT) as file:
@@ -233,7 +235,14 @@ def train(
             kept |= {"activation": vae.activation, "sampler": draws.facts}
             device = describe(strategy)
             results.write_step(
-                folder, "train", values, started=started, labels=kept, device=device, files=files
+                folder,
+                "train",
+                values,
+                started=started,
+                labels=kept,
+                device=device,
+                files=files,
+                warnings=told,
             )
     return values
 
@@ -387,9 +396,10 @@ def _validation(folder, data, draws, seed) -> dict[str, float]:
     if (known := draws.labelled) is None:
         return {}
     images = data.images(known.row if data.cells is None else data.cells[known.row])
-    mean, _ = load_network(folder, "encoder").predict(
-        np.asarray(images, np.float32) / data.scale, batch_size=100, verbose=0
-    )
+    pixels = np.asarray(images, np.float32) / data.scale
+    encoder = load_network(folder, "encoder")
+    parts = [encoder(pixels[first : first + 100])[0] for first in range(0, len(pixels), 100)]
+    mean = np.concatenate(parts)
     rng = generator(seed, "validation")
     scores = labelled.scores(mean, known.labels, known.num_train, rng)
     return {f"validation/{name}": value for name, value in scores.items()}

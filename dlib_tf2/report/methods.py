@@ -28,8 +28,26 @@ _METHODS = {
     "dip_vae_i": Method("DIP-VAE-I", "D-I", "#CC79A7", "D"),
     "dip_vae_ii": Method("DIP-VAE-II", "D-II", "#E69F00", "v"),
     "annealed_vae": Method("AnnealedVAE", "A", "#56B4E9", "P"),
+    "gvae": Method("GVAE", "G", "#8c564b", "<"),
+    "ml_vae": Method("ML-VAE", "ML", "#7f7f7f", ">"),
+    "ada_gvae": Method("Ada-GVAE", "AG", "#d62728", "p"),
+    "ada_ml_vae": Method("Ada-ML-VAE", "AM", "#9467bd", "h"),
+    "slow_vae": Method("SlowVAE", "Sl", "#17becf", "d"),
+    "s2_beta_vae": Method("S2-β-VAE", "S2-β", "#1f3d7a", "o"),
+    "s2_factor_vae": Method("S2-FactorVAE", "S2-F", "#8a3b00", "s"),
+    "s2_beta_tc_vae": Method("S2-β-TCVAE", "S2-TC", "#00553d", "^"),
+    "s2_dip_vae_i": Method("S2-DIP-VAE-I", "S2-D-I", "#7d3f63", "D"),
+    "s2_dip_vae_ii": Method("S2-DIP-VAE-II", "S2-D-II", "#8a5f00", "v"),
+    "supervised": Method("Supervised", "Sup", "#000000", "*"),
 }
-_SYMBOLS = {"beta": "β", "gamma": "γ", "lambda_od": "λ", "c_max": "C"}
+_SYMBOLS = {
+    "beta": "β",
+    "gamma": "γ",
+    "lambda_od": "λ",
+    "c_max": "C",
+    "gamma_sup": "γ_sup",
+    "num_labelled": "labels",
+}
 _CYCLE = (("#8c564b", "<"), ("#7f7f7f", ">"), ("#bcbd22", "p"), ("#1f3d7a", "h"))
 
 

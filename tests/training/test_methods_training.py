@@ -9,6 +9,7 @@ import tiny_networks
 
 from dlib_tf2 import train
 from dlib_tf2.configuration import gin_utils
+from dlib_tf2.datasets.draws import uniform
 from dlib_tf2.records import results
 from dlib_tf2.regularizers.beta_tc import BetaTC
 from dlib_tf2.regularizers.dip import covariance_of_means
@@ -69,12 +70,14 @@ def test_counted_steps_are_twice_the_updates(trained, tmp_path):
 
 def test_inputs_of_a_model_are_independent_streams(tiny_data):
     strategy = tf.distribute.get_strategy()
-    whole = iter(train._batches(strategy, tiny_data, ("image", "image_2"), 8, 3))
+    inputs = "image", "image_2"
+    draws = uniform(len(tiny_data.table), inputs)
+    whole = iter(train._batches(strategy, tiny_data, inputs, 8, draws, 3))
     steps = [next(whole) for _ in range(5)]
     assert sorted(steps[0]) == ["image", "image_2", "position"]
     assert not any(np.array_equal(step["image"], step["image_2"]) for step in steps)
     # A resumed run draws the batches that the whole one would have drawn.
-    resumed = next(iter(train._batches(strategy, tiny_data, ("image", "image_2"), 8, 3, start=4)))
+    resumed = next(iter(train._batches(strategy, tiny_data, inputs, 8, draws, 3, start=4)))
     for name in ("image", "image_2"):
         assert [np.array_equal(step[name], resumed[name]) for step in steps] == [
             False,
