@@ -108,7 +108,8 @@ class ScoreWarning(UserWarning):
     """A score that does not mean what it seems to.
 
     Attributes:
-        kind: a word for programs: "overlap", "few_rows", "many_values" or "no_active_code".
+        kind: a word for programs: "overlap", "few_rows", "many_values", "no_active_code" or
+            "no_held_out_rows".
         text: the sentence for people.
         binding: the setting that avoids it, such as "disjoint = True"; empty if there is none.
     """

@@ -2,6 +2,7 @@
 TensorFlow.
 """
 
+import dataclasses
 import hashlib
 import inspect
 import logging
@@ -40,6 +41,7 @@ Scores = dict[str, dict[str, float]]
 
 METRIC = Written(results.WRITTEN, step="metric")
 DEFAULT_METRICS = ("mig", "factor_vae", "dci")
+ROWS = ("all", "train", "held_out")
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +54,7 @@ def evaluate(
     eval_seeds: int = 1,
     num_workers: int | None = None,
     overwrite: bool = False,
+    rows: str = "all",
 ) -> Scores:
     """Scores one representation by a list of metrics, and keeps each score as soon as it is there.
 
@@ -75,13 +78,16 @@ def evaluate(
         overwrite: compute the named metrics again, whatever the folder holds of them. An earlier
             score stays until the new one is there, except one of another representation, which goes
             at once, or of other trees, which goes with the first new one by trees.
+        rows: of the table, which are scored: "all", or, where training held out some, "train"
+            (those it drew) or "held_out". Scores of different rows never share a folder.
 
     Returns:
         The scores of `metrics`: {metric: {key: value}}.
 
     Raises:
-        UserError: no such table or metric; the folder holds another representation, configuration
-            or trees, or another process works in it; a metric refuses the table.
+        UserError: no such table, rows or metric; the folder holds scores of another representation,
+            configuration, trees or other rows, or another process works in it; a metric refuses the
+            table.
         DlibError: a metric failed. The other metrics are computed and kept before this is raised.
         Interrupted: Ctrl-C, with `overwrite`; without it KeyboardInterrupt passes, and the same
             call goes on.
@@ -91,13 +97,17 @@ def evaluate(
     check_whole(0, evaluate__seed=seed)
     if not isinstance(overwrite, bool):
         raise UserError(f"evaluate.overwrite must be True or False, got {overwrite!r}")
+    if rows not in ROWS:
+        raise UserError(f"evaluate.rows must be one of {', '.join(ROWS)}, got {rows!r}")
     names = metric_config.names(metrics)
     files = metric_config.files(names)
-    table, previous = _load(source)
+    whole, previous = _load(source)
+    table = _selected(whole, rows)
     gin_utils.parse_more(files)
     calls = [metric_config.resolve(name) for name in names]
     trees = metric_config.one_kind_of_trees(calls)
-    labels = {"evaluation_seed": seed, "eval_seeds": eval_seeds, "codes_sha256": fingerprint(table)}
+    labels = {"evaluation_seed": seed, "eval_seeds": eval_seeds, "rows": rows}
+    labels["codes_sha256"] = fingerprint(table)
 
     parts = {re.escape(name): METRIC for name in names}
     with hold_folder(
@@ -228,11 +238,13 @@ def score_arrays(
 
 
 def fingerprint(table: Representation) -> str:
-    """SHA-256 of codes and factors, by which a later run knows that it scores the same table (0.1 s
-    for all of dSprites).
+    """SHA-256 of codes, factors and the mask of held-out rows, if any, by which a later run knows
+    that it scores the same table (0.1 s for all of dSprites).
     """
     digest = hashlib.sha256()
-    for array in (table.codes, table.factors):
+    for array in (table.codes, table.factors, table.held_out):
+        if array is None:
+            continue
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -262,6 +274,36 @@ def _load(
     return table, record
 
 
+def _selected(table: Representation, rows: str) -> Representation:
+    """The rows of a table that are scored.
+
+    Raises:
+        UserError: there are none, for training held out no row of it, or all.
+    """
+    if rows == "all":
+        return table
+    if table.held_out is None or not table.held_out.any():
+        raise UserError(
+            f"evaluate.rows is {rows!r}, but no row of this table was held out of training; train"
+            " on a distribution with hold_out (gin_configs/distributions), or score all rows"
+        )
+    kept = table.held_out == (rows == "held_out")
+    if not kept.any():
+        raise UserError(
+            f"evaluate.rows is {rows!r}, but every row of this table was held out of training;"
+            " score all rows"
+        )
+    codes, factors, held_out = table.codes[kept], table.factors[kept], table.held_out[kept]
+    return dataclasses.replace(table, codes=codes, factors=factors, held_out=held_out)
+
+
+def _rows_of(record: Mapping[str, Any]) -> str:
+    """Which rows of the table a score is of; records of older releases, which scored all, do not
+    say.
+    """
+    return record["labels"].get("rows", "all")
+
+
 def _earlier_scores(
     folder: AnyPath, calls: Sequence[MetricCall], labels: Mapping[str, Any]
 ) -> Scores:
@@ -276,6 +318,7 @@ def _earlier_scores(
         if (record := records.get(call.name)) is None:
             continue
         old = {**record["config"], **{name: record["labels"].get(name) for name in labels}}
+        old["rows"] = _rows_of(record)
         new = {**gin_utils.typed_bindings(call.config_text), **labels}
         for key in sorted({*old, *new}):
             if old.get(key) != new.get(key):
@@ -388,13 +431,15 @@ def _all_scores(folder: AnyPath) -> Scores:
 def _strangers(
     folder: AnyPath, labels: Mapping[str, Any], trees: Set[str] = frozenset()
 ) -> dict[str, str]:
-    """The finished metrics that cannot stand beside scores of these codes and trees in one
+    """The finished metrics that cannot stand beside scores of these codes, rows and trees in one
     scores.json, each with what it is of.
     """
     found = {}
     for name, record in _records(folder).items():
         old = metric_config.trees(str(record["config"]))
-        if record["labels"].get("codes_sha256") != labels["codes_sha256"]:
+        if (rows := _rows_of(record)) != labels["rows"]:
+            found[name] = f"other rows of a table ({rows}, now {labels['rows']})"
+        elif record["labels"].get("codes_sha256") != labels["codes_sha256"]:
             found[name] = f"another representation (made {record['finished']})"
         elif trees and old and old != trees:
             found[name] = (

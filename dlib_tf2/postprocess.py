@@ -1,5 +1,6 @@
 """The postprocessing stage: one pass of the encoder over the grid gives every representation."""
 
+import dataclasses
 import inspect
 import json
 import os
@@ -13,19 +14,21 @@ import gin
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from dlib_tf2 import datasets, seeds
 from dlib_tf2.configuration import sources
-from dlib_tf2.errors import DlibError, UserError, check_names, check_whole
+from dlib_tf2.errors import DlibError, UserError, check_names, check_whole, first_line
 from dlib_tf2.records import results
-from dlib_tf2.representations import representation
+from dlib_tf2.representations import representation, table
 from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
-from dlib_tf2.system.paths import AnyPath, as_path
+from dlib_tf2.system.paths import AnyPath, as_path, local_copy
 from dlib_tf2.system.progress import Progress
 from dlib_tf2.training import saved_model
 from dlib_tf2.training.saved_model import load_network
 from dlib_tf2.training.strategies import describe
 
+HELD_OUT = "held_out.npy"  # in the model's folder: bool [rows of the dataset's table]
 T = TypeVar("T", representation.Representation, representation.Posterior)
 _REPRESENTATION = Written({**results.WRITTEN, **exactly("representation.npz")}, step="postprocess")
 
@@ -42,6 +45,9 @@ def postprocess(
 ) -> None:
     """Writes posterior.npz, and <name>/representation.npz for each name, into `output_dir`.
 
+    Of a training that held out rows, each table marks them (`held_out`), and its record counts them
+    (`held_out_rows`).
+
     Args:
         model_dir: folder of a finished training run.
         output_dir: folder for the posterior and one folder per representation; existing ones are
@@ -57,13 +63,13 @@ def postprocess(
         UserError: `model_dir` holds no finished run, `output_dir` was made from another one or
             another process works in it, a representation is unknown or was made with other
             settings, or the dataset holds other images than the model was trained on.
-        DlibError: a file or a table of images is damaged, a file cannot be written, or the encoder
-            has changed since it was trained.
+        DlibError: a file or a table of images is damaged, a file cannot be written, the encoder has
+            changed since it was trained, or the training's held_out.npy is missing or has.
     """
     check_names("postprocess.representations", representations, "mean")
     made_from = results.read_training(model_dir)
     # These two refuse a mistake before anything is deleted, and before the long pass.
-    data = _open_data(model_dir, made_from, data_dir) if overwrite else None
+    opened = _open_data(model_dir, made_from, data_dir) if overwrite else None
     settings = {name: _settings(name, seed) for name in representations}
     names = (*representation.known(), *representations)
     folders = {re.escape(name): _REPRESENTATION for name in names}
@@ -72,8 +78,8 @@ def postprocess(
         posterior = _saved_posterior(folder, made_from)
         if posterior is None:
             saved_model.check_unchanged(as_path(model_dir), made_from, ["encoder.keras"])
-            data = data or _open_data(model_dir, made_from, data_dir)
-            posterior = _encode_into(folder, model_dir, data, batch_size, made_from)
+            opened = opened or _open_data(model_dir, made_from, data_dir)
+            posterior = _encode_into(folder, model_dir, opened, batch_size, made_from)
         for name in representations:
             _write_representation(folder, name, seed, posterior, settings[name])
 
@@ -92,12 +98,16 @@ def _saved_posterior(folder: AnyPath, made_from: dict) -> representation.Posteri
     return _load_or_none(representation.Posterior, folder, "posterior.npz")
 
 
-def _open_data(model_dir, made_from: dict, data_dir) -> tuple[datasets.GroundTruthDataset, str]:
-    """The images that a model was trained on, and their fingerprint.
+def _open_data(
+    model_dir, made_from: dict, data_dir
+) -> tuple[datasets.GroundTruthDataset, str, NDArray[np.bool_] | None]:
+    """The images that a model was trained on, their fingerprint, and which of the grid points to
+    encode its training never drew.
 
     Raises:
         UserError: the dataset of this name holds other images now. Runs of older versions know only
             the name.
+        DlibError: the file of held-out rows is missing, or not the one that training wrote.
     """
     data = datasets.load(results.label(made_from, "dataset"), data_dir)
     here, there = data.fingerprint(), results.label(made_from, "images_fingerprint")
@@ -106,13 +116,40 @@ def _open_data(model_dir, made_from: dict, data_dir) -> tuple[datasets.GroundTru
             f"{model_dir} was trained on other images than {data.name} holds now (fingerprint"
             f" {there[:12]} there and {here[:12]} here); restore them, or train the model again"
         )
-    return data, here
+    return data, here, _held_out(as_path(model_dir), made_from, data)
+
+
+def _held_out(
+    model_dir: AnyPath, made_from: dict, data: datasets.GroundTruthDataset
+) -> NDArray[np.bool_] | None:
+    """Which grid points of `data.table_index()` training never drew, bool [n]; None if it held out
+    none.
+    """
+    if HELD_OUT not in (made_from.get("sha256") or {}):
+        return None
+    path, remedy = model_dir / HELD_OUT, "put it back, or train the model again in a new folder"
+    if not path.is_file():
+        raise DlibError(f"{path} is missing, which says what rows training held out; {remedy}")
+    if results.changed_files(model_dir, made_from, [HELD_OUT]):
+        raise DlibError(
+            f"{path} is not the file that training wrote: its bytes have changed; {remedy}"
+        )
+    try:
+        with local_copy(path) as local:
+            mask = table.checked_mask(HELD_OUT, np.load(local, allow_pickle=False), len(data.table))
+    except (OSError, EOFError, ValueError, UserError) as error:
+        raise DlibError(
+            f"{path} is no mask of the rows of {data.name} ({first_line(error)}); {remedy}"
+        ) from error
+    # rows of an incomplete grid are its table; those of a complete one are numbered by grid point
+    return mask if data.cells is not None else mask[data.table_index()]
 
 
 def _encode_into(folder, model_dir, opened, batch_size, made_from) -> representation.Posterior:
-    started, (data, images) = time.time(), opened
-    posterior = encode_all(model_dir, data, batch_size)
+    started, (data, images, held_out) = time.time(), opened
+    posterior = dataclasses.replace(encode_all(model_dir, data, batch_size), held_out=held_out)
     values = {"grid_points": len(posterior.mean), "latent_kl": _latent_kl(posterior)}
+    values |= _held_out_rows(posterior)
     posterior.save(folder / "posterior.npz")
     device = describe(tf.distribute.get_strategy())
     about: dict[str, Any] = {"started": started, "previous": made_from, "device": device}
@@ -183,10 +220,11 @@ def _write_representation(
         _refuse_other_settings(target, record, settings, here)
         print(f"{target} is there; nothing to do")
         return
-    table = representation.derive(posterior, name, seed)
+    made = representation.derive(posterior, name, seed)
     claim_folder(target, "postprocess")
-    table.save(target / "representation.npz")
-    values = {"rows": len(table.codes), "num_latent": table.codes.shape[1], **settings}
+    made.save(target / "representation.npz")
+    values = {"rows": len(made.codes), "num_latent": made.codes.shape[1], **settings}
+    values |= _held_out_rows(made)
     about: dict[str, Any] = {"started": started, "previous": results.read_step(folder)}
     about |= {"labels": {"representation": name}, "files": ["representation.npz"]}
     results.write_step(target, "postprocess", values, named=[f"{name}_representation"], **about)
@@ -215,13 +253,20 @@ def _refuse_other_settings(target: AnyPath, record: dict, settings: dict, here: 
 def _load_or_none(kind: type[T], folder: AnyPath, name: str) -> T | None:
     """Reads a table; reports one that is missing, damaged or changed, and returns None."""
     try:
-        table = kind.load(folder / name)
+        found = kind.load(folder / name)
         if results.changed_files(folder, results.read_step(folder), [name]):
             raise DlibError(f"{folder / name} is not the file that dlib_postprocess wrote")
-        return table
+        return found
     except DlibError as error:
         print(f"{error}: making it again", file=sys.stderr)
         return None
+
+
+def _held_out_rows(
+    made: representation.Representation | representation.Posterior,
+) -> dict[str, int]:
+    """How many rows of a table training held out; nothing if it held out none."""
+    return {} if made.held_out is None else {"held_out_rows": int(made.held_out.sum())}
 
 
 def _latent_kl(posterior: representation.Posterior) -> list[float]:

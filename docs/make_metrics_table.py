@@ -35,6 +35,11 @@ KEYS = {
     "mcc": ("mcc_pearson", "mcc_spearman", "linear_r2"),
     "med": ("med", "med_completeness", "med_top_k"),
     "modularity_explicitness": ("modularity", "explicitness_test"),
+    "readout_transfer": (
+        "ridge_r2",
+        "logistic_regression_accuracy",
+        "boosted_trees_accuracy",
+    ),
     "reduced_downstream_task": (
         "1000:mean_test_accuracy_reduced_factor",
         "1000:mean_test_accuracy_other_factors",

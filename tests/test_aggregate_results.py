@@ -128,6 +128,8 @@ def test_one_row_per_model_representation_metric_and_score(tmp_path):
     assert set(trained["path"]) == {"7/model/results.json"}
     mig = table[table["metric"] == "mig"]
     assert (mig["backend"] == "").all()
+    assert set(mig["rows"]) == {"all"}  # a record that does not say is of an older release
+    assert trained["rows"].isna().all()
     assert mig["settings"].nunique() == 1
     assert mig["settings"].iloc[0] != row["settings"]
 

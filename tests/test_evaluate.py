@@ -3,6 +3,7 @@ mistake says.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -137,6 +138,179 @@ def test_a_rerun_computes_only_what_is_missing(tmp_path, table, capsys):
     }
     (tmp_path / "mig" / "results.json").write_text('{"step": "eva')  # damaged: made again
     assert evaluate(table, tmp_path, FAST) == both
+
+
+CORNER = (FACTORS[:, 0] >= 2) & (FACTORS[:, 2] >= 3)  # 2 * 5 * 3 = 30 of 120 rows
+
+
+@pytest.fixture
+def held_out(table):
+    return dataclasses.replace(table, held_out=CORNER)
+
+
+def counts(local_metric):
+    """A metric that returns its number of rows, and the smallest value of the first factor."""
+    local_metric("counts", "return {'rows': float(len(codes)), 'low': float(factors[:, 0].min())}")
+    return ["counts"]
+
+
+@pytest.mark.parametrize(
+    "rows, number, low", [("all", 120, 0), ("train", 90, 0), ("held_out", 30, 2)]
+)
+def test_rows_are_those_that_training_drew_or_held_out(
+    tmp_path, held_out, local_metric, rows, number, low
+):
+    scores = evaluate(held_out, tmp_path / "scores", counts(local_metric), rows=rows)
+    assert scores == {"counts": {"rows": number, "low": low}}
+    labels = results.read_step(tmp_path / "scores" / "counts")["labels"]
+    assert labels["rows"] == rows
+    part = {"all": CORNER | True, "train": ~CORNER, "held_out": CORNER}[rows]
+    assert labels["codes_sha256"] == stage.fingerprint(
+        dataclasses.replace(
+            held_out,
+            codes=held_out.codes[part],
+            factors=held_out.factors[part],
+            held_out=CORNER[part],
+        )
+    )
+
+
+def test_all_rows_of_a_table_with_a_mask_score_as_without(tmp_path, table, held_out):
+    assert evaluate(held_out, tmp_path / "a", FAST) == evaluate(table, tmp_path / "b", FAST)
+
+
+@pytest.mark.parametrize("rows", ["train", "held_out"])
+def test_rows_that_a_table_does_not_have_are_refused(tmp_path, table, rows):
+    remedy = r"train on a distribution with hold_out \(gin_configs/distributions\)"
+    nothing = dataclasses.replace(table, held_out=CORNER & False)
+    for without in (table, nothing):
+        with pytest.raises(
+            UserError, match=rf"evaluate.rows is '{rows}', but no row of .*; {remedy}"
+        ):
+            evaluate(without, tmp_path / "scores", FAST, rows=rows)
+    everything = dataclasses.replace(table, held_out=CORNER | True)
+    if rows == "train":
+        with pytest.raises(UserError, match="evaluate.rows is 'train', but every row of"):
+            evaluate(everything, tmp_path / "scores", FAST, rows=rows)
+    assert not (tmp_path / "scores").exists()
+
+
+@pytest.mark.parametrize("rows", ["test", "", None, ["all"], 1])
+def test_other_rows_than_the_three_kinds_are_refused(tmp_path, held_out, rows):
+    with pytest.raises(UserError, match="evaluate.rows must be one of all, train, held_out, got"):
+        evaluate(held_out, tmp_path / "scores", FAST, rows=rows)
+
+
+def test_scores_of_different_rows_never_share_a_folder(tmp_path, held_out):
+    first = evaluate(held_out, tmp_path, ["mig"])
+    message = r"mig holds a score of other rows of a table \(all, now held_out\); choose another"
+    for metrics in (["mig"], ["mcc"]):
+        with pytest.raises(UserError, match=message):
+            evaluate(held_out, tmp_path, metrics, rows="held_out")
+    assert json.loads((tmp_path / "scores.json").read_text()) == first
+    second = evaluate(held_out, tmp_path, ["mig"], rows="held_out", overwrite=True)
+    assert json.loads((tmp_path / "scores.json").read_text()) == second != first
+    with pytest.raises(UserError, match=r"other rows of a table \(held_out, now train\)"):
+        evaluate(held_out, tmp_path, ["mig"], rows="train")
+
+
+def test_a_score_of_an_older_release_is_one_of_all_rows(tmp_path, table, capsys):
+    first = evaluate(table, tmp_path, ["mig"])
+    record = results.read_step(tmp_path / "mig")
+    del record["labels"]["rows"]
+    results.write_json(tmp_path / "mig" / "results.json", record)
+    assert evaluate(table, tmp_path, ["mig"]) == first
+    assert "mig: already there" in capsys.readouterr().out
+    (row,) = aggregate_results.read_tree(tmp_path)[0].query("key == 'mig'").itertuples()
+    assert row.rows == "all"
+    masked = dataclasses.replace(table, held_out=CORNER)
+    with pytest.raises(UserError, match=r"other rows of a table \(all, now train\)"):
+        evaluate(masked, tmp_path, ["mig"], rows="train")
+
+
+def test_the_mask_is_part_of_the_table_that_a_folder_knows(tmp_path, table, held_out):
+    evaluate(held_out, tmp_path, ["mig"])
+    with pytest.raises(UserError, match="holds a score of another representation"):
+        evaluate(dataclasses.replace(table, held_out=~CORNER), tmp_path, ["mig"])
+
+
+QUICK_READOUTS = [
+    "readout_transfer.num_train = 60",
+    "readout_transfer.num_test = 30",
+    "readout_transfer.logistic_regression = @sklearn_multinomial_logistic_regression",
+    "lightgbm_exact_gradient_boosting.num_rounds = 3",
+]
+
+
+def test_readout_transfer_gets_the_mask_and_refuses_a_part_of_the_rows(tmp_path, held_out):
+    names = ["mig", "readout_transfer"]
+    gin_utils.parse(metric_config.files(names), QUICK_READOUTS)
+    scores = evaluate(held_out, tmp_path / "all", names, num_workers=1)["readout_transfer"]
+    assert scores["num_held_out_rows"] == 30
+    assert scores["ridge_r2"] == np.mean([scores[f"ridge_r2:{name}"] for name in "abc"])
+    record = results.read_step(tmp_path / "all" / "readout_transfer")
+    assert not [key for key in record["config"] if "held_out" in key]
+    assert record["warnings"] == []
+    with pytest.raises(
+        UserError,
+        match=(
+            r"1 of 2 metrics failed \(readout_transfer: every row was held out .* score a whole"
+            r' table, evaluate.rows = "all"\); the others are kept in'
+        ),
+    ):
+        evaluate(held_out, tmp_path / "part", names, num_workers=1, rows="held_out")
+    assert list(json.loads((tmp_path / "part" / "scores.json").read_text())) == ["mig"]
+
+
+def test_a_model_without_held_out_rows_is_said(tmp_path, table):
+    gin_utils.parse(metric_config.files(["readout_transfer"]), QUICK_READOUTS)
+    evaluate(table, tmp_path, ["readout_transfer"], num_workers=1)
+    (warning,) = results.read_step(tmp_path / "readout_transfer")["warnings"]
+    assert warning["kind"] == "no_held_out_rows"
+
+
+@pytest.mark.parametrize("flag", ["--rows=held_out", "--gin_bindings=evaluate.rows = 'held_out'"])
+def test_the_command_chooses_rows(tmp_path, held_out, flag):
+    held_out.save(tmp_path / "mean" / "representation.npz")
+    flags = ["--input_dir=mean", "--output_dir=scores", "--metrics=mig", flag]
+    done = command(*flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert results.read_step(tmp_path / "scores" / "mig")["labels"]["rows"] == "held_out"
+    table, _ = aggregate_results.read_tree(tmp_path / "scores")
+    assert set(table["rows"]) == {"held_out"}
+    dry = command(*flags, "--dry_run", cwd=tmp_path)
+    assert "# evaluate.rows = 'held_out'" in dry.stdout
+
+
+def test_arrays_have_no_held_out_rows(tmp_path):
+    done = command(*save_arrays(tmp_path), "--metrics=mig", "--rows=train", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no row of this table was held out of training" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+MASKS = {
+    "corner": CORNER,
+    "random": np.random.default_rng(1).permutation(120) < 40,
+    "extrapolation": FACTORS[:, 2] >= 3,
+    "one value": FACTORS[:, 0] == 3,
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_the_fast_suite_scores_held_out_rows(tmp_path, table, mask):
+    small = [
+        "dci.num_train = 60",
+        "downstream_task.num_train = [30]",
+        "lightgbm_exact_gradient_boosting.num_rounds = 3",
+        *(f"{name}_vae.num_train = 60" for name in ("beta", "factor")),
+    ]
+    names = gin_utils.GinText(["suites/fast.gin"]).value("evaluate.metrics")
+    gin_utils.parse([*metric_config.files(names), "suites/fast.gin"], small)
+    masked = dataclasses.replace(table, held_out=MASKS[mask])
+    scores = evaluate(masked, tmp_path, names, rows="held_out", num_workers=1)
+    assert list(scores) == list(names)
+    assert all(np.isfinite(value) for values in scores.values() for value in values.values())
 
 
 def test_several_draws_give_means_and_standard_deviations(tmp_path, table, local_metric, capsys):

@@ -161,6 +161,117 @@ def test_hidden_factors_are_encoded_but_not_scored(make, data, monkeypatch):
     assert table.factors.ravel().tolist() == list(range(6)) * 4
 
 
+MASK = np.arange(24) % 5 == 1  # grid points 1, 6, 11, 16, 21
+
+
+def write_held_out_run(folder, data, mask=MASK):
+    """A run whose training held out the rows of `mask`, as training records it."""
+    write_run(folder, data)
+    np.save(folder / "held_out.npy", mask)
+    record = results.read_step(folder)
+    record["sha256"] = {"held_out.npy": results.file_hash(folder / "held_out.npy")}
+    results.write_json(folder / "results.json", record)
+    return folder
+
+
+def test_tables_mark_the_rows_that_training_held_out(make, tmp_path, data):
+    folder = make(model_dir=write_held_out_run(tmp_path / "run", data))
+    posterior = Posterior.load(folder / "posterior.npz")
+    assert posterior.held_out.tolist() == MASK.tolist()
+    assert posterior.factors[posterior.held_out].tolist() == [
+        [0, 1],
+        [1, 0],
+        [1, 5],
+        [2, 4],
+        [3, 3],
+    ]
+    held_out = {
+        name: Representation.load(folder / name / "representation.npz").held_out.tolist()
+        for name in ("mean", "sampled")
+    }
+    assert held_out == {"mean": MASK.tolist(), "sampled": 5 * MASK.tolist()}
+    counts = [
+        results.read_step(folder / part)["values"]["held_out_rows"]
+        for part in (".", "mean", "sampled")
+    ]
+    assert counts == [5, 5, 25]
+
+
+def test_without_held_out_rows_tables_and_records_are_as_before(made):
+    assert Posterior.load(made / "posterior.npz").held_out is None
+    assert "held_out_rows" not in results.read_step(made)["values"]
+    assert "held_out_rows" not in results.read_step(made / "mean")["values"]
+
+
+def test_the_mask_of_an_incomplete_grid_has_its_rows(make, tmp_path, data, monkeypatch):
+    cells = np.arange(24)[::2]  # grid points 0, 2, 4, ...
+    part = dataclasses.replace(data, table=data.table[:12], cells=cells)
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: part)
+    mask = np.arange(12) == 3  # its fourth row: grid point 6
+    folder = make(model_dir=write_held_out_run(tmp_path / "run", data, mask))
+    posterior = Posterior.load(folder / "posterior.npz")
+    assert posterior.held_out.tolist() == mask.tolist()
+    assert posterior.factors[posterior.held_out].tolist() == [[1, 0]]
+
+
+def test_where_hidden_factors_are_drawn_once_the_mask_is_read_by_grid_point(
+    make, tmp_path, data, monkeypatch
+):
+    part = dataclasses.replace(data, visible=("shape",), drawn_once=("place",))
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: part)
+    folder = make(model_dir=write_held_out_run(tmp_path / "run", data))
+    held_out = Posterior.load(folder / "posterior.npz").held_out
+    assert len(held_out) == 4
+    assert held_out.tolist() == MASK[part.table_index()].tolist()
+
+
+def remove(folder):
+    (folder / "held_out.npy").unlink()
+
+
+def edit(folder):
+    np.save(folder / "held_out.npy", ~MASK)
+
+
+def shorten(folder):
+    write_mask(folder, MASK[:-1])
+
+
+def number(folder):
+    write_mask(folder, MASK.astype(np.int64))
+
+
+def damage(folder):
+    write_mask(folder, MASK, cut=10)
+
+
+def write_mask(folder, mask, cut=0):
+    """Another file under its own hash, as if training had written it."""
+    np.save(path := folder / "held_out.npy", mask)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size - cut])
+    record = results.read_step(folder)
+    record["sha256"] = {"held_out.npy": results.file_hash(path)}
+    results.write_json(folder / "results.json", record)
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (remove, "is missing, which says what rows training held out"),
+        (edit, "is not the file that training wrote: its bytes have changed"),
+        (shorten, r"is no mask of the rows of tiny \(held_out.npy has .*\(23,\), .*\(24,\)"),
+        (number, r"is no mask of the rows of tiny \(held_out.npy has dtype int64"),
+        (damage, "is no mask of the rows of tiny"),
+    ],
+)
+def test_a_mask_that_is_not_the_training_s_is_refused(make, tmp_path, data, spoil, message):
+    spoil(write_held_out_run(tmp_path / "run", data))
+    remedy = "; put it back, or train the model again in a new folder"
+    with pytest.raises(DlibError, match=rf"^\S*held_out.npy {message}.*{remedy}\n  In call to"):
+        make(model_dir=tmp_path / "run")  # the second line is gin's, and not printed
+    assert not (tmp_path / "out" / "posterior.npz").exists()
+
+
 def test_everything_is_float32_whatever_the_policy(make, model, data):
     before = keras.config.dtype_policy()
     try:

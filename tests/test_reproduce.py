@@ -248,6 +248,24 @@ def test_a_model_that_exists_is_scored_in_place(run, tmp_path, data_dir):
     assert results.is_complete(tmp_path / "scored" / "scores" / "mean" / "mig")
 
 
+def test_the_rows_to_score_are_bound_as_all_else(tmp_path, data_dir):
+    data = load("rendered_sprites/small", data_dir)
+    write_run(tmp_path / "model", data, num_latent=2)
+    mask = np.arange(data.space.size) % 4 == 0
+    np.save(tmp_path / "model" / "held_out.npy", mask)
+    record = results.read_step(tmp_path / "model")
+    record["sha256"] = {"held_out.npy": results.file_hash(tmp_path / "model" / "held_out.npy")}
+    results.write_json(tmp_path / "model" / "results.json", record)
+    bindings = ["evaluate.metrics = ['mig']", "evaluate.rows = 'held_out'"]
+    plan = make_plan("rendered_study", None, "fast", bindings)
+    reproduce.reproduce(plan, tmp_path / "scored", tmp_path / "model", data_dir)
+    table, _ = aggregate_results.read_tree(tmp_path / "scored")
+    mig = table[table["key"] == "mig"].set_index("representation")
+    assert mig["rows"].to_dict() == {"mean": "held_out", "sampled": "held_out"}
+    codes = results.read_step(tmp_path / "scored" / "codes" / "mean")["values"]
+    assert codes["held_out_rows"] == mask.sum() == data.space.size / 4
+
+
 def test_a_folder_is_that_of_one_study_with_one_set_of_bindings(run, done, tmp_path):
     with pytest.raises(
         UserError,

@@ -27,6 +27,10 @@ def metric(
     return gin.get_configurable(name) if function is None else function
 
 
+# Parameters of metrics that the table gives, not the configuration, which does not hold them.
+FROM_TABLE = frozenset({"held_out"})
+
+
 class MetricCall(NamedTuple):
     """One metric, ready to run."""
 
@@ -35,9 +39,14 @@ class MetricCall(NamedTuple):
     # gin text of every parameter of the function and of what it refers to; parses again
     config_text: str
 
-    def __call__(self, *args: Any) -> dict[str, float]:
+    def __call__(self, *args: Any, held_out: Any = None) -> dict[str, float]:
+        """Runs the metric; `held_out`, the table's mask of held-out rows, bool [n] or None, reaches
+        the functions that have a parameter of that name.
+        """
+        takes = inspect.signature(inspect.unwrap(self.function)).parameters
+        given = {"held_out": held_out} if "held_out" in takes else {}
         with gin.config_scope(self.name):
-            return self.function(*args)
+            return self.function(*args, **given)
 
 
 def names(metrics: Any) -> list[str]:
@@ -151,7 +160,7 @@ def _parameters(selector: str, prefix: str) -> Iterator[tuple[str, str]]:
     )
     signature = inspect.signature(gin.get_configurable(selector)).parameters.values()
     defaults = {p.name: p.default for p in signature if p.default is not p.empty}
-    for parameter in sorted({*defaults, *bound}):
+    for parameter in sorted({*defaults, *bound} - FROM_TABLE):
         if parameter not in bound:
             value = defaults[parameter]
             text = _as_gin(value)

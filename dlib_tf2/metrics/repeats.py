@@ -42,7 +42,8 @@ def score(
             say((before + part) / num_repeats)
 
         with metrics.reporting(listener):
-            draws.append(call(table.codes, table.factors, seeds.generator(seed, name)))
+            rng = seeds.generator(seed, name)
+            draws.append(call(table.codes, table.factors, rng, held_out=table.held_out))
         say((repeat + 1) / num_repeats)
     return draws[0] if num_repeats == 1 else _mean_and_std(draws)
 

@@ -28,6 +28,8 @@ COLUMNS = {
     # different ones
     "backend": "string",
     "evaluation_seed": "Int64",
+    # all, or those that training drew (train) or never drew (held_out); missing for "train"
+    "rows": "string",
     "settings": "string",  # 8 hex digits of the metric's whole configuration, and of a lack of rows
     "warnings": "string",  # kinds of ScoreWarning, joined by "+"; missing if there is none
     "version": "string",  # dlib_tf2 when the value was computed

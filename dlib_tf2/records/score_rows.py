@@ -62,6 +62,7 @@ def _shared(
         else {
             "representation": _label(record, "representation"),
             "evaluation_seed": _label(record, "evaluation_seed"),
+            "rows": _label(record, "rows") or "all",  # older releases scored all rows
         }
     )
     return {

@@ -1,7 +1,8 @@
-"""Chooses comparable rows of a tidy table: one study, one kind of trees, one run of each model, one
-configuration of each metric.
+"""Chooses comparable rows of a tidy table: one study, scores of the same rows of representations,
+one kind of trees, one run of each model, one configuration of each metric.
 
-If there are several, the one with most models is taken. Each function adds a sentence to `notes`
+If there are several, the one with most models is taken, but scores of all rows before those of a
+part. Each function adds a sentence to `notes`
 about what it leaves out or finds mixed.
 """
 
@@ -39,6 +40,7 @@ def choose(
     """
     table, study = _one_study(table, study, notes)
     table = name_settings(study, table)
+    table = _one_kind_of_rows(table, notes)
     table = _one_backend(table, backend, notes)
     table = _one_run_per_model(table, notes)
     table = _one_configuration(table, notes)
@@ -64,6 +66,25 @@ def _one_study(
                 " --study."
             )
     return table[table["study"] == chosen], str(chosen)
+
+
+def _one_kind_of_rows(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Scores of all rows of the representations, if there are any, else of one part of them."""
+    scored = table["metric"] != "train"
+    rows = table["rows"].fillna("all")  # tables of older versions do not say
+    sizes = table[scored].assign(rows=rows).drop_duplicates([*_KEY, "rows"])["rows"].value_counts()
+    if not len(sizes):
+        return table
+    chosen = "all" if "all" in sizes else sizes.index[0]
+    if chosen != "all":
+        notes.append(f"Every score here is of the rows {chosen} of a representation, not of all.")
+    for name, count in sizes.items():
+        if name != chosen:
+            notes.append(
+                f"Scores of {models(count)} of the rows {name} of a representation are left out:"
+                f" this report shows those of the rows {chosen}, and the two are not comparable."
+            )
+    return table[(~scored | (rows == chosen)).to_numpy(dtype=bool)]
 
 
 def _one_backend(table: pd.DataFrame, backend: str | None, notes: list[str]) -> pd.DataFrame:

@@ -36,15 +36,19 @@ class Representation:
         factors: int32 [n, v], each in [0, size).
         factor_names: v names.
         factor_sizes: v numbers of values.
+        held_out: bool [n], True where the training of the model never drew the row; None if it held
+            out none, or nothing is known of it.
 
     Raises:
-        UserError: wrong shapes or lengths, NaN or infinite codes, factors out of range.
+        UserError: wrong shapes or lengths, NaN or infinite codes, factors out of range, or a
+            `held_out` of another shape or dtype.
     """
 
     codes: Codes
     factors: NDArray[np.int32]
     factor_names: tuple[str, ...]
     factor_sizes: tuple[int, ...]
+    held_out: NDArray[np.bool_] | None = None
 
     save = table.save
 
@@ -96,6 +100,8 @@ class Posterior:
         factors: int32 [n, v], each in [0, size).
         factor_names: v names.
         factor_sizes: v numbers of values.
+        held_out: bool [n], True where the training of the model never drew the row; None if it held
+            out none, or nothing is known of it.
 
     Raises:
         UserError: as for Representation, or mean and log_variance of different shapes.
@@ -106,6 +112,7 @@ class Posterior:
     factors: NDArray[np.int32]
     factor_names: tuple[str, ...]
     factor_sizes: tuple[int, ...]
+    held_out: NDArray[np.bool_] | None = None
 
     save = table.save
 
@@ -160,7 +167,7 @@ def derive(posterior: Posterior, name: str, seed: int) -> Representation:
         posterior: of every grid point.
         name: "mean" finds the gin-registered function `mean_representation`, and so on for any
             other; it maps (mean [n, d], log_variance [n, d], rng) to codes [k * n, d], which repeat
-            the grid k times.
+            the grid k times. The mask of held-out rows is repeated as the factors are.
         seed: the numbers drawn depend on it and on `name`.
 
     Raises:
@@ -178,7 +185,9 @@ def derive(posterior: Posterior, name: str, seed: int) -> Representation:
             " points; expected a multiple"
         )
     factors = np.tile(posterior.factors, (draws, 1)) if draws > 1 else posterior.factors
-    return Representation(codes, factors, posterior.factor_names, posterior.factor_sizes)
+    held_out = None if posterior.held_out is None else np.tile(posterior.held_out, draws)
+    names, sizes = posterior.factor_names, posterior.factor_sizes
+    return Representation(codes, factors, names, sizes, held_out)
 
 
 def find(name: str) -> Callable[[Codes, Codes, np.random.Generator], Codes]:

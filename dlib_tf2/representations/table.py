@@ -24,12 +24,14 @@ ROUNDING = 1e-12  # of a code's size: a float code with a smaller range is a rou
 
 def check(table: Any) -> None:
     """Checks the fields of a frozen dataclass that is a table, and gives them their types: real
-    arrays [n, d] of any names, then `factors`, `factor_names` and `factor_sizes`.
+    arrays [n, d] of any names, then `factors`, `factor_names`, `factor_sizes` and `held_out`, which
+    is bool [n] or None.
 
     Raises:
-        UserError: wrong shapes or lengths, NaN or infinity, or factors out of range.
+        UserError: wrong shapes or lengths, NaN or infinity, factors out of range, or a `held_out`
+            that is no mask of the rows.
     """
-    rows = [name for name in _content(table) if not name.startswith("factor")]
+    rows = [name for name in _content(table) if not name.startswith(("factor", "held_out"))]
     checked: dict[str, Any] = {name: checked_reals(name, getattr(table, name)) for name in rows}
     checked["factors"] = checked_integers("factors", table.factors)
     checked["factor_names"] = tuple(map(str, table.factor_names))
@@ -38,13 +40,15 @@ def check(table: Any) -> None:
     checked["factors"] = checked["factors"].astype(np.int32, copy=False)
     for name in rows:
         check_same_rows(name, checked[name], checked["factors"])
+    if table.held_out is not None:
+        checked["held_out"] = checked_mask("held_out", table.held_out, len(checked["factors"]))
     for name, value in checked.items():
         # the dataclass is frozen; this is still its construction
         object.__setattr__(table, name, value)
 
 
 def save(table: Any, path: str | os.PathLike) -> None:
-    """Writes the table to `path`, whole or not at all."""
+    """Writes the table to `path`, whole or not at all; a field that is None is left out."""
     content: dict[str, Any] = {name: np.asarray(value) for name, value in _content(table).items()}
     content |= {"kind": np.asarray(type(table).__name__), "format": np.asarray(FORMAT)}
     with atomic_write(path) as file:
@@ -82,8 +86,10 @@ def load(kind: type[T], path: str | os.PathLike) -> T:
             f"{path} is damaged or not an .npz table ({first_line(error)}); {remedy}"
         ) from error
     name, version = str(content.pop("kind", "")), content.pop("format", None)
+    optional = {"held_out"}  # also missing in files of older versions
     fields = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if name != kind.__name__ or version != FORMAT or set(content) != fields:
+    known = fields - optional <= set(content) <= fields
+    if name != kind.__name__ or version != FORMAT or not known:
         raise UserError(
             f"{path} is not a {kind.__name__.lower()} table of this version; {remedy}, or score"
             " arrays with --codes, --factors"
@@ -95,7 +101,8 @@ def load(kind: type[T], path: str | os.PathLike) -> T:
 
 
 def _content(table: Any) -> dict[str, Any]:
-    return {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
+    content = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
+    return {name: value for name, value in content.items() if value is not None}
 
 
 def checked_reals(name: str, values: ArrayLike) -> NDArray[np.float32]:
@@ -184,6 +191,21 @@ def checked_integers(name: str, values: ArrayLike) -> NDArray[Any]:
             " ... first"
         )
     return array
+
+
+def checked_mask(name: str, values: ArrayLike, num_rows: int) -> NDArray[np.bool_]:
+    """Checks a mask of rows, bool [num_rows], and returns it.
+
+    Raises:
+        UserError: another shape or dtype.
+    """
+    mask = np.asarray(values)
+    if mask.dtype != np.bool_ or mask.shape != (num_rows,):
+        raise UserError(
+            f"{name} has dtype {mask.dtype} and shape {mask.shape}, expected bool ({num_rows},):"
+            " True or False for each row"
+        )
+    return mask
 
 
 def check_same_rows(name: str, array: NDArray[Any], factors: NDArray[Any]) -> None:

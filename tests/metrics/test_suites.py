@@ -23,6 +23,7 @@ TREES = [
     "dci",
     "downstream_task_boosted_trees",
     "fairness",
+    "readout_transfer",
     "reduced_downstream_task",
     "strong_downstream_task",
     "unified_scores",

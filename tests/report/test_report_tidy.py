@@ -166,6 +166,29 @@ def test_trees_of_two_implementations_are_never_mixed(table):
         tidy.prepare(table, backend="lightgbm")
 
 
+def test_scores_of_different_rows_are_never_mixed(table):
+    scored = table["metric"] != "train"
+    one = table[scored & (table["dataset"] == "cars3d") & (table["metric"] != "mig")]
+    part = one.assign(rows="held_out", value=9.0, finished="2027")
+    whole = table.assign(rows=np.where(scored, "all", None))
+    for rest in (whole, table):  # older tables do not say that they are of all rows
+        scores = tidy.prepare(pd.concat([rest, part]))
+        pd.testing.assert_frame_equal(scores.models, tidy.prepare(table).models)
+        assert scores.notes == [
+            "Scores of 108 models of the rows held_out of a representation are left out: this"
+            " report shows those of the rows all, and the two are not comparable."
+        ]
+    # one kind for all metrics: of two parts, that of most models
+    train = one[one["seed"] == 0].assign(rows="train", value=8.0)
+    scores = tidy.prepare(pd.concat([table[~scored], part, train]))
+    assert scores.models["DCI"].max() == scores.models["DCI"].min() == 9
+    assert scores.notes == [
+        "Every score here is of the rows held_out of a representation, not of all.",
+        "Scores of 36 models of the rows train of a representation are left out: this report shows"
+        " those of the rows held_out, and the two are not comparable.",
+    ]
+
+
 def test_of_several_configurations_of_a_metric_the_most_frequent_is_taken(table):
     quick = table[(table["metric"] == "dci") & (table["seed"] == 0)].assign(
         settings="quickdci", value=9.0, finished="2027"

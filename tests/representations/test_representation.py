@@ -2,6 +2,7 @@
 posterior.
 """
 
+import dataclasses
 import itertools
 import pickle
 
@@ -11,7 +12,7 @@ import pytest
 
 from dlib_tf2 import seeds
 from dlib_tf2.errors import DlibError, UserError
-from dlib_tf2.representations import representation
+from dlib_tf2.representations import representation, rotation  # noqa: F401  registers its own
 from dlib_tf2.representations.representation import Posterior, Representation
 
 FACTORS = np.array(list(itertools.product(range(2), range(3))))
@@ -40,6 +41,51 @@ def test_round_trip(tmp_path, table, posterior):
             assert type(old) is type(new)
         assert (loaded.factor_names, loaded.factor_sizes) == (NAMES, SIZES)
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["table.npz"]
+
+
+HELD_OUT = np.array([False, True, False, False, True, True])
+
+
+def test_a_mask_of_held_out_rows_is_kept_and_none_is_not_written(tmp_path, table, posterior):
+    for original in (table, posterior):
+        path = tmp_path / "table.npz"
+        original.save(path)
+        assert "held_out" not in np.load(path, allow_pickle=False).files
+        assert type(original).load(path).held_out is None  # as a file of an older version has none
+        masked = dataclasses.replace(original, held_out=HELD_OUT)
+        masked.save(path)
+        loaded = type(original).load(path)
+        assert loaded.held_out.dtype == np.bool_
+        assert loaded.held_out.tolist() == HELD_OUT.tolist()
+
+
+@pytest.mark.parametrize(
+    "mask, found",
+    [
+        (HELD_OUT[:5], r"bool and shape \(5,\)"),
+        (HELD_OUT[:, None], r"bool and shape \(6, 1\)"),
+        (HELD_OUT.astype(np.int8), r"int8 and shape \(6,\)"),
+    ],
+)
+def test_what_is_no_mask_of_the_rows_is_refused(table, posterior, mask, found):
+    for original in (table, posterior):
+        with pytest.raises(UserError, match=rf"held_out has dtype {found}, expected bool \(6,\)"):
+            dataclasses.replace(original, held_out=mask)
+
+
+def test_derived_representations_keep_the_mask_and_repeat_it_as_the_rows(posterior):
+    masked = dataclasses.replace(posterior, held_out=HELD_OUT)
+    gin.bind_parameter("sampled_representation.min_rows", 13)
+    try:
+        sampled = representation.derive(masked, "sampled", 0)
+    finally:
+        gin.clear_config()
+    assert sampled.held_out.tolist() == 3 * HELD_OUT.tolist()
+    rows_of = {tuple(row) for row in FACTORS[HELD_OUT].tolist()}
+    assert {tuple(row) for row in sampled.factors[sampled.held_out].tolist()} == rows_of
+    for name in ("mean", "rotated", "whitened"):
+        assert representation.derive(masked, name, 0).held_out.tolist() == HELD_OUT.tolist()
+        assert representation.derive(posterior, name, 0).held_out is None
 
 
 def test_dtypes(table, posterior):
