@@ -233,6 +233,7 @@ def train(
             kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}}
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
             kept |= {"activation": vae.activation, "sampler": draws.facts}
+            kept["posterior_trained"] = not vae.detach
             device = describe(strategy)
             results.write_step(
                 folder,
@@ -268,7 +269,7 @@ def _check_batch(data: datasets.GroundTruthDataset, batch_size: int, draws: Draw
     held_out = draws.held_out
     rows = len(data.table) - (0 if held_out is None else int(held_out.sum()))
     if batch_size > rows:
-        left = "" if held_out is None else f" that {draws.facts.get('distribution')} leaves"
+        left = "" if held_out is None else f" left by {draws.facts.get('distribution')!r}"
         raise UserError(
             f"train.batch_size is {batch_size:,}, more than the {rows:,} images of {data.name}"
             f"{left}; lower BATCH_SIZE (the study's is 64)"

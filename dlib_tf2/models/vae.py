@@ -37,6 +37,7 @@ class VAE:
         activation: how the decoder's output becomes pixel means, see `reconstruction.pixel_means`.
         schedule_steps: the step at which the loss stops changing with the step; 0 if it never
             changes.
+        detach: the reconstruction does not train the encoder.
         batch_of_one: what happens, in a batch of one, to a term that couples the rows of a batch;
             empty if every term is a mean over rows.
     """
@@ -73,7 +74,7 @@ class VAE:
         self.encoder = encoder
         self.decoder = decoder
         self.activation = activation
-        self._detach = detach
+        self.detach = detach
         keywords = {} if activation == "logits" else {"activation": activation}
         self.reconstruction_loss = functools.partial(reconstruction_loss, **keywords)
         self.regularizer = regularizer
@@ -122,7 +123,7 @@ class VAE:
     def _objective(
         self, image: tf.Tensor, posterior: tfd.Distribution, z: tf.Tensor, step: tf.Tensor
     ) -> tuple[Scalars, Scalars]:
-        output = self.decode(tf.stop_gradient(z) if self._detach else z)
+        output = self.decode(tf.stop_gradient(z) if self.detach else z)
         reconstruction = tf.reduce_mean(self.reconstruction_loss(image, output))
         terms = {"reconstruction_loss": reconstruction, **self.regularizer(posterior, z, step)}
         kl = kl_to_prior(posterior)

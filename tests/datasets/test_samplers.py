@@ -1,11 +1,21 @@
 """Samplers: what they draw, by counting, and what they refuse."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import scipy
 import tensorflow as tf
 
 from dlib_tf2.datasets import FactorSpace, GroundTruthDataset, stream
-from dlib_tf2.datasets.distributions import GridDistribution, correlate, hold_out
+from dlib_tf2.datasets.distributions import (
+    GridDistribution,
+    correlate,
+    first,
+    hold_out,
+    interpolate,
+    random_hold_out,
+)
 from dlib_tf2.datasets.labellers import partial_labeller, perfect_labeller
 from dlib_tf2.datasets.samplers import (
     LabelledSampler,
@@ -67,6 +77,62 @@ def test_weighted_draws_follow_the_distribution_and_never_meet_what_is_held_out(
     share = np.bincount(factors[:, 0]) / len(factors)
     probabilities = sampler.distribution.probabilities(SPACE).reshape(SPACE.sizes)
     np.testing.assert_allclose(share, probabilities.sum(axis=(1, 2, 3, 4)), atol=0.005)
+
+
+def assert_drawn_by(rows, probabilities):
+    """Chi-square at a level that one seed in a thousand misses."""
+    counts = np.bincount(rows, minlength=len(probabilities))
+    assert not counts[probabilities == 0].any()
+    expected = len(rows) * probabilities
+    rare = (expected > 0) & (expected < 20)  # one cell, where the approximation holds
+    observed = np.append(counts[~rare & (expected > 0)], counts[rare].sum())
+    expected = np.append(expected[~rare & (expected > 0)], expected[rare].sum())
+    cells = expected > 5
+    statistic = scipy.stats.chisquare(observed[cells], expected[cells], sum_check=False)
+    assert statistic.pvalue > 0.001
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [correlate("size", "place", 0.2)],
+        [correlate("shape", "place", 0.4, inverse=True), hold_out("shape == 0 and place > 2")],
+        [random_hold_out(0.3, seed=4)],
+        [interpolate("place", "odd"), first(40)],
+    ],
+)
+def test_weighted_draws_pass_a_chi_square_test(parts, seed):
+    sampler, data = WeightedSampler(GridDistribution(parts)), dataset(SMALL)
+    drawn = draw(sampler, data, seed=seed)
+    for name in ("image", "image_2"):
+        assert_drawn_by(drawn[name], sampler(data).probabilities)
+    together = drawn["image"] * 60 + drawn["image_2"]  # independent of each other
+    probabilities = sampler(data).probabilities
+    assert_drawn_by(together, np.outer(probabilities, probabilities).reshape(-1))
+
+
+def exact_pairs(k, space):
+    """Chances of (first row, second row) under the exact rule, by enumeration."""
+    factors = space.to_factors(np.arange(space.size))
+    differ = factors[:, None] != factors[None]
+    number = differ.sum(axis=2)
+    others = np.prod(np.where(differ, np.array(space.sizes) - 1, 1), axis=2)
+    count = len(space.sizes)
+    if k == -1:
+        chance = np.where((number >= 1) & (number < count), 1 / (count - 1), 0)
+    else:
+        chance = (number == k).astype(float)
+    subsets = scipy.special.comb(count, number)
+    return (chance / subsets / others / space.size).reshape(-1)
+
+
+@pytest.mark.parametrize("k", [1, 2, -1])
+def test_exact_pairs_pass_a_chi_square_test(k):
+    expected = exact_pairs(k, SMALL)
+    assert expected.sum() == pytest.approx(1)
+    drawn = draw(PairSampler(k=k), dataset(SMALL), blocks=60)
+    assert_drawn_by(drawn["image"] * 60 + drawn["image_2"], expected)
 
 
 def test_weighted_draws_of_an_incomplete_grid_are_rows():
@@ -273,6 +339,16 @@ def test_a_block_is_a_function_of_seed_and_number_and_has_the_shapes_it_says(sam
         (lambda: TransitionSampler(rate=0), dataset(), "TransitionSampler.rate must be a number"),
         (lambda: LabelledSampler(10, 1.5, perfect_labeller), dataset(), "at most 1"),
         (lambda: LabelledSampler(61, 1, perfect_labeller), dataset(SMALL), "only 60 rows of toy"),
+        (
+            lambda: LabelledSampler(5, 1, perfect_labeller),
+            dataclasses.replace(dataset(SMALL), visible=()),
+            "has no visible factors",
+        ),
+        (
+            lambda: PairSampler(),
+            dataclasses.replace(dataset(SMALL), visible=()),
+            "pairs need a factor with more than one value",
+        ),
         (lambda: LabelledSampler(0, 1, perfect_labeller), dataset(), "whole number of at least 1"),
     ],
 )

@@ -144,7 +144,7 @@ def test_the_same_labels_whatever_the_unlabelled_images_are(trained, tmp_path):
                 "GridDistribution.parts = [@first()]",
                 "first.n = 5",
             ],
-            "more than the 5 images of rendered_sprites/small that the first 5 grid points leaves",
+            "more than the 5 images of rendered_sprites/small left by .the first 5 grid points.",
         ),
         (
             "s2_beta_vae",
