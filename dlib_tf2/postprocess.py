@@ -68,6 +68,11 @@ def postprocess(
     """
     check_names("postprocess.representations", representations, "mean")
     made_from = results.read_training(model_dir)
+    if "sampled" in representations and not results.label(made_from, "posterior_trained", True):
+        raise UserError(
+            f"the log-variances of {model_dir} were never trained (VAE.detach), so sampled codes"
+            " mean nothing; use --representations=mean"
+        )
     # These two refuse a mistake before anything is deleted, and before the long pass.
     opened = _open_data(model_dir, made_from, data_dir) if overwrite else None
     settings = {name: _settings(name, seed) for name in representations}

@@ -324,6 +324,11 @@ def _read(folder: AnyPath) -> tuple[Representation, dict[str, Any]]:
         )
     table, record = Representation.load(folder / "representation.npz"), results.read_step(folder)
     results.refuse_changed_codes(folder, record)
+    if not results.label(record, "posterior_trained", True):
+        raise UserError(
+            f"the log-variances of the model of {folder} were never trained (VAE.detach), so that"
+            " the KL of its latents says nothing of which are in use; leave it out"
+        )
     return table, record
 
 

@@ -10,7 +10,9 @@ from dlib_tf2 import train
 from dlib_tf2.configuration import gin_utils
 from dlib_tf2.datasets import load
 from dlib_tf2.errors import UserError
+from dlib_tf2.postprocess import postprocess
 from dlib_tf2.records import results
+from dlib_tf2.udr import rank_folders
 
 TINY = (
     "import tiny_networks",
@@ -102,6 +104,16 @@ def test_validation_scores_are_those_of_the_labelled_rows(trained, tmp_path):
     )
     assert "validation/mig" in other
     assert "validation/sap" not in other
+
+
+def test_codes_without_a_trained_posterior_have_a_mean_only(trained, tmp_path, data_dir):
+    trained(tmp_path / "run", "supervised", "NUM_LABELLED = 20")
+    arguments = {"output_dir": tmp_path / "codes", "data_dir": data_dir}
+    with pytest.raises(UserError, match="sampled codes mean nothing; use --representations=mean"):
+        postprocess(tmp_path / "run", **arguments)
+    postprocess(tmp_path / "run", **arguments, representations=["mean"])
+    with pytest.raises(UserError, match="KL of its latents says nothing of which are in use"):
+        rank_folders([tmp_path / "codes" / "mean", tmp_path / "codes"], tmp_path / "udr")
 
 
 def test_the_same_labels_whatever_the_unlabelled_images_are(trained, tmp_path):
