@@ -23,18 +23,22 @@ def free_ports(count):
     return ports
 
 
+def tasks():
+    """TF_CONFIG of each worker, the chief first."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(WORKERS)]}
+    return [
+        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for index in range(WORKERS)
+    ]
+
+
 @pytest.fixture
 def start_workers(start_command, tiny_flags):
     """Starts a command once per worker: (model_dir, *bindings) -> commands, the chief first."""
 
     def start(run, *bindings):
-        cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(WORKERS)]}
-        tasks = [
-            json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-            for index in range(WORKERS)
-        ]
         flags = tiny_flags(run, *bindings, strategy="multi_worker")
-        return [start_command(*flags, environment={"TF_CONFIG": task}) for task in tasks]
+        return [start_command(*flags, environment={"TF_CONFIG": task}) for task in tasks()]
 
     return start
 
@@ -95,6 +99,40 @@ def test_two_workers_end_with_the_weights_of_one(start_workers, tiny_train, tmp_
     assert [error.count("waiting for all of 127.0.0.1:") for error in errors] == [1, 1]
     assert newest(together) == 20
     assert len(list((together / "summaries").iterdir())) == 1
+
+
+TINY = """
+include "models/{}.gin"
+import tiny_networks
+NUM_LATENT = 6
+STEPS = 20
+BATCH_SIZE = 16
+train.encoder = @tiny_encoder
+train.decoder = @tiny_decoder
+train.eval_steps = 3
+adam.learning_rate = 1e-3
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ada_gvae", "s2_beta_vae"])
+def test_two_workers_of_pairs_and_of_labels(
+    start_command, tiny_flags, run_command, tmp_path, method
+):
+    together, alone, config = tmp_path / "together", tmp_path / "alone", tmp_path / "tiny.gin"
+    config.write_text(TINY.format(method))
+    bindings = ["NUM_LABELLED = 50"] if method == "s2_beta_vae" else []
+    workers = [
+        start_command(
+            *tiny_flags(together, *bindings, gin_config=config, strategy="multi_worker"),
+            environment={"TF_CONFIG": task},
+        )
+        for task in tasks()
+    ]
+    codes, _, errors = finish(workers)
+    assert codes == (0, 0), errors
+    assert run_command(*tiny_flags(alone, *bindings, gin_config=config))[0] == 0
+    check_as_one_process(together, alone)
 
 
 LONG = ("STEPS = 600", "train.save_steps = 5")
