@@ -1,5 +1,6 @@
 """The training stage: a dataset and a configuration become a folder with a trained model."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -178,8 +179,8 @@ def train(
     if not overwrite:
         _refuse_other_run(folder, settings, settings)
     data = datasets.load(dataset, data_dir)
-    sampler = sampler or UniformSampler()
-    draws = _bound(sampler, data, strategy)
+    draws = _bound(UniformSampler() if sampler is None else sampler, data, strategy)
+    _check_terms(terms)
     _check_batch(data, batch_size, draws)
     settings[_IMAGES] = data.fingerprint()
     with worker_loss_is_interruption(strategy), stop_on_signals() as stop, ExitStack() as alone:
@@ -195,7 +196,6 @@ def train(
             seed,
             draws,
             terms,
-            type(sampler).__name__,
         )
         compiled = use_xla(strategy, xla)
         engine = Engine(strategy, whole, optimizers, data, seed, batch_size, compiled, draws)
@@ -222,18 +222,13 @@ def train(
             (folder / "results.json").unlink(missing_ok=True)
             _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
             _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
-            with collecting() as found:
-                values |= _validation(folder, data, draws, seed)
-            told = [{"kind": one.kind, "text": f"validation: {one.text}"} for one in found]
-            files = list(saved_model.NETWORKS)
-            if draws.held_out is not None:
-                with atomic_write(folder / _HELD_OUT) as file:
-                    np.save(file, draws.held_out)
-                files.append(_HELD_OUT)
+            scores, told = _validation(folder, data, draws, seed)
+            values |= scores
+            files = [*saved_model.NETWORKS, *_write_held_out(folder, draws)]
             kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}}
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
-            kept |= {"activation": vae.activation, "sampler": draws.facts}
-            kept["posterior_trained"] = not vae.detach
+            kept |= {"activation": vae.activation, "posterior_trained": not vae.detach}
+            kept["sampler"] = {"name": draws.name, **draws.facts}
             device = describe(strategy)
             results.write_step(
                 folder,
@@ -258,7 +253,24 @@ def _bound(
             " Python and stream records, which they draw uniformly; train on one host, or use"
             " UniformSampler"
         )
-    return sampler(data)
+    draws = None if isinstance(sampler, type) or not callable(sampler) else sampler(data)
+    if not isinstance(draws, Draws):
+        raise UserError(
+            "train.sampler must be a call of a sampler, such as @PairSampler() with its brackets,"
+            f" got {sampler!r}"
+        )
+    return dataclasses.replace(draws, name=type(sampler).__name__)
+
+
+def _check_terms(terms: Any) -> None:
+    """Refuses what is no list of terms."""
+    listed = isinstance(terms, list | tuple)
+    for term in terms if listed else [terms]:
+        if not listed or isinstance(term, type) or not hasattr(term, "inputs"):
+            raise UserError(
+                "train.terms must be a list of calls of terms, such as [@XentLabels()] with its"
+                f" brackets, got {terms!r}"
+            )
 
 
 def _check_batch(data: datasets.GroundTruthDataset, batch_size: int, draws: Draws) -> None:
@@ -312,7 +324,6 @@ def _build(
     seed,
     draws,
     terms,
-    sampler,
 ):
     """The model, the same with its terms, and its built optimizers, made in the strategy's scope
     from the run's seed.
@@ -327,7 +338,7 @@ def _build(
         _check_network("decoder", networks[1], [code], [image])
         vae = model(*networks)
         for reader in (vae, *terms):
-            refuse_missing(draws, sampler, type(reader).__name__, reader.inputs)
+            refuse_missing(draws, type(reader).__name__, reader.inputs)
         whole = WithTerms(vae, terms, num_latent, draws.sizes) if terms else vae
         for name, part in whole.parts(()).items():
             with gin.config_scope(name):
@@ -392,18 +403,32 @@ def _records(data, inputs, batch_size, seed, hosts, host, replicas_per_host) -> 
     )
 
 
-def _validation(folder, data, draws, seed) -> dict[str, float]:
-    """What the labelled examples alone say of the codes of the exported encoder."""
+def _write_held_out(folder: AnyPath, draws: Draws) -> list[str]:
+    """Writes which rows were held out; returns the names of the files."""
+    if draws.held_out is None:
+        (folder / _HELD_OUT).unlink(missing_ok=True)
+        return []
+    with atomic_write(folder / _HELD_OUT) as file:
+        np.save(file, draws.held_out)
+    return [_HELD_OUT]
+
+
+def _validation(folder, data, draws, seed) -> tuple[dict[str, float], list[dict[str, str]]]:
+    """What the labelled examples alone say of the codes of the exported encoder, and what makes
+    these scores mean less.
+    """
     if (known := draws.labelled) is None:
-        return {}
+        return {}, []
     images = data.images(known.row if data.cells is None else data.cells[known.row])
     pixels = np.asarray(images, np.float32) / data.scale
     encoder = load_network(folder, "encoder")
     parts = [encoder(pixels[first : first + 100])[0] for first in range(0, len(pixels), 100)]
     mean = np.concatenate(parts)
     rng = generator(seed, "validation")
-    scores = labelled.scores(mean, known.labels, known.num_train, rng)
-    return {f"validation/{name}": value for name, value in scores.items()}
+    with collecting() as found:
+        scores = labelled.scores(mean, known.labels, known.num_train, rng)
+    told = [{"kind": one.kind, "text": f"validation: {one.text}"} for one in found]
+    return {f"validation/{name}": value for name, value in scores.items()}, told
 
 
 def _check_identity(folder: AnyPath, settings: Mapping[str, Any], chief: bool) -> None:

@@ -42,6 +42,7 @@ class Draws:
         probabilities: of each row of the table as "image", float64 [rows]; None if all are alike.
         sizes: the number of values of each column of an extra, by its name.
         labelled: the labelled examples, if there are any.
+        name: of the sampler.
     """
 
     images: tuple[str, ...]
@@ -51,6 +52,7 @@ class Draws:
     probabilities: np.ndarray | None = None
     sizes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     labelled: Labelled | None = None
+    name: str = "UniformSampler"
 
     def spec(
         self, names: Sequence[str], rows: int, image_shape: Sequence[int]

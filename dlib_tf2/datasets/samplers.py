@@ -73,6 +73,11 @@ class WeightedSampler:
         distribution: GridDistribution = gin.REQUIRED,
         images: Sequence[str] = ("image", "image_2"),
     ):
+        if not isinstance(distribution, GridDistribution):
+            raise UserError(
+                "WeightedSampler.distribution must be @GridDistribution() with its brackets, got"
+                f" {distribution!r}"
+            )
         self.distribution, self._images = distribution, tuple(images)
 
     def __call__(self, data: GroundTruthDataset) -> Draws:
@@ -116,7 +121,7 @@ class PairSampler:
             raise UserError(f"PairSampler.rule must be exact, uniform or locatello, got {rule!r}")
         if k != -1:
             check_whole(1, PairSampler__k=k)
-        self._k, self._rule, self._sampler = k, rule, sampler or UniformSampler()
+        self._k, self._rule, self._sampler = k, rule, _inner(sampler, "PairSampler")
 
     def __call__(self, data: GroundTruthDataset) -> Draws:
         """Binds to a dataset."""
@@ -182,7 +187,7 @@ class TransitionSampler:
         if rate != -1:
             check_number(1e-3, TransitionSampler__rate=rate)
         self._categorical, self._rate = tuple(categorical), rate
-        self._sampler = sampler or UniformSampler()
+        self._sampler = _inner(sampler, "TransitionSampler")
 
     def __call__(self, data: GroundTruthDataset) -> Draws:
         """Binds to a dataset."""
@@ -271,7 +276,12 @@ class LabelledSampler:
                 f" {train_fraction:g}"
             )
         self._num, self._fraction, self._seed = num_labelled, train_fraction, seed
-        self._labeller, self._sampler = labeller, sampler or UniformSampler()
+        if not callable(labeller):
+            raise UserError(
+                "LabelledSampler.labeller must be a labeller such as @perfect_labeller, got"
+                f" {labeller!r}"
+            )
+        self._labeller, self._sampler = labeller, _inner(sampler, "LabelledSampler")
 
     def labelled(self, data: GroundTruthDataset) -> Labelled:
         """The labelled examples, those of training first."""
@@ -333,12 +343,11 @@ class LabelledSampler:
         )
 
 
-def refuse_missing(draws: Draws, name: str, reader: str, inputs: Sequence[str]) -> None:
+def refuse_missing(draws: Draws, reader: str, inputs: Sequence[str]) -> None:
     """Refuses a sampler that does not give what a model or a term reads.
 
     Args:
         draws: of the sampler.
-        name: of the sampler.
         reader: name of the model or the term.
         inputs: what it reads.
 
@@ -351,13 +360,25 @@ def refuse_missing(draws: Draws, name: str, reader: str, inputs: Sequence[str]) 
         remedy = f"; bind train.sampler = @{givers[0]}()" if givers else ""
         others = f" or @{givers[1]}()" if givers[1:] else ""
         raise UserError(
-            f"{reader} reads {', '.join(missing)}, which {name} does not give{remedy}{others}"
+            f"{reader} reads {', '.join(missing)}, which {draws.name} does not give{remedy}{others}"
         )
     if "image_2" in inputs and "changed" in draws.extras and "changed" not in inputs:
         raise UserError(
-            f"{reader} reads a second, independent image, and {name} gives pairs; use another"
+            f"{reader} reads a second, independent image, and {draws.name} gives pairs; use another"
             " sampler, or leave the second image out"
         )
+
+
+def _inner(sampler: Sampler | None, name: str) -> Sampler:
+    """The sampler inside of another one, uniform by default."""
+    if sampler is None:
+        return UniformSampler()
+    if isinstance(sampler, type) or not callable(sampler):
+        raise UserError(
+            f"{name}.sampler must be a call of a sampler, such as @WeightedSampler() with its"
+            f" brackets, got {sampler!r}"
+        )
+    return sampler
 
 
 class _Grid:

@@ -65,6 +65,11 @@ class SupervisedTerm:
 
     def __init__(self, strength: float = gin.REQUIRED, annealer: Annealer | None = None):
         check_number(0, **{f"{type(self).__name__}__strength": strength})
+        if not isinstance(annealer, Annealer | None):
+            raise UserError(
+                f"{type(self).__name__}.annealer must be a call such as @anneal() with its"
+                f" brackets, got {annealer!r}"
+            )
         self._strength, self._annealer = strength, annealer or fixed()
         self.schedule_steps = self._annealer.steps
 

@@ -349,6 +349,10 @@ def test_a_block_is_a_function_of_seed_and_number_and_has_the_shapes_it_says(sam
             dataclasses.replace(dataset(SMALL), visible=()),
             "pairs need a factor with more than one value",
         ),
+        (lambda: PairSampler(sampler="uniform"), dataset(), r"such as @WeightedSampler\(\) with"),
+        (lambda: PairSampler(sampler=UniformSampler), dataset(), "PairSampler.sampler must be"),
+        (lambda: WeightedSampler("uniform"), dataset(), r"must be @GridDistribution\(\) with"),
+        (lambda: LabelledSampler(5, 1, "noisy"), dataset(), "a labeller such as @perfect_labeller"),
         (lambda: LabelledSampler(0, 1, perfect_labeller), dataset(), "whole number of at least 1"),
     ],
 )

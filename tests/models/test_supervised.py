@@ -125,3 +125,8 @@ def test_cov_takes_any_number_of_codes():
 def test_mistakes_are_one_line(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_an_annealer_without_its_brackets_is_refused():
+    with pytest.raises(UserError, match=r"XentLabels.annealer must be a call such as @anneal\(\)"):
+        XentLabels(1.0, anneal)

@@ -158,6 +158,10 @@ def test_the_same_labels_whatever_the_unlabelled_images_are(trained, tmp_path):
             ],
             "more than the 5 images of rendered_sprites/small left by .the first 5 grid points.",
         ),
+        ("ada_gvae", ["train.sampler = @PairSampler"], r"such as @PairSampler\(\) with its"),
+        ("vae", ["SAMPLER = 'pairs'"], "must be a call of a sampler.*got 'pairs'"),
+        ("s2_beta_vae", ["LABEL_TERM = @L2Labels"], r"such as \[@XentLabels\(\)\] with its"),
+        ("s2_beta_vae", ["train.terms = @L2Labels()"], "must be a list of calls of terms"),
         (
             "s2_beta_vae",
             ["train.terms = [@XentLabels(), @XentLabels()]", "NUM_LABELLED = 20"],
