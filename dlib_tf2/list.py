@@ -1,4 +1,4 @@
-"""Lists of datasets, models, metrics, studies and suites; never imports TensorFlow.
+"""Lists of datasets, models, metrics, studies, suites and distributions; never imports TensorFlow.
 
 Everything is found by its file, so that a new one is listed without a change here.
 """
@@ -15,8 +15,10 @@ from dlib_tf2.configuration import declaration, gin_text
 from dlib_tf2.datasets import loading
 from dlib_tf2.errors import UserError
 
-_STUDY = "unsupervised_study_v1"  # whose strengths are listed beside each model
-_SHARED = ("shared",)  # gin files beside the models that are not models
+# whose strengths are listed beside each model
+_STUDIES = ("unsupervised_study_v1", "weak_supervision_published", "few_labels_published")
+_LONG = ("gin_files", "distributions")
+_NOT_RUN = "no runnable file"  # what the comment of a gin file says that only others include
 _NO_SUITE = ("classifiers",)  # gin files beside the suites that are not suites
 
 
@@ -24,13 +26,14 @@ def describe(kinds: Sequence[str], data_dir: str | os.PathLike | None = None) ->
     """The lists of some kinds as text, one below the other.
 
     Args:
-        kinds: keys of `KINDS`; by default all but the gin files, whose names alone say little.
+        kinds: keys of `KINDS`; by default all but the gin files, whose names alone say little, and
+            the distributions, of which there are many.
         data_dir: folder of prepared datasets, as in `datasets.load`.
 
     Raises:
         UserError: there is no such kind.
     """
-    chosen = [_kind(kind) for kind in kinds or [kind for kind in KINDS if kind != "gin_files"]]
+    chosen = [_kind(kind) for kind in kinds or [kind for kind in KINDS if kind not in _LONG]]
     return "\n\n".join(table(data_dir) for _, table in chosen)
 
 
@@ -67,12 +70,12 @@ def _is_table(folder: pathlib.Path) -> bool:
 
 
 def _model_names() -> list[str]:
-    return [name for name in _files("models") if name not in _SHARED]
+    return [name for name in _files("models") if _NOT_RUN not in _text("models", name)]
 
 
 def _models(_: object) -> str:
     strengths: dict[str, tuple[str, list[str]]] = {}
-    for one in studies.find(_STUDY).configurations:
+    for one in itertools.chain(*(studies.find(name).configurations for name in _STUDIES)):
         macro, _, value = one.setting.bindings[0].partition(" = ")
         values = strengths.setdefault(one.setting.method, (macro, []))[1]
         if (short := f"{float(value):g}") not in values:
@@ -84,7 +87,7 @@ def _models(_: object) -> str:
         default = re.search(rf"^{macro} = (.+)$", text, re.M) if macro else None
         strength = f"{macro} = {default[1]}" if default else ""
         rows.append((name, strength, ", ".join(values), _title(text).rstrip(".")))
-    return _table("Models", ("name", "strength", "the study's values", "method"), rows)
+    return _table("Models", ("name", "strength", "published values", "method"), rows)
 
 
 def _metrics(_: object) -> str:
@@ -108,6 +111,20 @@ def _studies(_: object) -> str:
         sets = list(dict.fromkeys(one.dataset for one in study.configurations))
         rows.append((name, f"{len(study):,}", study.suite, ", ".join(sets)))
     return _table("Studies", ("name", "models", "suite", "datasets"), rows)
+
+
+def _distribution_names() -> list[str]:
+    return [
+        name for name in _files("distributions") if _NOT_RUN not in _text("distributions", name)
+    ]
+
+
+def _distributions(_: object) -> str:
+    rows = [
+        (f"distributions/{name}.gin", _title(_text("distributions", name)).rstrip("."))
+        for name in _distribution_names()
+    ]
+    return _table("Distributions over a grid", ("--gin_config", "title"), rows)
 
 
 def _suite_names() -> list[str]:
@@ -166,5 +183,6 @@ KINDS: dict[str, tuple[Callable[[], list[str]], Callable[..., str]]] = {
     "metrics": (lambda: _files("metrics"), _metrics),
     "studies": (studies.known_names, _studies),
     "suites": (_suite_names, _suites),
+    "distributions": (_distribution_names, _distributions),
     "gin_files": (_gin_files, _gin_table),
 }

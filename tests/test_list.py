@@ -63,7 +63,12 @@ def test_a_table_is_looked_for_where_it_is_built(data_dir):
 def test_models_show_their_strengths_and_metrics_their_headlines():
     assert rows("models")["beta_vae"][:2] == ["BETA = 4.0", "1, 2, 4, 6, 8, 16"]
     assert rows("models")["factor_vae"][:2] == ["GAMMA = 30.0", "10, 20, 30, 40, 50, 100"]
-    assert "shared" not in rows("models")
+    assert rows("models")["ada_gvae"][:2] == ["BETA = 1.0", "1, 2, 4, 6, 8, 16"]
+    assert not {"shared", "labels"} & set(rows("models"))
+    assert "distributions/shared.gin" not in rows("distributions")
+    assert rows("distributions")["distributions/shapes3d_floor_wall.gin"] == [
+        "3D Shapes, floor and wall hue correlated"
+    ]
     assert rows("metrics")["factor_vae"][:4] == ["eval_accuracy", "higher", "0.2", "instant"]
     assert rows("metrics")["fairness"][:2] == ["mean_fairness:mean_pred:mean_sens", "lower"]
     # of the function it runs
@@ -82,7 +87,8 @@ def test_a_users_own_metric_is_listed(tmp_path, monkeypatch):
 def test_unknown_kinds_are_refused():
     with pytest.raises(
         UserError,
-        match="unknown kind 'model'; known: datasets, models, metrics, studies, suites, gin_files",
+        match="unknown kind 'model'; known: datasets, models, metrics, studies, suites,"
+        " distributions, gin_files",
     ):
         list.describe(["model"])
 
@@ -133,7 +139,7 @@ def complete(tmp_path_factory):
         (["dlib_prepare_data", "--dataset", "=", "mpi3d_re"], ["mpi3d_real", "mpi3d_realistic"]),
         (
             ["dlib_list", "--what", "="],
-            ["datasets", "models", "metrics", "studies", "suites", "gin_files"],
+            ["datasets", "models", "metrics", "studies", "suites", "distributions", "gin_files"],
         ),
         (["dlib_train", "--model_dir", "=", "gin_con"], ["gin_configs"]),
         (["dlib_train", "--model_dir=gin_con"], ["--model_dir=gin_configs"]),
