@@ -7,7 +7,7 @@ import pytest
 import scipy
 import tensorflow as tf
 
-from dlib_tf2.datasets import FactorSpace, GroundTruthDataset, stream
+from dlib_tf2.datasets import FactorSpace, GroundTruthDataset, draws, stream
 from dlib_tf2.datasets.distributions import (
     GridDistribution,
     correlate,
@@ -359,3 +359,16 @@ def test_a_block_is_a_function_of_seed_and_number_and_has_the_shapes_it_says(sam
 def test_mistakes_are_one_line(make, data, message):
     with pytest.raises(UserError, match=message):
         make()(data)
+
+
+def test_held_out_draws_are_uniform_over_what_is_never_drawn():
+    sampler = PairSampler(sampler=WeightedSampler(GridDistribution([hold_out("shape == 1")])))
+    bound = sampler(dataset(SMALL))
+    drawn = draw(lambda _: draws.only_held_out(bound), dataset(SMALL))
+    held_out = SMALL.to_factors(np.arange(60))[:, 0] == 1
+    np.testing.assert_array_equal(bound.held_out, held_out)
+    assert_drawn_by(drawn["image"], held_out / held_out.sum())
+    np.testing.assert_array_equal(drawn["image"], drawn["image_2"])
+    assert not drawn["changed"].any()
+    with pytest.raises(UserError, match="no row is held out"):
+        draws.only_held_out(UniformSampler()(dataset(SMALL)))

@@ -175,6 +175,13 @@ def test_what_does_not_fit_is_one_line(trained, tmp_path, method, bindings, mess
     assert not (tmp_path / "run").exists()
 
 
+def test_where_records_are_streamed_only_uniform_draws_are_allowed(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "needs_records", lambda strategy: True)
+    for method, sampler in (("ada_gvae", "PairSampler"), ("s2_beta_vae", "LabelledSampler")):
+        with pytest.raises(UserError, match=f"train.sampler is {sampler}, but the hosts of this"):
+            trained(tmp_path / "run", method)
+
+
 def test_a_run_of_an_older_version_without_these_parameters_goes_on(trained, tmp_path):
     trained(tmp_path / "run", "vae", "STEPS = 3", "train.sampler = None")
     path = tmp_path / "run" / "identity.json"
