@@ -25,10 +25,9 @@ from dlib_tf2.system.folders import Written, claim_folder, exactly, hold_folder
 from dlib_tf2.system.paths import AnyPath, as_path, local_copy
 from dlib_tf2.system.progress import Progress
 from dlib_tf2.training import saved_model
-from dlib_tf2.training.saved_model import load_network
+from dlib_tf2.training.saved_model import HELD_OUT, load_network
 from dlib_tf2.training.strategies import describe
 
-HELD_OUT = "held_out.npy"  # in the model's folder: bool [rows of the dataset's table]
 T = TypeVar("T", representation.Representation, representation.Posterior)
 _REPRESENTATION = Written({**results.WRITTEN, **exactly("representation.npz")}, step="postprocess")
 

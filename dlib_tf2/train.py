@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,9 @@ from dlib_tf2.configuration import gin_utils, sources
 from dlib_tf2.configuration.gin_kinds import check_kinds
 from dlib_tf2.datasets import draws as drawing
 from dlib_tf2.datasets.draws import Draws
-from dlib_tf2.datasets.samplers import Sampler, UniformSampler, refuse_missing
+from dlib_tf2.datasets.labellers import LabelledSampler
+from dlib_tf2.datasets.pairs import PairSampler, TransitionSampler
+from dlib_tf2.datasets.samplers import Sampler, UniformSampler, WeightedSampler
 from dlib_tf2.errors import DlibError, UserError, check_whole, few
 from dlib_tf2.metrics import collecting, labelled
 from dlib_tf2.models.optimizers import adam
@@ -52,13 +55,12 @@ _LABELS = {"method", "hyperparameters", "labels"}
 _NOT_IDENTITY = {f"train.{name}" for name in _WHERE | _HOW_LONG | _HOW_OFTEN | _LABELS}
 _PRECISIONS = ("float32", "mixed_bfloat16")
 _IDENTITY, _SOURCES, _ABSENT = "identity.json", "sources", "absent"
-_HELD_OUT = "held_out.npy"
-_OF_HELD_OUT = ("reconstruction_loss", "kl", "elbo")
+_OF_ROWS = ("reconstruction_loss", "kl", "elbo")  # measured on held-out rows and on the others
 _IMAGES = "train.images_fingerprint"
 WRITTEN = Written(
     {
         **results.WRITTEN,
-        **exactly(*saved_model.NETWORKS, _HELD_OUT),
+        **exactly(*saved_model.NETWORKS, saved_model.HELD_OUT),
         "pictures": Written(exactly(*saved_model.PICTURES)),
         "summaries": Written({r"events\.out\.tfevents\.\d+\..+\.\d+\.\d+\.v2": None}),
         "checkpoints": checkpoints.WRITTEN,
@@ -136,8 +138,9 @@ def train(
 
     Returns:
         The evaluation's means: loss, reconstruction_loss, kl, elbo, regularizer, and every term as
-        "term/<name>"; reconstruction_loss, kl and elbo of held-out rows as "held_out/<name>"; and
-        what the labelled examples say of the codes as "validation/<name>".
+        "term/<name>". Where rows are held out, reconstruction_loss, kl and elbo of single images,
+        also for methods of pairs, as "held_out/<name>" and, for rows that training draws, as
+        "drawn/<name>". What the labelled examples say of the codes as "validation/<name>".
 
     Raises:
         UserError: the folder holds another run or foreign files, another process trains in it, or
@@ -203,20 +206,21 @@ def train(
         if chief:
             alone.enter_context(hold_folder(folder, "train", WRITTEN, overwrite))
         wait_for_all(strategy)
-        _check_identity(folder, settings, chief)
+        _check_identity(folder, settings, chief, draws.name == "UniformSampler")
         if (values := _finished_values(folder, steps)) is not None:
             return values
         wait_for_all(strategy)
         if chief:
-            _warn(whole, steps, batch_size)
+            _warn(whole, steps, batch_size, draws)
         run = Run(engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes)
         stream = functools.partial(_batches, strategy, data, whole.inputs, batch_size)
         run.train(functools.partial(stream, draws, derive_seed(seed, "data")))
         values = run.evaluate(stream(draws, derive_seed(seed, "evaluation data")), eval_steps)
         if draws.held_out is not None:
-            unseen = stream(drawing.only_held_out(draws), derive_seed(seed, "held-out data"))
-            there = run.evaluate(unseen, eval_steps)
-            values |= {f"held_out/{name}": there[name] for name in _OF_HELD_OUT}
+            for name in ("drawn", "held_out"):
+                rows = drawing.single_images(draws, name == "held_out")
+                means = run.evaluate(stream(rows, derive_seed(seed, f"{name} rows")), eval_steps)
+                values |= {f"{name}/{term}": means[term] for term in _OF_ROWS}
         if chief:
             # The record of a shorter run no longer describes both networks.
             (folder / "results.json").unlink(missing_ok=True)
@@ -227,7 +231,8 @@ def train(
             files = [*saved_model.NETWORKS, *_write_held_out(folder, draws)]
             kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}}
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
-            kept |= {"activation": vae.activation, "posterior_trained": not vae.detach}
+            trained = not (vae.detach and getattr(vae.regularizer, "beta", 1) == 0)
+            kept |= {"activation": vae.activation, "posterior_trained": trained}
             kept["sampler"] = {"name": draws.name, **draws.facts}
             device = describe(strategy)
             results.write_step(
@@ -259,7 +264,32 @@ def _bound(
             "train.sampler must be a call of a sampler, such as @PairSampler() with its brackets,"
             f" got {sampler!r}"
         )
+    if draws.probabilities is None and gin_utils.is_bound("GridDistribution", "parts"):
+        raise UserError(
+            f"GridDistribution.parts is bound, but {type(sampler).__name__} draws uniformly; give"
+            " the distribution's file after the model's, or bind SAMPLER = @WeightedSampler()"
+        )
     return dataclasses.replace(draws, name=type(sampler).__name__)
+
+
+def _refuse_missing(draws: Draws, reader: Any) -> None:
+    """Refuses a sampler that does not give what a model or a term reads."""
+    name = type(reader).__name__
+    missing = [one for one in reader.inputs if one not in (*draws.images, *draws.extras)]
+    pairs = getattr(reader, "pairs", False)
+    if pairs and not draws.pairs:
+        missing = ["image_2", "changed"]
+    if missing:
+        kinds = (UniformSampler, WeightedSampler, PairSampler, TransitionSampler, LabelledSampler)
+        givers = [f"@{kind.__name__}()" for kind in kinds if set(missing) <= set(kind.gives)]
+        remedy = f"; bind train.sampler = {' or '.join(givers)}" if givers else ""
+        what = "pairs of images" if pairs else ", ".join(missing)
+        raise UserError(f"{name} reads {what}, which {draws.name} does not give{remedy}")
+    if "image_2" in reader.inputs and draws.pairs and not pairs:
+        raise UserError(
+            f"{name} reads a second, independent image, and {draws.name} gives pairs; use another"
+            " sampler, or leave the second image out"
+        )
 
 
 def _check_terms(terms: Any) -> None:
@@ -296,13 +326,19 @@ def _check_batch(data: datasets.GroundTruthDataset, batch_size: int, draws: Draw
         )
 
 
-def _warn(vae: VAE | WithTerms, steps: int, batch_size: int) -> None:
+def _warn(vae: VAE | WithTerms, steps: int, batch_size: int, draws: Draws) -> None:
     """Warns about settings that are allowed but defeat what the method does."""
     if steps < vae.schedule_steps:
         print(
-            f"warning: the run ends at update {steps:,}, the regularizer's schedule at"
+            f"warning: the run ends at update {steps:,}, the loss's schedule at"
             f" {vae.schedule_steps:,}: the final strength is never reached; raise STEPS, or shorten"
             " the schedule (ITERATION_THRESHOLD)",
+            file=sys.stderr,
+        )
+    if (same := draws.facts.get("identical_pairs", 0)) > 0.05:
+        print(
+            f"warning: in {same:.0%} of the pairs both images are one: the distribution leaves few"
+            " rows that differ in so few factors; raise PairSampler.k, or hold out less",
             file=sys.stderr,
         )
     if batch_size == 1 and vae.batch_of_one:
@@ -338,7 +374,7 @@ def _build(
         _check_network("decoder", networks[1], [code], [image])
         vae = model(*networks)
         for reader in (vae, *terms):
-            refuse_missing(draws, type(reader).__name__, reader.inputs)
+            _refuse_missing(draws, reader)
         whole = WithTerms(vae, terms, num_latent, draws.sizes) if terms else vae
         for name, part in whole.parts(()).items():
             with gin.config_scope(name):
@@ -405,12 +441,13 @@ def _records(data, inputs, batch_size, seed, hosts, host, replicas_per_host) -> 
 
 def _write_held_out(folder: AnyPath, draws: Draws) -> list[str]:
     """Writes which rows were held out; returns the names of the files."""
+    path = folder / saved_model.HELD_OUT
     if draws.held_out is None:
-        (folder / _HELD_OUT).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return []
-    with atomic_write(folder / _HELD_OUT) as file:
+    with atomic_write(path) as file:
         np.save(file, draws.held_out)
-    return [_HELD_OUT]
+    return [saved_model.HELD_OUT]
 
 
 def _validation(folder, data, draws, seed) -> tuple[dict[str, float], list[dict[str, str]]]:
@@ -419,22 +456,40 @@ def _validation(folder, data, draws, seed) -> tuple[dict[str, float], list[dict[
     """
     if (known := draws.labelled) is None:
         return {}, []
-    images = data.images(known.row if data.cells is None else data.cells[known.row])
-    pixels = np.asarray(images, np.float32) / data.scale
-    encoder = load_network(folder, "encoder")
-    parts = [encoder(pixels[first : first + 100])[0] for first in range(0, len(pixels), 100)]
+    encoder, parts = load_network(folder, "encoder"), []
+    for first in range(0, len(known.point), 100):
+        images = data.images(known.point[first : first + 100])
+        parts.append(encoder(np.asarray(images, np.float32) / data.scale)[0])
     mean = np.concatenate(parts)
     rng = generator(seed, "validation")
     with collecting() as found:
         scores = labelled.scores(mean, known.labels, known.num_train, rng)
-    told = [{"kind": one.kind, "text": f"validation: {one.text}"} for one in found]
+    names = draws.facts["labelled_factors"]
+    told = [
+        {
+            "kind": one.kind,
+            "text": "validation: "
+            + re.sub(r"factor_(\d+)", lambda number: names[int(number[1])], one.text),
+        }
+        for one in found
+    ]
+    for warning in told:
+        print(f"warning: {warning['text']}", file=sys.stderr)
     return {f"validation/{name}": value for name, value in scores.items()}, told
 
 
-def _check_identity(folder: AnyPath, settings: Mapping[str, Any], chief: bool) -> None:
+def _check_identity(
+    folder: AnyPath, settings: Mapping[str, Any], chief: bool, uniform: bool
+) -> None:
     """Refuses a folder of another run; writes this run's identity to a new folder."""
     used = gin_utils.operative_bindings().items()
     identity = {key: value for key, value in used if key not in _NOT_IDENTITY}
+    if uniform:  # the default, which older runs do not know by a name
+        identity = {
+            key: value
+            for key, value in identity.items()
+            if key != "train.sampler" and "UniformSampler." not in key
+        }
     identity |= {**settings, _SOURCES: sources.of_text(gin_utils.operative_text())}
     _refuse_other_run(folder, identity)
     if chief and not (folder / _IDENTITY).exists():
@@ -485,7 +540,10 @@ def _finished_values(folder: AnyPath, steps: int) -> dict[str, float] | None:
     values = record["values"]
     if values["steps"] < steps:
         return None
-    if damaged := [name for name in saved_model.NETWORKS if not is_whole(folder / name)]:
+    damaged = [name for name in saved_model.NETWORKS if not is_whole(folder / name)]
+    if saved_model.HELD_OUT in record.get("sha256", {}):
+        damaged += [] if (folder / saved_model.HELD_OUT).is_file() else [saved_model.HELD_OUT]
+    if damaged:
         print(
             f"{folder} is trained, but {' and '.join(damaged)} missing or damaged: written again",
             file=sys.stderr,

@@ -141,6 +141,14 @@ def operative_bindings() -> dict[str, Any]:
     return typed_bindings(operative_text())
 
 
+def is_bound(name: str, parameter: str) -> bool:
+    """Whether a parameter of a registered function is bound, in no scope."""
+    try:
+        return parameter in gin.get_bindings(name, resolve_references=False)
+    except ValueError:  # nothing of that name is imported
+        return False
+
+
 def registered(name: str) -> Any:
     """The function or class that is registered under a name, as its module defines it; or None."""
     found = gin.config._REGISTRY.get_all_matches(name)  # no public reader

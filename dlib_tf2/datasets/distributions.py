@@ -17,6 +17,8 @@ from dlib_tf2.datasets.factor_space import FactorSpace
 from dlib_tf2.errors import UserError, check_number, check_whole
 
 Weights = NDArray[np.float64]
+_LEAST = 1e-50  # a weight; that of six parts is still above 0
+_LONGEST = 1000  # characters of a predicate
 _MOST_POINTS = 2**25  # 256 MB of weights
 
 
@@ -69,6 +71,7 @@ class GridDistribution:
         total = weights.sum()
         if not total > 0:
             raise UserError(f"no row is left by {self.text}; loosen a part")
+        # tiny weights stay above 0: only a part that holds out makes a row never drawn
         return weights / total
 
     def held_out(self, space: FactorSpace, cells: np.ndarray | None = None) -> NDArray[np.bool_]:
@@ -133,13 +136,16 @@ def correlate(a: str, b: str, sigma: float, inverse: bool = False) -> Part:
         inverse: high values of one go with low values of the other.
     """
     check_number(1e-3, correlate__sigma=sigma)
+    if not isinstance(inverse, bool):
+        raise UserError(f"correlate.inverse must be True or False, got {inverse!r}")
     if a == b:
         raise UserError(f"correlate needs two factors, got {a!r} twice")
 
     def weigh(space: FactorSpace) -> np.ndarray:
         first, second = _scaled(space, a), _scaled(space, b)
         distance = first - (1 - second if inverse else second)
-        return np.exp(-(distance**2) / (2 * sigma**2))
+        # The least weight keeps a rare combination from counting as held out.
+        return np.maximum(np.exp(-(distance**2) / (2 * sigma**2)), _LEAST)
 
     sign = "inversely " if inverse else ""
     return Part(f"{a} and {b} {sign}correlated, sigma {sigma:g}", weigh, (a, b))
@@ -155,7 +161,17 @@ def hold_out(predicate: str) -> Part:
             "shape == 3 and object_hue >= 5".
     """
     tree = _parsed(predicate)
-    return Part(f"held out: {predicate}", lambda space: ~_truth(tree, predicate, space))
+
+    def weigh(space: FactorSpace) -> np.ndarray:
+        held_out = _truth(tree, predicate, space)
+        if not held_out.any():
+            raise UserError(
+                f"the predicate {predicate!r} holds nothing out; value indices run from 0 to size"
+                f" - 1, and the sizes are {_sizes(space)}"
+            )
+        return ~held_out
+
+    return Part(f"held out: {predicate}", weigh)
 
 
 @gin.register
@@ -256,8 +272,10 @@ _ARITHMETIC: dict[type, Callable] = {
 
 def _parsed(predicate: str) -> ast.expr:
     try:
-        return ast.parse(predicate, mode="eval").body
-    except (SyntaxError, ValueError, TypeError) as error:
+        if len(predicate) > _LONGEST:
+            raise ValueError("too long")
+        return ast.parse(predicate.strip(), mode="eval").body
+    except (SyntaxError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"cannot read the predicate {predicate!r}; write comparisons of factors, such as"
             ' "shape == 3 and object_hue >= 5"'
@@ -275,7 +293,10 @@ def _truth(node: ast.expr, text: str, space: FactorSpace) -> NDArray[np.bool_]:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return ~_truth(node.operand, text, space)
     if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
-        sides = [_number(side, text, space) for side in (node.left, *node.comparators)]
+        parts = [node.left, *node.comparators]
+        for pair in zip(parts, parts[1:], strict=False):
+            _check_value(pair, text, space)
+        sides = [_number(side, text, space) for side in parts]
         truth = np.array(True)
         for op, left, right in zip(node.ops, sides, sides[1:], strict=False):
             truth = truth & _COMPARE[type(op)](left, right)
@@ -284,6 +305,25 @@ def _truth(node: ast.expr, text: str, space: FactorSpace) -> NDArray[np.bool_]:
         f"{ast.unparse(node)!r} in the predicate {text!r} is no comparison; join comparisons of"
         " factors by and, or, not"
     )
+
+
+def _check_value(pair: tuple[ast.expr, ast.expr], text: str, space: FactorSpace) -> None:
+    """Refuses the comparison of a factor with a value that it does not have."""
+    for factor, value in (pair, pair[::-1]):
+        if not isinstance(factor, ast.Name) or factor.id not in space.names:
+            continue
+        if not isinstance(value, ast.Constant) or type(value.value) is not int:
+            continue
+        size = space.sizes[space.names.index(factor.id)]
+        if not 0 <= value.value < size:
+            raise UserError(
+                f"{factor.id} has no value {value.value} in the predicate {text!r}; its value"
+                f" indices are 0 .. {size - 1}"
+            )
+
+
+def _sizes(space: FactorSpace) -> str:
+    return ", ".join(f"{name} {size}" for name, size in zip(space.names, space.sizes, strict=True))
 
 
 def _number(node: ast.expr, text: str, space: FactorSpace) -> np.ndarray:

@@ -18,11 +18,13 @@ Arrays = dict[str, tf.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """Labelled examples: rows of the table int64 [n], labels int [n, observed], the number of
-    values of each label, what the run's record says of them, and how many of the first rows train.
+    """Labelled examples: rows of the table and grid points int64 [n], labels int [n, observed], the
+    number of values of each label, what the run's record says of them, and how many of the first
+    rows train.
     """
 
     row: np.ndarray
+    point: np.ndarray
     labels: np.ndarray
     sizes: tuple[int, ...]
     facts: Mapping[str, Any]
@@ -42,6 +44,8 @@ class Draws:
         probabilities: of each row of the table as "image", float64 [rows]; None if all are alike.
         sizes: the number of values of each column of an extra, by its name.
         labelled: the labelled examples, if there are any.
+        fixed: image -> extra with its grid points, for images whose nuisance is drawn once.
+        pairs: whether "image_2" belongs to "image".
         name: of the sampler.
     """
 
@@ -52,6 +56,8 @@ class Draws:
     probabilities: np.ndarray | None = None
     sizes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     labelled: Labelled | None = None
+    fixed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    pairs: bool = False
     name: str = "UniformSampler"
 
     def spec(
@@ -84,25 +90,30 @@ def uniform(rows: int, images: Sequence[str]) -> Draws:
     return Draws(tuple(images), {}, draw)
 
 
-def only_held_out(draws: Draws) -> Draws:
-    """Single images of the rows that `draws` never draws, uniformly.
+def single_images(draws: Draws, held_out: bool) -> Draws:
+    """Single images in the place of pairs: an image and itself, of which no factor has changed.
 
-    A pair is an image and itself, and no factor of it has changed; all else is as in `draws`.
+    Args:
+        draws: of training.
+        held_out: draw, uniformly, the rows that `draws` never draws, instead of its own.
     """
-    held_out = draws.held_out
-    if held_out is None:
-        raise UserError("no row is held out; hold some out by GridDistribution.parts")
-    rows = tf.constant(np.flatnonzero(held_out), tf.int64)
+    rows = None
+    if held_out:
+        if draws.held_out is None:
+            raise UserError("no row is held out; hold some out by GridDistribution.parts")
+        rows = tf.constant(np.flatnonzero(draws.held_out), tf.int64)
 
     def draw(seed: int, block: tf.Tensor, batch_size: int) -> Arrays:
         arrays = dict(draws.draw(seed, block, batch_size))
-        row = tf.gather(rows, whole(seed, block, [STEPS, batch_size], int(held_out.sum())))
+        row = arrays["image"]
+        if rows is not None:
+            row = tf.gather(rows, whole(seed, block, [STEPS, batch_size], rows.shape[0]))
         arrays |= {name: row for name in ("image", "image_2") if name in arrays}
         if "changed" in arrays:
             arrays["changed"] = tf.zeros_like(arrays["changed"])
         return arrays
 
-    return dataclasses.replace(draws, draw=draw, probabilities=None)
+    return dataclasses.replace(draws, draw=draw)
 
 
 def seed_of(seed: int, name: str) -> int:

@@ -111,6 +111,12 @@ class GroundTruthDataset:
         """
         return image if self.nuisance is None else self.nuisance.augment(image, seed, position)
 
+    def augment_once(self, image: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """Adds the nuisance that `images` gives these grid points, on the device; see
+        `Nuisance.of_rows`.
+        """
+        return image if self.nuisance is None else self.nuisance.of_rows(image, index)
+
     def images(self, index: np.ndarray) -> np.ndarray:
         """The images of grid points; a nuisance is drawn by a fixed seed, always the same for a
         point.

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dlib_tf2.errors import UserError
-from dlib_tf2.metrics import _relation, common
+from dlib_tf2.metrics import _limits, _relation, common
 from dlib_tf2.metrics.unified_scores import (
     accuracy_svm_matrix,
     importance_gbt_matrix,
     mutual_information_matrix,
 )
 
+_FEW = 50  # test rows below which an accuracy says little
 # the relation matrix and the way of summing it up that make a metric
 _METRICS = {
     "mig": "mutual_information_matrix.mig",
@@ -47,7 +48,9 @@ def scores(
     if not len(kept):
         return {}
     dense = dense[:, kept]
-    tests = len(checked) > num_train
+    tests = len(checked) - num_train
+    if 0 < tests < _FEW:
+        _limits.warn("few_rows", f"accuracies are of {tests} rows; label more")
     matrices = {
         "mutual_information_matrix": lambda: mutual_information_matrix(
             checked, dense, len(checked), rng
@@ -62,7 +65,8 @@ def scores(
         rows = dense if name == "mutual_information_matrix" else dense[:num_train]
         try:
             ways = _relation.aggregate(make(), common.entropy(rows), kept.tolist())
-        except UserError:
+        except UserError as error:
+            _limits.warn("few_rows", f"no {name} of {len(checked)} labelled rows: {error}")
             continue
         unified |= {f"{name}.{way}": value for way, value in ways.items()}
     named = {name: unified[key] for name, key in _METRICS.items() if key in unified}

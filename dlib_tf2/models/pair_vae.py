@@ -1,5 +1,6 @@
 """VAEs of image pairs that share some factors: GVAE, ML-VAE, Ada-GVAE, Ada-ML-VAE and SlowVAE."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +26,8 @@ class PairVAE(VAE):
     regularizer works: it sees each image's aggregated posterior, and its terms are averaged.
     """
 
-    inputs = ("image", "image_2", "changed")
+    inputs: tuple[str, ...] = ("image", "image_2")
+    pairs = True
 
     def __init__(
         self,
@@ -68,7 +70,11 @@ class PairVAE(VAE):
         if ratio > 1:
             raise UserError(f"PairVAE.ratio must be at most 1, got {ratio:g}")
         super().__init__(encoder, decoder, reconstruction_loss, regularizer, activation)
+        if pair_term is not None:
+            _check_pair_term(pair_term)
         self._aggregate, self._share = aggregate, share
+        if share == "changed" and aggregate != "none":
+            self.inputs = ("image", "image_2", "changed")
         self._symmetric, self._ratio, self._pair_term = divergence == "symmetric", ratio, pair_term
 
     def losses(
@@ -119,6 +125,16 @@ class PairVAE(VAE):
             rest = num_latent - changed.shape[-1]
             return tf.pad(changed, [[0, 0], [0, rest]]) > 0.5
         return own_dimensions(divergences(first, second, self._symmetric), self._ratio)
+
+
+def _check_pair_term(term: Any) -> None:
+    known = "such as @SlowTerm() with its brackets"
+    if isinstance(term, type) or not callable(term):
+        raise UserError(f"PairVAE.pair_term must be a call of a term, {known}, got {term!r}")
+    if len(inspect.signature(term).parameters) != 2:
+        raise UserError(
+            f"PairVAE.pair_term must take two posteriors, {known}, got {type(term).__name__}"
+        )
 
 
 def divergences(first: Any, second: Any, symmetric: bool = True) -> tf.Tensor:

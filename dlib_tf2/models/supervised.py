@@ -50,17 +50,18 @@ def fine_tune(iteration_threshold: int = gin.REQUIRED) -> Annealer:
     """Nothing up to step `iteration_threshold`, the full strength after it."""
     check_whole(0, fine_tune__iteration_threshold=iteration_threshold)
     return Annealer(
-        lambda step: tf.cast(step > iteration_threshold, tf.float32), iteration_threshold
+        lambda step: tf.cast(step > iteration_threshold, tf.float32), iteration_threshold + 1
     )
 
 
 class SupervisedTerm:
     """strength * annealer(step) * loss(encoder's mean of labelled images, labels).
 
-    A `terms.Term`. Attributes: see there.
+    A `terms.Term`. Attributes: see there; `name` is that of the term.
     """
 
-    inputs = ("labelled_image", "label")
+    inputs = ("labelled_image", "labelled_point", "label")
+    name = "supervised"
     needs_a_code_per_label = True
 
     def __init__(self, strength: float = gin.REQUIRED, annealer: Annealer | None = None):
@@ -92,7 +93,7 @@ class SupervisedTerm:
         """The term of a batch of "labelled_image" [b, h, w, c] and "label" float32 [b, labels]."""
         mean = model.encode(batch["labelled_image"]).loc
         weight = self._strength * self._annealer.weight(step)
-        return {"supervised": weight * self.loss(mean, batch["label"])}
+        return {self.name: weight * self.loss(mean, batch["label"])}
 
     def loss(self, mean: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """The unweighted loss of means [b, d] and labels [b, labels]: scalar."""
@@ -117,6 +118,8 @@ class L2Labels(SupervisedTerm):
             (sigmoid(code) - label / size)^2. The old library's fixed form pulled every code towards
             every label of the batch, by a broadcast; this one does not.
     """
+
+    name = "l2"
 
     def __init__(
         self,
@@ -147,6 +150,8 @@ class L2Labels(SupervisedTerm):
 class XentLabels(SupervisedTerm):
     """Sigmoid cross-entropy of codes, as logits, with label / size, summed over labels."""
 
+    name = "xent"
+
     def loss(self, mean: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """See the class."""
         codes = mean[:, : len(self._sizes)]
@@ -158,6 +163,7 @@ class XentLabels(SupervisedTerm):
 class CovLabels(SupervisedTerm):
     """Squared covariances of codes with the labels that are not theirs, over the global batch."""
 
+    name = "cov"
     needs_a_code_per_label = False
     batch_of_one = "no code and label of one row covary, so that the term is 0"
 
@@ -182,6 +188,8 @@ class EmbedLabels(SupervisedTerm):
             value.
         seed: of the initial embeddings (Glorot uniform).
     """
+
+    name = "embed"
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class VAE:
 
     Attributes:
         inputs: names of what `losses` reads of a batch, see `train.sampler`.
+        pairs: whether "image_2" must belong to "image", as a sampler of pairs draws it.
         activation: how the decoder's output becomes pixel means, see `reconstruction.pixel_means`.
         schedule_steps: the step at which the loss stops changing with the step; 0 if it never
             changes.
@@ -43,6 +44,7 @@ class VAE:
     """
 
     inputs: tuple[str, ...] = ("image",)
+    pairs = False
     batch_of_one = ""
 
     def __init__(

@@ -14,6 +14,8 @@ COLUMNS = {
     "hyperparameter": "string",  # the name of the swept one; several are joined by "+"
     "strength": "float64",  # its value; NaN if there is none, or several
     "hyperparameters": "string",  # all of them, as JSON
+    # of the training rows over the grid, as text; missing where it is uniform
+    "distribution": "string",
     "seed": "Int64",
     "num_latent": "Int64",
     "steps": "Int64",  # updates of the model

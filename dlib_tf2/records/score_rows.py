@@ -67,6 +67,7 @@ def _shared(
     )
     return {
         **{name: _label(record, name) for name in LABELS},
+        "distribution": (results.label(record, "sampler") or {}).get("distribution"),
         "changes": "; ".join(map(str, results.label(record, "changes", []))) or None,
         **scored,
         "hyperparameter": "+".join(hyperparameters),

@@ -1,9 +1,10 @@
-"""Chooses comparable rows of a tidy table: one study, scores of the same rows of representations,
-one kind of trees, one run of each model, one configuration of each metric.
+"""Chooses comparable rows of a tidy table: one study, one distribution of the training rows, scores
+of the same rows of representations, one kind of trees, one run of each model, one configuration of
+each metric.
 
-If there are several, the one with most models is taken, but scores of all rows before those of a
-part. Each function adds a sentence to `notes`
-about what it leaves out or finds mixed.
+If there are several, the one with most models is taken, but uniform training before others, and
+scores of all rows before those of a part. Each function adds a sentence to `notes` about what it
+leaves out or finds mixed.
 """
 
 from collections.abc import Callable
@@ -40,6 +41,7 @@ def choose(
     """
     table, study = _one_study(table, study, notes)
     table = name_settings(study, table)
+    table = _one_distribution(table, notes)
     table = _one_kind_of_rows(table, notes)
     table = _one_backend(table, backend, notes)
     table = _one_run_per_model(table, notes)
@@ -66,6 +68,28 @@ def _one_study(
                 " --study."
             )
     return table[table["study"] == chosen], str(chosen)
+
+
+def _one_distribution(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Models trained on one distribution over the grid: the uniform one, if there are any."""
+    distributions = table["distribution"].fillna("uniform")  # tables of older versions do not say
+    sizes = (
+        table.assign(distribution=distributions)
+        .drop_duplicates([*_KEY, "distribution"])["distribution"]
+        .value_counts()
+    )
+    if not len(sizes):
+        return table
+    chosen = "uniform" if "uniform" in sizes else sizes.index[0]
+    if chosen != "uniform":
+        notes.append(f"Every model here was trained on a part of the grid: {chosen}.")
+    for name, count in sizes.items():
+        if name != chosen:
+            notes.append(
+                f"{models(count)} trained on another distribution over the grid ({name}) are left"
+                f" out: this report shows {chosen}, and the two are not comparable."
+            )
+    return table[(distributions == chosen).to_numpy(dtype=bool)]
 
 
 def _one_kind_of_rows(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

@@ -50,6 +50,7 @@ class Engine:
         # Mixed into the seed of the noise: each input's nuisance is independent of the model's
         # noise and of the other images' nuisance.
         drawn = draws or uniform(len(data.table), model.inputs)
+        self._fixed = drawn.fixed
         self._nuisance = {
             name: derive_seed(seed, f"nuisance of {name}")
             for name in model.inputs
@@ -184,7 +185,10 @@ class Engine:
             image = tf.cast(batch[name], tf.float32) / self._data.scale
             mixed = tf.bitwise.bitwise_xor(noise, self._nuisance[name])
             seed = tf.stack([mixed, step_or_index])
-            images[name] = self._data.augment(image, seed, batch["position"])
+            if name in self._fixed:
+                images[name] = self._data.augment_once(image, batch[self._fixed[name]])
+            else:
+                images[name] = self._data.augment(image, seed, batch["position"])
         seed = tf.stack([noise, step_or_index])
         return self._model.losses({**batch, **images}, step, seed)
 

@@ -19,6 +19,7 @@ from dlib_tf2.system.files import atomic_write, sync_folder
 from dlib_tf2.system.paths import AnyPath, RemotePath, as_path, local_copy
 
 NETWORKS = ("encoder.keras", "decoder.keras")
+HELD_OUT = "held_out.npy"  # bool [rows of the dataset], where training never drew some
 PICTURES = ("reconstructions.png", "traversals.png")  # in the folder "pictures"
 LEFTOVERS = r"\.(?:encoder|decoder)\.\d+\.keras"  # temporary; Keras demands this ending
 

@@ -39,18 +39,24 @@ def test_weights_of_a_correlated_pair_by_hand():
     )
 
 
+# (Pearson r, mutual information in nats) for each sigma: the reference's whole table
+SIGMAS = (0.04, 0.1, 0.2, 0.4, 0.7)
+PUBLISHED = {
+    (10, 10): "0.9978/2.1240 0.9507/1.0841 0.8100/0.5036 0.4575/0.1150 0.1891/0.0181",
+    (32, 32): "0.9908/1.8699 0.9419/1.0163 0.7824/0.4498 0.4158/0.0933 0.1667/0.0140",
+    (40, 40): "0.9907/1.8635 0.9412/1.0105 0.7799/0.4452 0.4122/0.0916 0.1648/0.0137",
+    (3, 6): "0.9991/0.8385 0.9777/1.0737 0.8799/0.6683 0.5672/0.1865 0.2536/0.0330",
+    (8, 4): "0.9970/1.3435 0.9660/1.1740 0.8452/0.5839 0.5175/0.1514 0.2235/0.0255",
+    (8, 15): "0.9932/1.8798 0.9498/1.0784 0.8081/0.4999 0.4549/0.1136 0.1877/0.0179",
+}
+
+
 @pytest.mark.parametrize(
     "sizes, sigma, correlation, information",
     [
-        ((10, 10), 0.04, 0.9978, 2.1240),
-        ((10, 10), 0.2, 0.8100, 0.5036),
-        ((10, 10), 0.7, 0.1891, 0.0181),
-        ((32, 32), 0.1, 0.9419, 1.0163),
-        ((40, 40), 0.4, 0.4122, 0.0916),
-        ((3, 6), 0.04, 0.9991, 0.8385),
-        ((3, 6), 0.1, 0.9777, 1.0737),
-        ((8, 4), 0.2, 0.8452, 0.5839),
-        ((8, 15), 0.7, 0.1877, 0.0179),
+        (sizes, sigma, *map(float, cell.split("/")))
+        for sizes, row in PUBLISHED.items()
+        for sigma, cell in zip(SIGMAS, row.split(), strict=True)
     ],
 )
 def test_correlation_and_information_are_the_published_ones(sizes, sigma, correlation, information):
@@ -166,3 +172,36 @@ def test_mistakes_are_one_line(make, message):
 def test_a_grid_too_large_to_weigh_is_refused():
     with pytest.raises(UserError, match="too large to weigh"):
         GridDistribution().probabilities(FactorSpace(("a", "b"), (2**13, 2**13)))
+
+
+def test_a_rare_combination_is_not_held_out():
+    space = FactorSpace(("a", "b"), (32, 32))
+    distribution = GridDistribution([correlate("a", "b", 0.01)] * 6)
+    assert not distribution.held_out(space).any()
+    assert distribution.facts(space)["rows"] == 1024
+
+
+@pytest.mark.parametrize(
+    "predicate, message",
+    [
+        ("shape == 7", "shape has no value 7 .* its value indices are 0 .. 2"),
+        ("x <= 32", "x has no value 32"),
+        ("3 <= shape", "shape has no value 3"),
+        (f"shape == {10**27}", "shape has no value"),
+        ("shape == 1 and shape == 2", "holds nothing out; value indices run from 0 to size - 1"),
+        ("not " * 400 + "shape == 1", "cannot read the predicate"),
+    ],
+)
+def test_a_predicate_of_values_that_do_not_exist_is_refused(predicate, message):
+    with pytest.raises(UserError, match=message):
+        GridDistribution([hold_out(predicate)]).probabilities(DSPRITES)
+
+
+def test_spaces_around_a_predicate_do_not_matter():
+    a, b = (GridDistribution([hold_out(text)]) for text in ("  shape == 1 ", "shape == 1"))
+    np.testing.assert_array_equal(a.held_out(DSPRITES), b.held_out(DSPRITES))
+
+
+def test_inverse_is_a_truth_value():
+    with pytest.raises(UserError, match="correlate.inverse must be True or False, got 'no'"):
+        correlate("x", "y", 0.1, "no")

@@ -98,3 +98,40 @@ def test_a_part_of_the_factors_in_the_order_drawn():
 def test_mistakes_are_one_line(labeller, settings, message):
     with pytest.raises(UserError, match=message):
         make(labeller, **settings)
+
+
+class Scripted:
+    """A generator that gives the old library's draws from RandomState(0)."""
+
+    def __init__(self, **draws):
+        self._draws = {name: iter(values) for name, values in draws.items()}
+
+    def permutation(self, size):
+        return np.array(next(self._draws["permutation"]))
+
+    def random(self, shape):
+        return np.array(next(self._draws["random"]), float)
+
+    def integers(self, low, high, shape):
+        return np.array(next(self._draws["integers"]))
+
+
+def test_permuted_and_partial_labels_of_the_old_librarys_draws():
+    orders = [[2, 1, 0], [6, 2, 1, 4, 7, 3, 0, 5], [3, 0, 2, 1]]
+    labels, sizes, facts = permuted_labeller(FACTORS, SIZES, Scripted(permutation=orders))
+    expected = [[2, 6, 3], [1, 4, 2], [0, 3, 1], [2, 5, 0], [1, 7, 1]]
+    np.testing.assert_array_equal(labels, expected)
+    assert sizes == SIZES
+    assert facts == {"label_permutations": orders}
+    labels, sizes, facts = partial_labeller(FACTORS, SIZES, Scripted(permutation=[[2, 1, 0]]))
+    np.testing.assert_array_equal(labels, [[0, 0], [2, 3], [3, 5], [1, 7], [3, 4]])
+    assert (sizes, facts) == ((4, 8), {"labelled_factors": [2, 1]})
+
+
+def test_noisy_labels_of_the_old_librarys_draws():
+    expected = np.array([[0, 0, 0], [1, 5, 3], [2, 5, 2], [0, 1, 1], [1, 4, 1]])
+    replaced = np.where(expected != FACTORS, 0.1, 0.9)
+    draws = Scripted(random=[replaced], integers=[np.where(expected != FACTORS, expected, 7)])
+    labels, sizes, facts = noisy_labeller(FACTORS, SIZES, draws, prob_random=0.5)
+    np.testing.assert_array_equal(labels, expected)
+    assert facts == {"labels_changed": 5 / 15}

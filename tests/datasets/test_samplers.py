@@ -1,6 +1,7 @@
 """Samplers: what they draw, by counting, and what they refuse."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -16,18 +17,14 @@ from dlib_tf2.datasets.distributions import (
     interpolate,
     random_hold_out,
 )
-from dlib_tf2.datasets.labellers import partial_labeller, perfect_labeller
-from dlib_tf2.datasets.samplers import (
-    LabelledSampler,
-    PairSampler,
-    TransitionSampler,
-    UniformSampler,
-    WeightedSampler,
-)
+from dlib_tf2.datasets.labellers import LabelledSampler, partial_labeller, perfect_labeller
+from dlib_tf2.datasets.pairs import PairSampler, TransitionSampler
+from dlib_tf2.datasets.samplers import UniformSampler, WeightedSampler
 from dlib_tf2.errors import UserError
 
 SPACE = FactorSpace(("shape", "size", "angle", "x", "y"), (3, 6, 40, 32, 32))
 SMALL = FactorSpace(("shape", "size", "place"), (3, 4, 5))
+FIRST = {"image": [3, 1, 13, 11, 18, 6, 49, 59], "image_2": [47, 15, 10, 22, 42, 3, 46, 46]}
 
 
 def dataset(space=SPACE, visible=None, cells=None):
@@ -57,26 +54,17 @@ def changes(sampler, data, **options):
     return first, second, arrays["changed"]
 
 
-def test_uniform_draws_are_those_of_the_stream():
+def test_uniform_draws_never_change():
+    # a run is told by its seed: these rows of a table of 60 stand for every run ever made
+    data = dataset(SMALL)
+    drawn = UniformSampler()(data).draw(5, tf.constant(0, tf.int64), 8)
+    assert drawn["image"][0].numpy().tolist() == FIRST["image"]
+    assert drawn["image_2"][0].numpy().tolist() == FIRST["image_2"]
     table = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
-    batches = stream.train_batches(table, 8, seed=5).take(32)
-    old = np.stack([batch["image"].numpy().reshape(-1) for batch in batches])
-    data = GroundTruthDataset("toy", SMALL, SMALL.names, table, 1, records=None)
-    new = UniformSampler()(data).draw(5, tf.constant(0, tf.int64), 8)
-    np.testing.assert_array_equal(new["image"].numpy(), old)
-    assert not np.array_equal(new["image"], new["image_2"])
-
-
-def test_weighted_draws_follow_the_distribution_and_never_meet_what_is_held_out():
-    parts = [correlate("x", "y", 0.2), hold_out("shape == 0 and x > 15")]
-    sampler = WeightedSampler(GridDistribution(parts), images=("image",))
-    factors = SPACE.to_factors(draw(sampler, dataset(), blocks=100)["image"])  # 204,800
-    assert not ((factors[:, 0] == 0) & (factors[:, 3] > 15)).any()
-    expected = sampler(dataset()).facts["correlation:x,y"]
-    assert np.corrcoef(factors[:, 3], factors[:, 4])[0, 1] == pytest.approx(expected, abs=0.004)
-    share = np.bincount(factors[:, 0]) / len(factors)
-    probabilities = sampler.distribution.probabilities(SPACE).reshape(SPACE.sizes)
-    np.testing.assert_allclose(share, probabilities.sum(axis=(1, 2, 3, 4)), atol=0.005)
+    names = ("image", "image_2")
+    (batch,) = stream.train_batches(table, 8, seed=5, names=names).take(1)
+    for name in names:
+        assert batch[name].numpy().reshape(-1).tolist() == FIRST[name]
 
 
 def assert_drawn_by(rows, probabilities):
@@ -149,7 +137,6 @@ def test_exact_pairs_differ_in_exactly_k_factors():
         first, second, changed = changes(PairSampler(k=k), dataset(), blocks=5)
         np.testing.assert_array_equal(changed == 1, first != second)
         assert (changed.sum(axis=1) == k).all()
-    share = np.bincount((first != second).argmax(axis=1))
     first, second, changed = changes(PairSampler(k=1), dataset())
     np.testing.assert_allclose(changed.mean(axis=0), 0.2, atol=0.01)
     first, second, changed = changes(PairSampler(k=-1), dataset())
@@ -211,7 +198,10 @@ def test_both_images_of_a_pair_keep_to_a_distribution():
     for factors in (first, second):
         assert not ((factors[:, 0] == 2) & (factors[:, 2] >= 2)).any()
     np.testing.assert_array_equal(changed == 1, first != second)
-    assert (changed.sum(axis=1) == 1).all()  # every point has a neighbour that is left
+    # of a point whose place changes, 16 proposals may all be held out
+    alone = (changed.sum(axis=1) == 0).mean()
+    assert 0 < alone < 0.01
+    assert (changed.sum(axis=1) <= 1).all()
 
 
 def test_a_point_without_a_neighbour_is_paired_with_itself():
@@ -222,6 +212,48 @@ def test_a_point_without_a_neighbour_is_paired_with_itself():
     assert (first == 0).all()
     assert (second == 0).all()
     assert (changed == 0).all()
+
+
+@pytest.mark.parametrize("rule", ["uniform", "locatello"])
+@pytest.mark.parametrize("k", [1, 2])
+def test_pairs_that_may_keep_values_pass_a_chi_square_test(k, rule):
+    one = exact_kept(1)
+    expected = exact_kept(k) if rule == "uniform" else (one + exact_kept(k)) / 2
+    drawn = draw(PairSampler(k=k, rule=rule), dataset(SMALL), blocks=60)
+    assert_drawn_by(drawn["image"] * 60 + drawn["image_2"], expected)
+
+
+def exact_kept(k):
+    """Chances of (first row, second row) where k factors take a uniform value."""
+    factors = SMALL.to_factors(np.arange(60))
+    differ = factors[:, None] != factors[None]
+    subsets = list(itertools.combinations(range(3), k))
+    total = np.zeros((60, 60))
+    for subset in subsets:
+        others = [factor for factor in range(3) if factor not in subset]
+        possible = ~differ[:, :, others].any(axis=2)
+        total += possible / np.prod([SMALL.sizes[factor] for factor in subset])
+    return (total / len(subsets) / 60).reshape(-1)
+
+
+def test_pairs_under_a_distribution_keep_k_and_follow_its_weights():
+    parts = [correlate("size", "place", 0.2)]
+    sampler = PairSampler(k=-1, sampler=WeightedSampler(GridDistribution(parts)))
+    first, second, changed = changes(sampler, dataset(SMALL), blocks=60)
+    np.testing.assert_array_equal(changed == 1, first != second)
+    share = np.bincount(changed.sum(axis=1).astype(int), minlength=4) / len(changed)
+    np.testing.assert_allclose(share, [0, 0.5, 0.5, 0], atol=0.005)
+    np.testing.assert_allclose(changed.mean(axis=0), 0.5, atol=0.01)
+    assert sampler(dataset(SMALL)).facts["identical_pairs"] == 0
+    narrow = PairSampler(k=1, sampler=WeightedSampler(GridDistribution([random_hold_out(0.9)])))
+    assert 0.1 < narrow(dataset(SMALL)).facts["identical_pairs"] < 1
+
+
+def test_a_fast_rate_moves_one_factor_by_one_step():
+    sampler = TransitionSampler(("shape",), rate=100.0)
+    first, second, changed = changes(sampler, dataset(), blocks=5)
+    assert (changed.sum(axis=1) == 1).all()
+    assert (np.abs(first - second).sum(axis=1) == 1).all()
 
 
 def exact_transitions(sizes, rate):
@@ -242,9 +274,8 @@ def test_transitions_have_the_laplace_chances_given_that_a_factor_changes():
     data = dataset(FactorSpace(("a", "b"), (4, 3)))
     first, second, changed = changes(TransitionSampler(rate=2.0), data, blocks=100)
     np.testing.assert_array_equal(changed == 1, first != second)
-    counts = np.zeros((4, 3, 4, 3))
-    np.add.at(counts, (*first.T, *second.T), 1)
-    np.testing.assert_allclose(counts / counts.sum(), exact_transitions((4, 3), 2.0), atol=0.0012)
+    pair = np.ravel_multi_index((*first.T, *second.T), (4, 3, 4, 3))
+    assert_drawn_by(pair, exact_transitions((4, 3), 2.0).reshape(-1))
 
 
 def test_categorical_factors_stay_and_a_random_rate_moves_the_others():
@@ -260,7 +291,7 @@ def test_categorical_factors_stay_and_a_random_rate_moves_the_others():
 def test_labelled_rows_come_in_order_and_repeat():
     sampler = LabelledSampler(10, 0.9, perfect_labeller, seed=3)
     data = dataset(SMALL)
-    known = sampler.labelled(data)
+    known = sampler(data).labelled
     arrays = draw(sampler, data, blocks=3, batch=4)
     expected = known.row[np.arange(3 * 32 * 4) % 9]
     np.testing.assert_array_equal(arrays["labelled_image"], expected)
@@ -275,14 +306,14 @@ def test_labelled_rows_come_in_order_and_repeat():
     [(10, 0.9, 9), (100, 0.9, 90), (1000, 0.9, 900), (100, 0.95, 95), (7, 1, 7)],
 )
 def test_how_many_labelled_rows_train(num, fraction, train):
-    known = LabelledSampler(num, fraction, perfect_labeller).labelled(dataset())
+    known = LabelledSampler(num, fraction, perfect_labeller)(dataset()).labelled
     assert (known.num_train, len(known.row)) == (train, num)
 
 
 def test_labelled_rows_keep_to_the_distribution():
     distribution = GridDistribution([hold_out("shape == 2 or size == 0")])
     sampler = LabelledSampler(30, 1, partial_labeller, sampler=WeightedSampler(distribution))
-    known = sampler.labelled(dataset(SMALL))
+    known = sampler(dataset(SMALL)).labelled
     factors = SMALL.to_factors(known.row)
     assert not ((factors[:, 0] == 2) | (factors[:, 1] == 0)).any()
     bound = sampler(dataset(SMALL))
@@ -296,7 +327,8 @@ def test_labelled_rows_keep_to_the_distribution():
 def test_labels_wrap_pairs():
     bound = LabelledSampler(5, 1.0, perfect_labeller, sampler=PairSampler(k=1))(dataset(SMALL))
     assert bound.images == ("image", "image_2", "labelled_image")
-    assert bound.extras == {"changed": ((3,), tf.float32), "label": ((3,), tf.float32)}
+    label = {"labelled_point": ((), tf.int64), "label": ((3,), tf.float32)}
+    assert bound.extras == {"changed": ((3,), tf.float32), **label}
 
 
 @pytest.mark.parametrize(
@@ -336,6 +368,19 @@ def test_a_block_is_a_function_of_seed_and_number_and_has_the_shapes_it_says(sam
         (lambda: PairSampler(), dataset(SMALL, cells=np.arange(9)), "has 9 of 60"),
         (lambda: TransitionSampler(("shap",)), dataset(), "names shap; the factors of toy are"),
         (lambda: TransitionSampler(SMALL.names), dataset(SMALL), "no factor of toy can move"),
+        (lambda: TransitionSampler("shape"), dataset(), "must be a list of names"),
+        (
+            lambda: UniformSampler("image"),
+            dataset(),
+            "UniformSampler.images must be a list of names",
+        ),
+        (lambda: TransitionSampler(rate=101), dataset(), "at most 100"),
+        (lambda: PairSampler(k=-1.0), dataset(), "PairSampler.k must be a whole number"),
+        (
+            lambda: PairSampler(sampler=UniformSampler(["image_2"])),
+            dataset(),
+            "pairs need a sampler of .image.",
+        ),
         (lambda: TransitionSampler(rate=0), dataset(), "TransitionSampler.rate must be a number"),
         (lambda: LabelledSampler(10, 1.5, perfect_labeller), dataset(), "at most 1"),
         (lambda: LabelledSampler(61, 1, perfect_labeller), dataset(SMALL), "only 60 rows of toy"),
@@ -364,11 +409,11 @@ def test_mistakes_are_one_line(make, data, message):
 def test_held_out_draws_are_uniform_over_what_is_never_drawn():
     sampler = PairSampler(sampler=WeightedSampler(GridDistribution([hold_out("shape == 1")])))
     bound = sampler(dataset(SMALL))
-    drawn = draw(lambda _: draws.only_held_out(bound), dataset(SMALL))
+    drawn = draw(lambda _: draws.single_images(bound, held_out=True), dataset(SMALL))
     held_out = SMALL.to_factors(np.arange(60))[:, 0] == 1
     np.testing.assert_array_equal(bound.held_out, held_out)
     assert_drawn_by(drawn["image"], held_out / held_out.sum())
     np.testing.assert_array_equal(drawn["image"], drawn["image_2"])
     assert not drawn["changed"].any()
     with pytest.raises(UserError, match="no row is held out"):
-        draws.only_held_out(UniformSampler()(dataset(SMALL)))
+        draws.single_images(UniformSampler()(dataset(SMALL)), held_out=True)

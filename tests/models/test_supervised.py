@@ -100,8 +100,8 @@ def test_a_term_reads_the_encoders_mean_and_follows_its_annealer():
     term.build(3, {"label": (3, 4)})
     batch = {"labelled_image": tf.constant(MEANS), "label": tf.constant(LABELS)}
     found = term(Model(), batch, tf.constant(5, tf.int64))
-    assert list(found) == ["supervised"]
-    assert float(found["supervised"]) == pytest.approx(1.5 * 1.396929, abs=2e-6)
+    assert list(found) == ["xent"]
+    assert float(found["xent"]) == pytest.approx(1.5 * 1.396929, abs=2e-6)
 
 
 @pytest.mark.parametrize("term", [L2Labels(1.0), XentLabels(1.0), EmbedLabels(1.0)])

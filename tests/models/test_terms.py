@@ -43,7 +43,7 @@ STEP, SEED = 5, np.array([1, 2])
 def test_a_term_adds_to_the_models_terms_and_its_variables_to_the_vaes(model):
     term = L2Labels(2.0)
     whole = WithTerms(model, [term], 3, SIZES)
-    assert whole.inputs == ("image", "labelled_image", "label")
+    assert whole.inputs == ("image", "labelled_image", "labelled_point", "label")
     own, _ = model.losses(batch(), STEP, SEED)
     terms, _ = whole.losses(batch(), STEP, SEED)
     added = term(model, batch(), STEP)
@@ -66,8 +66,8 @@ def test_the_longest_schedule_and_the_first_warning_of_a_batch_of_one_count(mode
 
 
 def test_two_terms_of_one_name_are_refused(model):
-    whole = WithTerms(model, [XentLabels(1.0), CovLabels(1.0)], 3, SIZES)
-    with pytest.raises(UserError, match="the loss has two terms called supervised"):
+    whole = WithTerms(model, [XentLabels(1.0), XentLabels(2.0)], 3, SIZES)
+    with pytest.raises(UserError, match="the loss has two terms called xent"):
         whole.losses(batch(), STEP, SEED)
 
 

@@ -105,3 +105,12 @@ def test_sees_the_global_batch(kind, two_replicas):
     )
     assert np.abs(by_mean).min() > 0
     assert np.any(by_log_variance) == (kind == "ii")
+
+
+@pytest.mark.parametrize("kind, factor, expected", [("i", 10.0, 29.399414), ("ii", 1.0, 10.841856)])
+def test_the_studys_check_values_beside_labels(kind, factor, expected):
+    mean, log_variance = [[0.5, -1, 2], [1.5, 0.25, -0.5]], [[0, -1, 0.5], [0.2, 0, -0.3]]
+    given = posterior(mean, log_variance)
+    terms = DIP(2.0, factor, TYPES[kind][0])(given, given.loc, tf.constant(0, tf.int64))
+    assert float(terms["kl"]) == pytest.approx(2.097830, abs=2e-6)
+    assert float(terms["covariance"]) == pytest.approx(expected, rel=1e-6)

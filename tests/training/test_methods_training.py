@@ -98,10 +98,7 @@ def test_schedule_reads_the_step_before_the_update_and_a_run_that_ends_before_is
         "train.summary_steps = 1",
     )
     trained(tmp_path / "run", *settings, "STEPS = 2")
-    assert (
-        capsys.readouterr().err.count("the run ends at update 2, the regularizer's schedule at 4")
-        == 1
-    )
+    assert capsys.readouterr().err.count("the run ends at update 2, the loss's schedule at 4") == 1
     values = trained(tmp_path / "run", *settings, "STEPS = 6")
     assert "schedule" not in capsys.readouterr().err
     assert values["capacity"] == 20.0  # evaluation sees the final step

@@ -67,6 +67,8 @@ def test_a_run_with_held_out_rows_says_which_and_how_they_are_reconstructed(
     np.testing.assert_array_equal(held_out, (factors[:, 0] == 0) & (factors[:, 3] >= half))
     assert values["held_out/reconstruction_loss"] > 0
     assert values["held_out/reconstruction_loss"] != values["reconstruction_loss"]
+    # of the same single images, as those that training draws
+    assert values["drawn/reconstruction_loss"] > 0
     assert values["held_out/elbo"] == pytest.approx(
         -values["held_out/reconstruction_loss"] - values["held_out/kl"], rel=1e-6
     )
@@ -129,14 +131,14 @@ def test_the_same_labels_whatever_the_unlabelled_images_are(trained, tmp_path):
         (
             "ada_gvae",
             ["train.sampler = @UniformSampler()"],
-            "PairVAE reads image_2, changed|PairVAE reads changed, which UniformSampler does not"
-            r" give; bind train.sampler = @PairSampler\(\) or @TransitionSampler\(\)",
+            "PairVAE reads pairs of images, which UniformSampler does not give; bind"
+            r" train.sampler = @PairSampler\(\) or @TransitionSampler\(\)",
         ),
         (
             "s2_beta_vae",
             ["train.sampler = @PairSampler()"],
-            "XentLabels reads labelled_image, label, which PairSampler does not give; bind"
-            r" train.sampler = @LabelledSampler\(\)",
+            "XentLabels reads labelled_image, labelled_point, label, which PairSampler does not"
+            r" give; bind train.sampler = @LabelledSampler\(\)",
         ),
         (
             "factor_vae",
@@ -158,6 +160,12 @@ def test_the_same_labels_whatever_the_unlabelled_images_are(trained, tmp_path):
             ],
             "more than the 5 images of rendered_sprites/small left by .the first 5 grid points.",
         ),
+        (
+            "ada_gvae",
+            ["PairVAE.pair_term = @SlowTerm"],
+            r"PairVAE.pair_term must be a call of a term, such as @SlowTerm\(\)",
+        ),
+        ("ada_gvae", ["PairVAE.pair_term = @BetaKL()"], "must take two posteriors.*got BetaKL"),
         ("ada_gvae", ["train.sampler = @PairSampler"], r"such as @PairSampler\(\) with its"),
         ("vae", ["SAMPLER = 'pairs'"], "must be a call of a sampler.*got 'pairs'"),
         ("s2_beta_vae", ["LABEL_TERM = @L2Labels"], r"such as \[@XentLabels\(\)\] with its"),
@@ -165,7 +173,7 @@ def test_the_same_labels_whatever_the_unlabelled_images_are(trained, tmp_path):
         (
             "s2_beta_vae",
             ["train.terms = [@XentLabels(), @XentLabels()]", "NUM_LABELLED = 20"],
-            "two terms called supervised",
+            "two terms called xent",
         ),
     ],
 )
@@ -183,10 +191,32 @@ def test_where_records_are_streamed_only_uniform_draws_are_allowed(trained, tmp_
 
 
 def test_a_run_of_an_older_version_without_these_parameters_goes_on(trained, tmp_path):
-    trained(tmp_path / "run", "vae", "STEPS = 3", "train.sampler = None")
+    trained(tmp_path / "run", "vae", "STEPS = 3")
     path = tmp_path / "run" / "identity.json"
     identity = json.loads(path.read_text())
-    for name in ("train.sampler", "train.terms", "VAE.detach"):
+    assert not [name for name in identity if "ampler" in name]
+    for name in ("train.terms", "VAE.detach"):
         del identity[name]
     path.write_text(json.dumps(identity))
-    assert trained(tmp_path / "run", "vae", "train.sampler = None")["steps"] == 6
+    assert trained(tmp_path / "run", "vae")["steps"] == 6
+
+
+def test_a_distribution_that_the_model_overrides_is_refused(data_dir, tmp_path):
+    gin_utils.parse([HELD_OUT, "models/vae.gin"], TINY)
+    with pytest.raises(UserError, match="give the distribution's file after the model's"):
+        train.train(tmp_path / "run", data_dir=data_dir)
+
+
+def test_a_lost_mask_is_written_again(trained, tmp_path, capfd):
+    values = trained(tmp_path / "run", "vae", files=[HELD_OUT])
+    (tmp_path / "run" / "held_out.npy").unlink()
+    assert trained(tmp_path / "run", "vae", files=[HELD_OUT]) == values
+    assert "held_out.npy missing or damaged: written again" in capfd.readouterr().err
+    assert (tmp_path / "run" / "held_out.npy").is_file()
+
+
+def test_pairs_that_do_not_differ_are_warned_of(trained, tmp_path, capfd):
+    narrow = ["distributions/any_random.gin"]
+    trained(tmp_path / "run", "ada_gvae", "FRACTION = 0.99", "K = 1", files=narrow)
+    assert "of the pairs both images are one" in capfd.readouterr().err
+    assert results.read_step(tmp_path / "run")["labels"]["sampler"]["identical_pairs"] > 0.05
