@@ -54,6 +54,7 @@ class Run:
             [
                 *TINY,
                 *TERMS.get(method, ()),
+                *TERMS.get(method, ()),
                 *(line for line in SMALLER if f"{line.split()[0]} = " in text),
             ],
         )

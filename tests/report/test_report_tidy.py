@@ -13,7 +13,6 @@ from dlib_tf2.configuration import declaration
 from dlib_tf2.errors import UserError
 from dlib_tf2.report import scores as known
 from dlib_tf2.report import tidy
-from dlib_tf2.report.choose import choose
 from dlib_tf2.report.exhibit import Exhibit, cells, missing, standing
 
 METRICS = tuple(score.name for score in known.METRICS)
@@ -168,18 +167,14 @@ def test_trees_of_two_implementations_are_never_mixed(table):
 
 
 def test_models_of_different_distributions_are_never_mixed(table):
-    part = table.assign(distribution="held out: shape == 2", value=9.0, finished="2027")
-    notes = []
-    chosen, _ = choose(pd.concat([table, part], ignore_index=True), None, None, notes)
-    assert not (chosen["value"] == 9.0).any()
-    assert any(
-        "trained on another distribution over the grid (held out: shape == 2)" in note
-        for note in notes
-    )
-    notes = []
-    chosen, _ = choose(part, None, None, notes)
-    assert (chosen["value"] == 9.0).all()
-    assert notes[0] == "Every model here was trained on a part of the grid: held out: shape == 2."
+    part = table.assign(distribution="held out: shape == 2", finished="2027")
+    scores = tidy.prepare(pd.concat([table, part]))
+    pd.testing.assert_frame_equal(scores.models, tidy.prepare(table).models)
+    (note,) = scores.notes
+    assert "trained on another distribution over the grid (held out: shape == 2) are left" in note
+    assert tidy.prepare(part).notes == [
+        "Every model here was trained on a part of the grid: held out: shape == 2."
+    ]
 
 
 def test_scores_of_different_rows_are_never_mixed(table):
