@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import gin
 import keras
@@ -158,16 +158,9 @@ def train(
     check_whole(1, train__eval_steps=eval_steps, train__summary_steps=summary_steps)
     check_whole(1, train__save_steps=save_steps, train__counts_per_update=counts_per_update)
     check_whole(0, train__seed=seed)
-    if not save_minutes > 0:
-        raise UserError(f"train.save_minutes must be a number above 0, got {save_minutes!r}")
-    if precision not in _PRECISIONS:
-        known = ", ".join(_PRECISIONS)
-        raise UserError(f"train.precision must be one of {known}, got {precision!r}")
-    if batch_size % (replicas := strategy.num_replicas_in_sync):
-        raise UserError(
-            f"BATCH_SIZE {batch_size} is no multiple of the {replicas} replicas; choose another"
-        )
+    _check_settings(save_minutes, precision, batch_size, strategy.num_replicas_in_sync, terms)
     steps = -(-steps // counts_per_update)  # updates, from here on
+    recipe = _Recipe(model, encoder, decoder, optimizer, num_latent, precision, terms)
     settings = {
         "train.dataset": dataset,
         "train.num_latent": num_latent,
@@ -183,25 +176,12 @@ def train(
         _refuse_other_run(folder, settings, settings)
     data = datasets.load(dataset, data_dir)
     draws = _bound(UniformSampler() if sampler is None else sampler, data, strategy)
-    _check_terms(terms)
     _check_batch(data, batch_size, draws)
     settings[_IMAGES] = data.fingerprint()
     with worker_loss_is_interruption(strategy), stop_on_signals() as stop, ExitStack() as alone:
-        vae, whole, optimizers = _build(
-            strategy,
-            data,
-            model,
-            encoder,
-            decoder,
-            num_latent,
-            optimizer,
-            precision,
-            seed,
-            draws,
-            terms,
-        )
+        vae, full, optimizers = _build(strategy, data, draws, recipe, seed)
         compiled = use_xla(strategy, xla)
-        engine = Engine(strategy, whole, optimizers, data, seed, batch_size, compiled, draws)
+        engine = Engine(strategy, full, optimizers, data, seed, batch_size, compiled, draws)
         # Only now, because a mistake in the settings must not delete the earlier run.
         if chief:
             alone.enter_context(hold_folder(folder, "train", WRITTEN, overwrite))
@@ -211,40 +191,64 @@ def train(
             return values
         wait_for_all(strategy)
         if chief:
-            _warn(whole, steps, batch_size, draws)
+            _warn(full, steps, batch_size, draws)
         run = Run(engine, folder, stop, chief, steps, summary_steps, save_steps, save_minutes)
-        stream = functools.partial(_batches, strategy, data, whole.inputs, batch_size)
+        stream = functools.partial(_batches, strategy, data, full.inputs, batch_size)
         run.train(functools.partial(stream, draws, derive_seed(seed, "data")))
-        values = run.evaluate(stream(draws, derive_seed(seed, "evaluation data")), eval_steps)
-        if draws.held_out is not None:
-            for name in ("drawn", "held_out"):
-                rows = drawing.single_images(draws, name == "held_out")
-                means = run.evaluate(stream(rows, derive_seed(seed, f"{name} rows")), eval_steps)
-                values |= {f"{name}/{term}": means[term] for term in _OF_ROWS}
+        values = _evaluate(run, stream, draws, seed, eval_steps)
         if chief:
-            # The record of a shorter run no longer describes both networks.
-            (folder / "results.json").unlink(missing_ok=True)
-            _export(folder, "encoder", encoder(data.observation_shape, num_latent), vae.encoder)
-            _export(folder, "decoder", decoder(data.observation_shape, num_latent), vae.decoder)
-            scores, told = _validation(folder, data, draws, seed)
-            values |= scores
-            files = [*saved_model.NETWORKS, *_write_held_out(folder, draws)]
             kept = {**(labels or {}), "method": method, "hyperparameters": hyperparameters or {}}
             kept |= {name.removeprefix("train."): value for name, value in settings.items()}
-            trained = not (vae.detach and getattr(vae.regularizer, "beta", 1) == 0)
-            kept |= {"activation": vae.activation, "posterior_trained": trained}
-            kept["sampler"] = {"name": draws.name, **draws.facts}
-            device = describe(strategy)
-            results.write_step(
-                folder,
-                "train",
-                values,
-                started=started,
-                labels=kept,
-                device=device,
-                files=files,
-                warnings=told,
+            about = {"started": started, "device": describe(strategy)}
+            values = _finish(folder, data, draws, recipe, vae, values, kept, **about)
+    return values
+
+
+class _Recipe(NamedTuple):
+    """What a model is made of; see the arguments of `train`."""
+
+    model: Callable[..., VAE]
+    encoder: Callable[[Sequence[int], int], keras.Model]
+    decoder: Callable[[Sequence[int], int], keras.Model]
+    optimizer: Callable[[], keras.optimizers.Optimizer]
+    num_latent: int
+    precision: str
+    terms: Sequence[Term]
+
+
+def _check_settings(
+    save_minutes: float, precision: str, batch_size: int, replicas: int, terms: Any
+) -> None:
+    """Refuses values of the right kind that mean nothing, and what is no list of terms."""
+    if not save_minutes > 0:
+        raise UserError(f"train.save_minutes must be a number above 0, got {save_minutes!r}")
+    if precision not in _PRECISIONS:
+        known = ", ".join(_PRECISIONS)
+        raise UserError(f"train.precision must be one of {known}, got {precision!r}")
+    if batch_size % replicas:
+        raise UserError(
+            f"BATCH_SIZE {batch_size} is no multiple of the {replicas} replicas; choose another"
+        )
+    listed = isinstance(terms, list | tuple)
+    for term in terms if listed else [terms]:
+        if not listed or isinstance(term, type) or not hasattr(term, "inputs"):
+            raise UserError(
+                "train.terms must be a list of calls of terms, such as [@XentLabels()] with its"
+                f" brackets, got {terms!r}"
             )
+
+
+def _evaluate(
+    run: Run, stream: Callable[..., Iterable], draws: Draws, seed: int, eval_steps: int
+) -> dict[str, float]:
+    """The means of the evaluation, and those of held-out rows beside those of the others."""
+    values = run.evaluate(stream(draws, derive_seed(seed, "evaluation data")), eval_steps)
+    if draws.held_out is None:
+        return values
+    for name in ("drawn", "held_out"):
+        rows = drawing.single_images(draws, name == "held_out")
+        means = run.evaluate(stream(rows, derive_seed(seed, f"{name} rows")), eval_steps)
+        values |= {f"{name}/{term}": means[term] for term in _OF_ROWS}
     return values
 
 
@@ -290,17 +294,6 @@ def _refuse_missing(draws: Draws, reader: Any) -> None:
             f"{name} reads a second, independent image, and {draws.name} gives pairs; use another"
             " sampler, or leave the second image out"
         )
-
-
-def _check_terms(terms: Any) -> None:
-    """Refuses what is no list of terms."""
-    listed = isinstance(terms, list | tuple)
-    for term in terms if listed else [terms]:
-        if not listed or isinstance(term, type) or not hasattr(term, "inputs"):
-            raise UserError(
-                "train.terms must be a list of calls of terms, such as [@XentLabels()] with its"
-                f" brackets, got {terms!r}"
-            )
 
 
 def _check_batch(data: datasets.GroundTruthDataset, batch_size: int, draws: Draws) -> None:
@@ -349,38 +342,33 @@ def _warn(vae: VAE | WithTerms, steps: int, batch_size: int, draws: Draws) -> No
 
 
 def _build(
-    strategy,
-    data,
-    model,
-    encoder,
-    decoder,
-    num_latent,
-    optimizer,
-    precision,
-    seed,
-    draws,
-    terms,
-):
+    strategy: tf.distribute.Strategy,
+    data: datasets.GroundTruthDataset,
+    draws: Draws,
+    recipe: _Recipe,
+    seed: int,
+) -> tuple[VAE, VAE | WithTerms, dict[str, keras.optimizers.Optimizer]]:
     """The model, the same with its terms, and its built optimizers, made in the strategy's scope
     from the run's seed.
     """
     # Keras initialisers draw from global state; only this line seeds it.
     keras.utils.set_random_seed(derive_seed(seed, "weights"))
     optimizers = {}
-    with strategy.scope(), _precision(precision):
+    num_latent, terms = recipe.num_latent, recipe.terms
+    with strategy.scope(), _precision(recipe.precision):
         image, code = tuple(data.observation_shape), (num_latent,)
-        networks = encoder(image, num_latent), decoder(image, num_latent)
+        networks = recipe.encoder(image, num_latent), recipe.decoder(image, num_latent)
         _check_network("encoder", networks[0], [image], [code, code])
         _check_network("decoder", networks[1], [code], [image])
-        vae = model(*networks)
+        vae = recipe.model(*networks)
         for reader in (vae, *terms):
             _refuse_missing(draws, reader)
-        whole = WithTerms(vae, terms, num_latent, draws.sizes) if terms else vae
-        for name, part in whole.parts(()).items():
+        full = WithTerms(vae, terms, num_latent, draws.sizes) if terms else vae
+        for name, part in full.parts(()).items():
             with gin.config_scope(name):
-                optimizers[name] = optimizer()
+                optimizers[name] = recipe.optimizer()
             optimizers[name].build(part.variables)
-    return vae, whole, optimizers
+    return vae, full, optimizers
 
 
 def _check_network(name: str, network: Any, takes: list[tuple], gives: list[tuple]) -> None:
@@ -551,6 +539,32 @@ def _finished_values(folder: AnyPath, steps: int) -> dict[str, float] | None:
         return None
     saved_model.check_unchanged(folder, record)
     print(f"{folder} is already trained ({values['steps']:,} steps); nothing to do")
+    return values
+
+
+def _finish(
+    folder: AnyPath,
+    data: datasets.GroundTruthDataset,
+    draws: Draws,
+    recipe: _Recipe,
+    vae: VAE,
+    values: dict[str, float],
+    kept: dict[str, Any],
+    **about: Any,
+) -> dict[str, float]:
+    """Writes both networks, the held-out rows and the record; returns its values."""
+    # The record of a shorter run no longer describes both networks.
+    (folder / "results.json").unlink(missing_ok=True)
+    shape, num_latent = data.observation_shape, recipe.num_latent
+    _export(folder, "encoder", recipe.encoder(shape, num_latent), vae.encoder)
+    _export(folder, "decoder", recipe.decoder(shape, num_latent), vae.decoder)
+    scores, told = _validation(folder, data, draws, kept["seed"])
+    values = values | scores
+    files = [*saved_model.NETWORKS, *_write_held_out(folder, draws)]
+    trained = not (vae.detach and getattr(vae.regularizer, "beta", 1) == 0)
+    kept = kept | {"activation": vae.activation, "posterior_trained": trained}
+    kept["sampler"] = {"name": draws.name, **draws.facts}
+    results.write_step(folder, "train", values, labels=kept, files=files, warnings=told, **about)
     return values
 
 
