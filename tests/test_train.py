@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from dlib_tf2 import train
 from dlib_tf2.configuration import gin_utils
+from dlib_tf2.datasets.draws import uniform
 from dlib_tf2.errors import DlibError, Interrupted, UserError
 from dlib_tf2.records import results
 from dlib_tf2.system import command
@@ -405,17 +406,18 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(
 
 
 def test_a_batch_that_does_not_fit_in_memory_is_refused_before_the_work(tiny_data, monkeypatch):
-    train._check_batch(tiny_data, 24)
+    draws = uniform(24, ["image"])
+    train._check_batch(tiny_data, 24, draws)
     with pytest.raises(UserError, match="batch_size is 25, more than the 24 images of tiny; lower"):
-        train._check_batch(tiny_data, 25)
+        train._check_batch(tiny_data, 25, draws)
     # of 24 x 16 x 16 float32 one more than half
     pages = {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(train.os, "sysconf", pages.__getitem__)
-    train._check_batch(tiny_data, 20)
+    train._check_batch(tiny_data, 20, draws)
     with pytest.raises(
         UserError, match="batch_size is 21: one batch of images takes .*e-05 GB, more"
     ):
-        train._check_batch(tiny_data, 21)
+        train._check_batch(tiny_data, 21, draws)
 
 
 PLAIN_KERAS = """

@@ -3,6 +3,7 @@ nothing right is refused.
 """
 
 import pathlib
+import re
 
 import no_tensorflow
 import pytest
@@ -17,12 +18,22 @@ GIN_FILES = sorted(
     for path in (REPO / "gin_configs").rglob("*.gin")
 )
 # what a file leaves to those that include it
-MACROS = ['DATASET = "x"', "NUM_LATENT = 1", "STEPS = 1", "BATCH_SIZE = 1", "SEED = 0"]
+MACROS = [
+    'DATASET = "x"',
+    "NUM_LATENT = 1",
+    "STEPS = 1",
+    "BATCH_SIZE = 1",
+    "SEED = 0",
+    "SAMPLER = None",
+]
 
 
 @pytest.mark.parametrize("name", GIN_FILES)
 def test_every_shipped_file_passes(name):
-    gin_utils.GinText([name], MACROS if name == "models/shared.gin" else [])
+    used = set(re.findall(r"%(\w+)", (gin_utils.config_dir() / name).read_text()))
+    missing = [macro for macro in MACROS if macro.split()[0] in used]
+    alone = name in ("models/shared.gin", "models/labels.gin")
+    gin_utils.GinText([name], missing if alone else [])
 
 
 @pytest.mark.parametrize("name", studies.known_names())
@@ -30,7 +41,7 @@ def test_every_setting_of_a_study_passes(name):
     study = studies.find(name)
     # one model of each: datasets and seeds are macros
     settings = {one.setting: one for one in study.configurations}
-    assert len(settings) >= 18
+    assert len(settings) >= 6
     for setting, one in settings.items():
         gin_utils.GinText([f"models/{setting.method}.gin", *study.gin_config], one.bindings)
 

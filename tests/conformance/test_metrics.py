@@ -22,7 +22,7 @@ from dlib_tf2.metrics._lightgbm import lightgbm_exact_gradient_boosting
 from dlib_tf2.metrics._predictors import sklearn_gradient_boosting
 from dlib_tf2.report import scores
 
-SHARED = {"common", "repeats"}
+SHARED = {"common", "labelled", "repeats"}
 NAMES = [
     module.name
     for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__)

@@ -25,7 +25,7 @@ GRID = np.stack(np.unravel_index(np.arange(60), (3, 4, 5)), axis=1)
 MODULES = [
     importlib.import_module(f"dlib_tf2.metrics.{module.name}")
     for module in pkgutil.iter_modules(dlib_tf2.metrics.__path__)
-    if module.name not in ("common", "repeats") and module.name[0] != "_"
+    if module.name not in ("common", "labelled", "repeats") and module.name[0] != "_"
 ]
 FUNCTIONS = [getattr(module, module.__name__.split(".")[-1]) for module in MODULES]
 
