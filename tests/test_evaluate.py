@@ -579,10 +579,10 @@ def test_scores_of_two_representations_never_lie_in_one_folder(table, local_metr
 
 
 def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metric, capsys):
-    for name in ("one", "two"):
+    for name in ("early", "second"):
         stop = (
             "if os.path.exists('kill'):\n    os.kill(os.getpid(), signal.SIGINT)\n"
-            if name == "two"
+            if name == "second"
             else ""
         )
         local_metric(
@@ -590,41 +590,41 @@ def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metri
             f"{stop}return {{'boosted': 1.0}}",
             f"include 'suites/classifiers.gin'\n{name}.scale = %TREES",
         )
-    both, other = ["one", "two"], ["TREES = @sklearn_gradient_boosting"]
+    both, other = ["early", "second"], ["TREES = @sklearn_gradient_boosting"]
     evaluate(table, "scores", [*both, "mig"])
 
     gin_utils.parse(metric_config.files(both), other)
     message = (
-        r"two holds a score of other boosted trees \(lightgbm_exact_gradient_boosting, "
+        r"second holds a score of other boosted trees \(lightgbm_exact_gradient_boosting, "
         r"now sklearn_gradient_boosting\); "
-        "choose another output folder, or replace all of them: --overwrite --metrics=one,two"
+        "choose another output folder, or replace all of them: --overwrite --metrics=early,second"
     )
-    for path in pathlib.Path("scores/one").iterdir():
+    for path in pathlib.Path("scores/early").iterdir():
         path.unlink()
     for overwrite in (False, True):
         with pytest.raises(UserError, match=message):
-            evaluate(table, "scores", ["one"], overwrite=overwrite)
+            evaluate(table, "scores", ["early"], overwrite=overwrite)
     # no trees: they stand beside any
     assert list(evaluate(table, "scores", ["mig", "mcc"])) == ["mig", "mcc"]
 
     pathlib.Path("kill").touch()
     with pytest.raises(Interrupted):
-        evaluate(table, "scores", ["two"], overwrite=True)
+        evaluate(table, "scores", ["second"], overwrite=True)
     assert (
-        results.read_step("scores/two")["config"]["two.scale"]
+        results.read_step("scores/second")["config"]["second.scale"]
         == "@lightgbm_exact_gradient_boosting"
     )  # nothing new: nothing is lost
     with pytest.raises(Interrupted):
         evaluate(table, "scores", both, overwrite=True)
-    # the new score by trees took the place of the old one of the other kind
-    assert list(saved()) == ["one", "mcc", "mig"]
+    # the new score by trees took the place of the old early of the other kind
+    assert list(saved()) == ["early", "mcc", "mig"]
     pathlib.Path("kill").unlink()
     evaluate(table, "scores", both)
     assert {results.read_step(f"scores/{name}")["config"][f"{name}.scale"] for name in both} == {
         "@sklearn_gradient_boosting"
     }
 
-    gin_utils.parse(metric_config.files(both), ["two.scale = @sklearn_gradient_boosting"])
+    gin_utils.parse(metric_config.files(both), ["second.scale = @sklearn_gradient_boosting"])
     with pytest.raises(UserError, match="scores of different boosted trees do not compare"):
         evaluate(table, "mixed", both)
     assert not pathlib.Path("mixed").exists()
