@@ -616,7 +616,7 @@ def test_scores_of_two_kinds_of_trees_never_lie_in_one_folder(table, local_metri
     )  # nothing new: nothing is lost
     with pytest.raises(Interrupted):
         evaluate(table, "scores", both, overwrite=True)
-    # the new score by trees took the place of the old early of the other kind
+    # the new score by trees took the place of the old one of the other kind
     assert list(saved()) == ["early", "mcc", "mig"]
     pathlib.Path("kill").unlink()
     evaluate(table, "scores", both)
