@@ -12,7 +12,7 @@ import time
 
 from dlib_tf2.system import command
 
-ROUNDS, STEPS, DRAWN, IMAGES, NUM_LATENT = 4, 20, 640, 64, 10
+ROUNDS, STEPS, DRAWN, IMAGES, NUM_LATENT = 3, 10, 320, 64, 10
 
 
 def main() -> None:
