@@ -68,14 +68,14 @@ def make_engine(method: str, data):
     import tensorflow as tf
 
     from dlib_tf2.configuration import gin_utils
-    from dlib_tf2.models.terms import WithTerms
+    from dlib_tf2.models.terms import with_terms
     from dlib_tf2.training.engine import Engine
 
     gin_utils.parse([f"models/{method}.gin"])
     bound = gin.get_bindings("train")
     networks = (bound[name](data.observation_shape, NUM_LATENT) for name in ("encoder", "decoder"))
-    model, draws, terms = bound["model"](*networks), bound["sampler"](data), bound.get("terms")
-    whole = WithTerms(model, terms, NUM_LATENT, draws.sizes) if terms else model
+    model, draws, terms = bound["model"](*networks), bound["sampler"](data), bound.get("terms", ())
+    whole = with_terms(model, terms, NUM_LATENT, draws.sizes)
     batch = IMAGES // sum(name in draws.images for name in whole.inputs)
     optimizers = {}
     for name, part in whole.parts(()).items():

@@ -69,10 +69,6 @@ def _is_table(folder: pathlib.Path) -> bool:
     return (folder / "table.json").is_file() and (folder / "images.npy").is_file()
 
 
-def _model_names() -> list[str]:
-    return [name for name in _files("models") if _NOT_RUN not in _text("models", name)]
-
-
 def _models(_: object) -> str:
     strengths: dict[str, tuple[str, list[str]]] = {}
     for one in itertools.chain(*(studies.find(name).configurations for name in _STUDIES)):
@@ -81,7 +77,7 @@ def _models(_: object) -> str:
         if (short := f"{float(value):g}") not in values:
             values.append(short)
     rows = []
-    for name in _model_names():
+    for name in _runnable("models"):
         macro, values = strengths.get(name, ("", []))
         text = _text("models", name)
         default = re.search(rf"^{macro} = (.+)$", text, re.M) if macro else None
@@ -113,16 +109,10 @@ def _studies(_: object) -> str:
     return _table("Studies", ("name", "models", "suite", "datasets"), rows)
 
 
-def _distribution_names() -> list[str]:
-    return [
-        name for name in _files("distributions") if _NOT_RUN not in _text("distributions", name)
-    ]
-
-
 def _distributions(_: object) -> str:
     rows = [
         (f"distributions/{name}.gin", _title(_text("distributions", name)).rstrip("."))
-        for name in _distribution_names()
+        for name in _runnable("distributions")
     ]
     return _table("Distributions over a grid", ("--gin_config", "title"), rows)
 
@@ -157,6 +147,11 @@ def _files(folder: str) -> list[str]:
     return sorted({path.stem for place in places for path in place.glob("*.gin")})
 
 
+def _runnable(folder: str) -> list[str]:
+    """The names of those that are not there for others to include only."""
+    return [name for name in _files(folder) if _NOT_RUN not in _text(folder, name)]
+
+
 def _text(folder: str, name: str) -> str:
     return gin_text.find_file(f"{folder}/{name}.gin").read_text(encoding="utf-8")
 
@@ -179,10 +174,10 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> st
 
 KINDS: dict[str, tuple[Callable[[], list[str]], Callable[..., str]]] = {
     "datasets": (loading.known_names, _datasets),
-    "models": (_model_names, _models),
+    "models": (lambda: _runnable("models"), _models),
     "metrics": (lambda: _files("metrics"), _metrics),
     "studies": (studies.known_names, _studies),
     "suites": (_suite_names, _suites),
-    "distributions": (_distribution_names, _distributions),
+    "distributions": (lambda: _runnable("distributions"), _distributions),
     "gin_files": (_gin_files, _gin_table),
 }

@@ -28,7 +28,7 @@ from dlib_tf2.datasets.samplers import Sampler, UniformSampler, WeightedSampler
 from dlib_tf2.errors import DlibError, UserError, check_whole, few
 from dlib_tf2.metrics import collecting, labelled
 from dlib_tf2.models.optimizers import adam
-from dlib_tf2.models.terms import Term, WithTerms
+from dlib_tf2.models.terms import Term, WithTerms, with_terms
 from dlib_tf2.models.vae import VAE
 from dlib_tf2.records import results
 from dlib_tf2.seeds import derive_seed, generator
@@ -363,7 +363,7 @@ def _build(
         vae = recipe.model(*networks)
         for reader in (vae, *terms):
             _refuse_missing(draws, reader)
-        full = WithTerms(vae, terms, num_latent, draws.sizes) if terms else vae
+        full = with_terms(vae, terms, num_latent, draws.sizes)
         for name, part in full.parts(()).items():
             with gin.config_scope(name):
                 optimizers[name] = recipe.optimizer()

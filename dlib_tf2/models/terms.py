@@ -33,6 +33,13 @@ class Term(Protocol):
         """Named, weighted scalars to add to the loss; `batch` as in `VAE.losses`."""
 
 
+def with_terms(
+    model: VAE, terms: Sequence[Term], num_latent: int, sizes: Mapping[str, tuple[int, ...]]
+) -> "VAE | WithTerms":
+    """The model with these terms, see `WithTerms`; the model itself if there are none."""
+    return WithTerms(model, terms, num_latent, sizes) if terms else model
+
+
 class WithTerms:
     """A model and further terms; to the engine it is a model."""
 

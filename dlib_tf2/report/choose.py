@@ -72,12 +72,7 @@ def _one_study(
 
 def _one_distribution(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Models trained on one distribution over the grid: the uniform one, if there are any."""
-    distributions = table["distribution"].fillna("uniform")  # tables of older versions do not say
-    sizes = (
-        table.assign(distribution=distributions)
-        .drop_duplicates([*_KEY, "distribution"])["distribution"]
-        .value_counts()
-    )
+    distributions, sizes = _kinds(table, "distribution", "uniform")
     if not len(sizes):
         return table
     chosen = "uniform" if "uniform" in sizes else sizes.index[0]
@@ -92,11 +87,20 @@ def _one_distribution(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return table[(distributions == chosen).to_numpy(dtype=bool)]
 
 
+def _kinds(table: pd.DataFrame, column: str, default: str) -> tuple[pd.Series, pd.Series]:
+    """A column, `default` where tables of older versions do not say, and how many models have each
+    of its values, the most frequent first.
+    """
+    kinds = table[column].fillna(default)
+    counted = table.assign(**{column: kinds}).drop_duplicates([*_KEY, column])
+    return kinds, counted[column].value_counts()
+
+
 def _one_kind_of_rows(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Scores of all rows of the representations, if there are any, else of one part of them."""
     scored = table["metric"] != "train"
-    rows = table["rows"].fillna("all")  # tables of older versions do not say
-    sizes = table[scored].assign(rows=rows).drop_duplicates([*_KEY, "rows"])["rows"].value_counts()
+    rows, _ = _kinds(table, "rows", "all")
+    _, sizes = _kinds(table[scored], "rows", "all")
     if not len(sizes):
         return table
     chosen = "all" if "all" in sizes else sizes.index[0]

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tiny_networks
 
 from dlib_tf2.configuration import gin_utils
-from dlib_tf2.models.terms import WithTerms
+from dlib_tf2.models.terms import with_terms
 from dlib_tf2.training.checkpoints import Checkpoints
 from dlib_tf2.training.engine import Engine
 
@@ -70,9 +70,7 @@ class Run:
                 tiny_networks.tiny_encoder(shape, NUM_LATENT),
                 tiny_networks.tiny_decoder(shape, NUM_LATENT),
             )
-            self.whole = (
-                WithTerms(self.model, terms, NUM_LATENT, self.draws.sizes) if terms else self.model
-            )
+            self.whole = with_terms(self.model, terms, NUM_LATENT, self.draws.sizes)
             # The first step is one of plain gradient descent; from the second on the momentum is a
             # state to be kept.
             parts = self.whole.parts(())
